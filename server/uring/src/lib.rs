@@ -1,1 +1,36 @@
+//! One io_uring as a data path for many sockets, and a fake one with the same surface.
+//!
+//! ```text
+//!   push(token, op) --> submission queue --> kernel --> completion queue --> poll(&mut completions)
+//!   send_batch(..)  --> submission queue --> kernel --> outcomes of the sends that did not go out whole
+//!   Completion::buffer <-- lent from the provided buffers; release(buffer) gives it back
+//! ```
+//!
+//! Who may touch which memory, and when:
+//! - **Received bytes** lie in buffers that belong to the ring. A completion lends one as a [`ReceiveBuffer`], the only
+//!   handle to it; until it is released the kernel does not know the buffer.
+//! - **Sent bytes** belong to the caller. The kernel reads them inside [`Ring::send_batch`] and at no other time: no send
+//!   waits for room, none is handed to a worker thread.
+//! - **Arguments** of operations (addresses, times, options) are copied into memory of the ring that stays in place until
+//!   the kernel is done with them.
+//!
+//! Sockets are direct descriptors: indexes into a table of the ring, not file descriptors of the process.
+//!
+//! This crate is one of the two places in the workspace with unsafe code, and knows nothing of WebSocket.
 
+#![allow(unsafe_code)] // the kernel's rings are shared memory and its interface is raw pointers
+
+mod buffers;
+mod completion;
+mod errno;
+mod op;
+mod ring;
+pub mod testing;
+mod token;
+
+pub use buffers::ReceiveBuffer;
+pub use completion::{Completion, SendOutcome};
+pub use errno::Errno;
+pub use op::{Domain, File, ListenerId, Op, Send, SocketOption};
+pub use ring::{Ring, RingConfig, RingStats};
+pub use token::Token;

@@ -1,0 +1,87 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::token::Token;
+
+/// A socket in the ring's table of direct descriptors: an index, not a process descriptor. It is valid on its own
+/// ring only, from the completion that named it until the completion of its [`Op::Close`].
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub struct File(pub u32);
+
+/// A listening socket, as returned by the ring that it was added to.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct ListenerId(pub u8);
+
+/// An operation as plain data. Each gives at least one [`Completion`](crate::Completion) with the token it was
+/// pushed with. Sends are not among them: see [`Ring::send_batch`](crate::Ring::send_batch).
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Op {
+    /// Accepts connections until it ends, each into the table at an index that the kernel chooses: the completion's
+    /// result. A full table costs the connection that found it full and ends the operation with `ENFILE`.
+    Accept { listener: ListenerId },
+
+    /// Receives into provided buffers until it ends. A result of 0 is the end of the peer's stream; `ENOBUFS` says
+    /// that all buffers were lent.
+    Receive { file: File },
+
+    /// Completes once, when the socket takes bytes again or is broken.
+    PollWritable { file: File },
+
+    /// Asks for the peer's address: `completion.address`, absent for a Unix socket.
+    PeerAddress { file: File },
+
+    /// Sends a FIN after what was sent: no bytes can follow.
+    Shutdown { file: File },
+
+    /// Ends the operation pushed with this token. Result 0: found, its own completion follows (`ECANCELED`).
+    /// `ENOENT`: it had completed already. `EALREADY`: it is executing, its own completion follows.
+    Cancel { target: Token },
+
+    /// Takes the socket out of the table; its completion frees the index. No other operation on the file may be in
+    /// flight: an armed one keeps the socket open, no FIN goes out, and its completions come in the name of an
+    /// index that may have a new owner.
+    Close { file: File },
+
+    /// Completes once with `ETIME` after this long, or with `ECANCELED`.
+    Timeout { after: Duration },
+
+    /// A TCP socket straight into the table; the result is its index.
+    Socket { domain: Domain },
+
+    /// Sets one option of a socket.
+    SetOption { file: File, option: SocketOption },
+
+    /// Binds the local address. Linux 6.11.
+    Bind { file: File, address: SocketAddr },
+
+    /// Connects; completes when the connection is made or refused.
+    Connect { file: File, address: SocketAddr },
+}
+
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Domain {
+    Ipv4,
+    Ipv6,
+}
+
+/// Socket options a client needs. A server sets its own on the listener, from which accepted sockets inherit them.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum SocketOption {
+    /// `TCP_NODELAY`: small sends go out at once.
+    NoDelay,
+    /// `IP_BIND_ADDRESS_NO_PORT`: the port is chosen at connect, so that one local port can serve many peers.
+    BindAddressNoPort,
+    /// `SO_RCVBUF`, in bytes; the kernel doubles it for its own use.
+    ReceiveBuffer(u32),
+    /// `SO_SNDBUF`, in bytes; the kernel doubles it for its own use.
+    SendBuffer(u32),
+    /// `TCP_NOTSENT_LOWAT`, in bytes: how much may wait unsent before the socket counts as not writable.
+    NotSentLowat(u32),
+}
+
+/// One item of a batch of sends.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Send<'a> {
+    pub file: File,
+    pub bytes: &'a [u8],
+}
