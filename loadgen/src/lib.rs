@@ -1,1 +1,11 @@
-
+pub mod check;
+pub mod clock;
+pub mod flight;
+pub mod measure;
+pub mod options;
+pub mod preset;
+pub mod scenario;
+pub mod schedule;
+pub mod stamp;
+pub mod target;
+pub mod units;

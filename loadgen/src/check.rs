@@ -1,0 +1,228 @@
+//! Did every subscriber get every message, once, in order? Counted exactly, for each subscriber and publisher.
+//!
+//! The state of a pair is one number, the next sequence expected. Only a pair with a gap owns more: the ranges that
+//! are missing. A message that arrives late takes itself out of its range, which turns a loss into a reordering.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Ranges remembered for one pair. Each stands for a separate gap, so only a subscriber that loses every other message
+/// for long gets here; the oldest range is then handed back as lost for good.
+const MAX_MISSING_RANGES: usize = 1_024;
+
+/// What one arriving message was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The next one, or one after a gap: new either way.
+    New {
+        /// Sequences given up because the pair has too many gaps to remember. They are lost and
+        /// [`Check::missing`] no longer reports them.
+        given_up: Option<Range<u32>>,
+    },
+    /// New, but a later one came first.
+    Reordered,
+    /// Seen before (or given up before).
+    Duplicate,
+}
+
+/// The check of one worker's subscribers.
+#[derive(Debug)]
+pub struct Check {
+    /// `next[subscriber * publishers_per_topic + publisher]`: every sequence below was received or is in `gaps`.
+    next: Box<[u32]>,
+    publishers_per_topic: usize,
+    /// Missing ranges by index into `next`: ascending, disjoint, not touching, none empty, all below `next`.
+    gaps: HashMap<usize, Vec<Range<u32>>>,
+}
+
+impl Check {
+    /// Room for `subscribers`, each of which hears `publishers_per_topic` publishers: four bytes a pair.
+    pub fn new(subscribers: usize, publishers_per_topic: usize) -> Self {
+        Self {
+            next: vec![0; subscribers * publishers_per_topic].into_boxed_slice(),
+            publishers_per_topic,
+            gaps: HashMap::new(),
+        }
+    }
+
+    /// Notes that `subscriber` received `sequence` of the `publisher`-th publisher of its topic.
+    #[inline]
+    pub fn receive(&mut self, subscriber: usize, publisher: usize, sequence: u32) -> Arrival {
+        let pair = self.pair(subscriber, publisher);
+        if self.next[pair] == sequence {
+            self.next[pair] = sequence.wrapping_add(1);
+            return Arrival::New { given_up: None };
+        }
+        self.receive_out_of_turn(pair, sequence)
+    }
+
+    #[cold]
+    fn receive_out_of_turn(&mut self, pair: usize, sequence: u32) -> Arrival {
+        let next = self.next[pair];
+        if sequence > next {
+            self.next[pair] = sequence + 1;
+            let ranges = self.gaps.entry(pair).or_default();
+            ranges.push(next..sequence);
+            let given_up = (ranges.len() > MAX_MISSING_RANGES).then(|| ranges.remove(0));
+            return Arrival::New { given_up };
+        }
+        let Some(ranges) = self.gaps.get_mut(&pair) else { return Arrival::Duplicate };
+        if !take_out(ranges, sequence) {
+            return Arrival::Duplicate;
+        }
+        if ranges.is_empty() {
+            self.gaps.remove(&pair);
+        }
+        Arrival::Reordered
+    }
+
+    /// The ranges inside `published` that `subscriber` did not receive from the `publisher`-th publisher of its
+    /// topic, ascending, without those given up before.
+    pub fn missing(&self, subscriber: usize, publisher: usize, published: Range<u32>) -> Vec<Range<u32>> {
+        let pair = self.pair(subscriber, publisher);
+        let known = self.gaps.get(&pair).map_or(&[][..], Vec::as_slice);
+        let tail = self.next[pair]..u32::MAX;
+        known
+            .iter()
+            .chain([&tail])
+            .map(|range| overlap(range, &published))
+            .filter(|r| !r.is_empty())
+            .collect()
+    }
+
+    fn pair(&self, subscriber: usize, publisher: usize) -> usize {
+        assert!(publisher < self.publishers_per_topic, "publisher {publisher} is not one of this topic");
+        subscriber * self.publishers_per_topic + publisher
+    }
+}
+
+/// The part that both ranges cover; empty when there is none.
+pub fn overlap(a: &Range<u32>, b: &Range<u32>) -> Range<u32> {
+    a.start.max(b.start)..a.end.min(b.end)
+}
+
+/// Removes `sequence` from the range that holds it; false when none does.
+fn take_out(ranges: &mut Vec<Range<u32>>, sequence: u32) -> bool {
+    let at = ranges.partition_point(|range| range.end <= sequence);
+    let Some(range) = ranges.get(at).filter(|range| range.contains(&sequence)).cloned() else { return false };
+    let rest = [range.start..sequence, sequence + 1..range.end];
+    ranges.splice(at..=at, rest.into_iter().filter(|r| !r.is_empty()));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEW: Arrival = Arrival::New { given_up: None };
+
+    fn receive_all(check: &mut Check, sequences: &[u32]) -> Vec<Arrival> {
+        sequences.iter().map(|&sequence| check.receive(0, 0, sequence)).collect()
+    }
+
+    #[test]
+    fn in_order_nothing_is_missing() {
+        let mut check = Check::new(1, 1);
+        assert_eq!(receive_all(&mut check, &[0, 1, 2, 3]), [NEW, NEW, NEW, NEW]);
+        assert_eq!(check.missing(0, 0, 0..4), []);
+    }
+
+    #[test]
+    fn a_drop_is_one_loss_and_the_tail_counts_too() {
+        let mut check = Check::new(1, 1);
+        assert_eq!(receive_all(&mut check, &[0, 1, 4, 5]), [NEW, NEW, NEW, NEW]);
+        assert_eq!(check.missing(0, 0, 0..8), [2..4, 6..8]);
+    }
+
+    #[test]
+    fn nothing_received_is_everything_lost() {
+        assert_eq!(Check::new(1, 1).missing(0, 0, 5..9), [5..9]);
+    }
+
+    #[test]
+    fn warm_up_losses_are_outside_the_measured_range() {
+        let mut check = Check::new(1, 1);
+        receive_all(&mut check, &[3, 7]);
+        assert_eq!(check.missing(0, 0, 5..8), [5..7]);
+    }
+
+    #[test]
+    fn a_late_message_turns_a_loss_into_a_reordering() {
+        let mut check = Check::new(1, 1);
+        assert_eq!(
+            receive_all(&mut check, &[0, 3, 1, 2, 4]),
+            [NEW, NEW, Arrival::Reordered, Arrival::Reordered, NEW]
+        );
+        assert_eq!(check.missing(0, 0, 0..5), []);
+        assert!(check.gaps.is_empty(), "a closed gap costs no memory");
+    }
+
+    #[test]
+    fn a_range_is_split_by_a_message_from_its_middle() {
+        let mut check = Check::new(1, 1);
+        receive_all(&mut check, &[0, 10, 5]);
+        assert_eq!(check.missing(0, 0, 0..11), [1..5, 6..10]);
+    }
+
+    #[test]
+    fn repeated_messages_are_duplicates_wherever_they_fall() {
+        let mut check = Check::new(1, 1);
+        receive_all(&mut check, &[0, 1, 5, 3]);
+        assert_eq!(
+            receive_all(&mut check, &[1, 5, 3, 0]),
+            [Arrival::Duplicate, Arrival::Duplicate, Arrival::Duplicate, Arrival::Duplicate]
+        );
+        assert_eq!(check.missing(0, 0, 0..6), [2..3, 4..5]);
+    }
+
+    #[test]
+    fn pairs_do_not_disturb_each_other() {
+        let mut check = Check::new(2, 2);
+        assert_eq!(check.receive(0, 0, 0), NEW);
+        assert_eq!(check.receive(0, 1, 0), NEW);
+        assert_eq!(check.receive(1, 1, 1), NEW);
+        assert_eq!(check.missing(0, 0, 0..2), [1..2]);
+        assert_eq!(check.missing(0, 1, 0..2), [1..2]);
+        assert_eq!(check.missing(1, 0, 0..2), [0..2]);
+        assert_eq!(check.missing(1, 1, 0..2), [0..1]);
+    }
+
+    #[test]
+    fn gaps_are_bounded_and_what_is_given_up_is_handed_back() {
+        let mut check = Check::new(1, 1);
+        // Every even sequence is lost: one range each.
+        for gap in 0..1_024 {
+            assert_eq!(check.receive(0, 0, gap * 2 + 1), NEW);
+        }
+        assert_eq!(check.receive(0, 0, 2_049), Arrival::New { given_up: Some(0..1) });
+        assert_eq!(check.receive(0, 0, 0), Arrival::Duplicate, "given up: not counted as received later");
+        assert_eq!(check.missing(0, 0, 0..2_050).len(), 1_024);
+    }
+
+    #[test]
+    fn agrees_with_a_set_on_random_streams() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..200 {
+            let mut check = Check::new(1, 1);
+            let mut seen = std::collections::HashSet::new();
+            let mut highest = None;
+            for _ in 0..random.usize(..300) {
+                let sequence = random.u32(..150);
+                let expected = if !seen.insert(sequence) {
+                    Arrival::Duplicate
+                } else if highest.is_some_and(|h| sequence < h) {
+                    Arrival::Reordered
+                } else {
+                    highest = Some(sequence);
+                    NEW
+                };
+                assert_eq!(check.receive(0, 0, sequence), expected);
+            }
+            let missing: Vec<u32> = check.missing(0, 0, 20..150).into_iter().flatten().collect();
+            let expected: Vec<u32> = (20..150).filter(|sequence| !seen.contains(sequence)).collect();
+            assert_eq!(missing, expected);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The command line of `corecast-load run`, as given. [`crate::scenario`] resolves it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::preset::{Preset, Via};
+use crate::units::{Rate, parse_bytes, parse_duration};
+
+/// Connects subscribers and publishers, publishes at fixed times whatever the server does, and checks that every
+/// subscriber gets every message.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "corecast-load run",
+    after_help = "Exit status: 0 the figures are valid, 1 wrong options or failed connections, 2 messages were lost, \
+                  duplicated, reordered or unexpected, 3 the generator itself was the limit."
+)]
+pub struct RunOptions {
+    /// ws://host:port/path of the server; {topic} stands for the topic's name [default: the preset's]
+    pub url: Option<String>,
+
+    /// What is known about the server [default: corecast, or plain when a URL is given]
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+
+    /// Connections that receive
+    #[arg(short = 'c', long, default_value_t = 100)]
+    pub subscribers: u32,
+
+    /// Connections that send
+    #[arg(long, default_value_t = 1)]
+    pub publishers: u32,
+
+    /// Topics; subscribers and publishers are dealt out to them in turn
+    #[arg(long, default_value_t = 1)]
+    pub topics: u32,
+
+    /// Topics are called NAME-0, NAME-1 and so on
+    #[arg(long, value_name = "NAME", default_value = "load")]
+    pub topic_prefix: String,
+
+    /// Messages per second of each publisher: open loop, latency counts from the intended time
+    #[arg(long, default_value = "100", conflicts_with = "in_flight")]
+    pub rate: Rate,
+
+    /// Closed loop instead: each publisher keeps N messages on their way; one is done when every subscriber has it
+    #[arg(long, value_name = "N")]
+    pub in_flight: Option<u32>,
+
+    /// Bytes of a message, at least the stamp (32 binary, 64 text)
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_bytes)]
+    pub size: u32,
+
+    /// Send text messages
+    #[arg(long, conflicts_with = "binary")]
+    pub text: bool,
+
+    /// Send binary messages (the default)
+    #[arg(long)]
+    pub binary: bool,
+
+    /// How long is measured
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub duration: Duration,
+
+    /// Publishing before the measurement that is left out of every figure
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub warmup: Duration,
+
+    /// How long to wait for the last messages after publishing ends
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub grace: Duration,
+
+    /// New connections per second over all threads [default: as fast as they are answered]
+    #[arg(long, value_name = "RATE")]
+    pub connect_rate: Option<Rate>,
+
+    /// Connections being opened at once, over all threads
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub connect_concurrency: u32,
+
+    /// How long one connection may take until it is subscribed
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub connect_timeout: Duration,
+
+    /// How publishers reach the server [default: the preset's, else ws]
+    #[arg(long, value_enum)]
+    pub publish: Option<Via>,
+
+    /// Where publishers go when it is not the subscribers' URL: ws://... or http://...
+    #[arg(long, value_name = "URL")]
+    pub publish_url: Option<String>,
+
+    /// POST requests a publisher sends ahead of their answers on its connection
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub http_pipeline: u32,
+
+    /// Text message that each subscriber sends first; {topic} is replaced
+    #[arg(long, value_name = "TEMPLATE")]
+    pub subscribe_message: Option<String>,
+
+    /// A subscriber counts as subscribed when a message with this text arrives; {topic} is replaced
+    #[arg(long, value_name = "TEXT", requires = "subscribe_message")]
+    pub subscribed_match: Option<String>,
+
+    /// Text around each published message; {topic} and {payload} are replaced. Needs --text
+    #[arg(long, value_name = "TEMPLATE")]
+    pub publish_template: Option<String>,
+
+    /// Additional request header, "Name: value" (repeatable)
+    #[arg(long, value_name = "HEADER")]
+    pub header: Vec<String>,
+
+    /// Origin header
+    #[arg(long, value_name = "ORIGIN")]
+    pub origin: Option<String>,
+
+    /// Subprotocol to offer (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub subprotocol: Vec<String>,
+
+    /// Local address to connect from; several are used in turn (repeatable)
+    #[arg(long, value_name = "ADDR")]
+    pub source: Vec<IpAddr>,
+
+    /// SO_RCVBUF of the subscribers' sockets; the kernel doubles it [default: the kernel's]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub receive_buffer: Option<u32>,
+
+    /// Worker threads [default: one per core given by --cores, else one per allowed core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// Cores to pin worker threads to, as in 1 or 0,2-3
+    #[arg(long, value_name = "LIST")]
+    pub cores: Option<String>,
+
+    /// Process id of the server on this host: its processor time and memory are measured
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+
+    /// Seed of the run id and the filler bytes [default: random]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Write the report as JSON to a file, or to standard output instead of the text with -
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// No progress bars
+    #[arg(long)]
+    pub quiet: bool,
+}

@@ -1,0 +1,512 @@
+//! A run, resolved: options and preset made into values that fit together, or all mistakes at once.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use corecast_protocol::{Limits, MessageKind};
+
+use crate::options::RunOptions;
+use crate::preset::{Preset, Via};
+use crate::stamp::Encoding;
+use crate::target::{Scheme, Target, TargetError};
+use crate::units::{Rate, parse_cores};
+
+/// Pairs of subscriber and publisher that are checked: four bytes each.
+const MOST_CHECKED_PAIRS: u64 = 1 << 28;
+/// A worker's connections are numbered with 24 bits.
+const MOST_CONNECTIONS: u64 = 1 << 24;
+const LARGEST_MESSAGE: u32 = 16 << 20;
+const MOST_IN_FLIGHT: u32 = 1 << 20;
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub preset: Preset,
+    /// The subscribers' URL as used, `{topic}` included.
+    pub url: String,
+    pub publish_url: String,
+    pub subscribe: Target,
+    pub publish: Target,
+    pub via: Via,
+    pub http_pipeline: u32,
+    pub subscribers: u32,
+    pub publishers: u32,
+    pub topics: u32,
+    pub topic_prefix: String,
+    pub load: Load,
+    pub kind: MessageKind,
+    /// Bytes of stamp and filler; a publish template comes on top.
+    pub message_bytes: u32,
+    pub publish_template: Option<String>,
+    pub subscribe_message: Option<String>,
+    pub subscribed_match: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub origin: Option<String>,
+    pub subprotocols: Vec<String>,
+    pub warmup: Duration,
+    pub duration: Duration,
+    pub grace: Duration,
+    pub connect_rate: Option<Rate>,
+    pub connect_concurrency: u32,
+    pub connect_timeout: Duration,
+    pub sources: Vec<IpAddr>,
+    /// `SO_RCVBUF` of subscribers' sockets, in bytes.
+    pub receive_buffer: Option<u32>,
+    /// One entry per worker thread: the core it is pinned to, if any.
+    pub workers: Vec<Option<usize>>,
+    pub server_pid: Option<u32>,
+    pub seed: u64,
+    pub limits: Limits,
+}
+
+/// What decides when a message is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// Its place in a schedule.
+    Open { rate: Rate },
+    /// The completion of an earlier one.
+    Closed { in_flight: u32 },
+}
+
+/// Options that do not make a run: every mistake, so that one correction is enough.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+/// One mistake and how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("{option} must be at least 1")]
+    Zero { option: &'static str },
+    #[error("{option} is {given}, but at most {most} is possible; {remedy}")]
+    TooMuch { option: &'static str, given: u64, most: u64, remedy: &'static str },
+    #[error("--size {given} is smaller than the stamp of a {kind} message: give at least {least}")]
+    Size { given: u32, kind: &'static str, least: usize },
+    #[error(
+        "--topics {topics} needs to tell topics apart: put {{topic}} in the URL or in --subscribe-message"
+    )]
+    TopicsNotNamed { topics: u32 },
+    #[error("--topics {topics} needs a publisher for each: give --publishers {topics} or more")]
+    TopicWithoutPublisher { topics: u32 },
+    #[error("--publish-template has no {{payload}}: without it subscribers cannot check what they receive")]
+    TemplateWithoutPayload,
+    #[error("--publish-template makes text: add --text")]
+    TemplateNeedsText,
+    #[error("--header '{0}' is not of the form 'Name: value'")]
+    Header(String),
+    #[error("the {family} --source cannot reach {server}: give addresses of the same family as the server's")]
+    SourceFamily { family: &'static str, server: String },
+    #[error("{0}")]
+    Cores(String),
+    #[error("core {core} is not among the allowed ones ({allowed}): choose from those, or widen the cpuset")]
+    CoreNotAllowed { core: usize, allowed: String },
+    #[error(
+        "--rate and --duration make {messages} messages a publisher, more than 4294967294: shorten the run"
+    )]
+    TooManyMessages { messages: u64 },
+}
+
+impl Scenario {
+    /// Resolves options: what is left open is filled in by the preset.
+    pub fn from_options(options: &RunOptions) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let preset =
+            options.preset.unwrap_or(if options.url.is_some() { Preset::Plain } else { Preset::Corecast });
+        let via = options.publish.unwrap_or(match &options.publish_url {
+            Some(url) if url.starts_with("http") => Via::Http,
+            Some(_) => Via::Ws,
+            None => preset.default_via(),
+        });
+        let url = subscribe_url(options, preset);
+        let publish_url = publish_url(options, preset, via, &url);
+        let subscribe = Target::parse(&url, Scheme::WebSocket);
+        let publish = Target::parse(
+            &publish_url,
+            match via {
+                Via::Ws => Scheme::WebSocket,
+                Via::Http => Scheme::Http,
+            },
+        );
+        let url = with_query(&url, preset.subscriber_query());
+        let publish_url = match via {
+            Via::Ws => with_query(&publish_url, preset.publisher_query()),
+            Via::Http => publish_url,
+        };
+        let encoding = if options.text { Encoding::Text } else { Encoding::Binary };
+        check_sizes(options, encoding, &mut mistakes);
+        check_topics(options, &url, &mut mistakes);
+        check_template(options, &mut mistakes);
+        let headers = parse_headers(&options.header, &mut mistakes);
+        let workers = choose_workers(options, &mut mistakes);
+        let targets = match (subscribe, publish) {
+            (Ok(subscribe), Ok(publish)) => Some((subscribe, publish)),
+            (subscribe, publish) => {
+                let mut errors: Vec<_> = [subscribe.err(), publish.err()].into_iter().flatten().collect();
+                errors.dedup();
+                mistakes.extend(errors.into_iter().map(Mistake::Target));
+                None
+            }
+        };
+        if let Some((subscribe, publish)) = &targets {
+            check_sources(&options.source, [subscribe, publish], &mut mistakes);
+        }
+        let (Some((subscribe, publish)), true) = (targets, mistakes.is_empty()) else {
+            return Err(Mistakes(mistakes));
+        };
+        Ok(Self {
+            preset,
+            subscribe: Target { path: with_query(&subscribe.path, preset.subscriber_query()), ..subscribe },
+            publish: match via {
+                Via::Ws => Target { path: with_query(&publish.path, preset.publisher_query()), ..publish },
+                Via::Http => publish,
+            },
+            url,
+            publish_url,
+            via,
+            http_pipeline: options.http_pipeline,
+            subscribers: options.subscribers,
+            publishers: options.publishers,
+            topics: options.topics,
+            topic_prefix: options.topic_prefix.clone(),
+            load: match options.in_flight {
+                Some(in_flight) => Load::Closed { in_flight },
+                None => Load::Open { rate: options.rate },
+            },
+            kind: if options.text { MessageKind::Text } else { MessageKind::Binary },
+            message_bytes: options.size,
+            publish_template: options.publish_template.clone(),
+            subscribe_message: options.subscribe_message.clone(),
+            subscribed_match: options.subscribed_match.clone(),
+            headers,
+            origin: options.origin.clone(),
+            subprotocols: options.subprotocol.clone(),
+            warmup: options.warmup,
+            duration: options.duration,
+            grace: options.grace,
+            connect_rate: options.connect_rate,
+            connect_concurrency: options.connect_concurrency,
+            connect_timeout: options.connect_timeout,
+            sources: options.source.clone(),
+            receive_buffer: options.receive_buffer,
+            workers,
+            server_pid: options.server_pid,
+            seed: options.seed.unwrap_or_else(rand::random),
+            limits: message_limits(options.size),
+        })
+    }
+
+    pub const fn encoding(&self) -> Encoding {
+        match self.kind {
+            MessageKind::Text => Encoding::Text,
+            MessageKind::Binary => Encoding::Binary,
+        }
+    }
+
+    pub fn topic_name(&self, topic: u32) -> String {
+        format!("{}-{topic}", self.topic_prefix)
+    }
+
+    /// Topic of the subscriber or publisher with this index.
+    pub const fn topic_of(&self, index: u32) -> u32 {
+        index % self.topics
+    }
+
+    /// Publishers that a subscriber of one topic hears at most.
+    pub const fn publishers_per_topic(&self) -> u32 {
+        self.publishers.div_ceil(self.topics)
+    }
+
+    pub const fn connections(&self) -> u32 {
+        self.subscribers + self.publishers
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The URL without the role query, which the target gets later: HTTP publishing derives from it.
+fn subscribe_url(options: &RunOptions, preset: Preset) -> String {
+    match &options.url {
+        None => format!("ws://{}{}", preset.authority(), preset.subscribe_path()),
+        Some(url) => {
+            let bare = url.trim_end_matches('/');
+            // Scheme and authority alone: the preset knows the path.
+            if bare.matches('/').count() == 2 && !bare.contains('?') {
+                format!("{bare}{}", preset.subscribe_path())
+            } else {
+                url.clone()
+            }
+        }
+    }
+}
+
+fn publish_url(options: &RunOptions, preset: Preset, via: Via, subscribe_url: &str) -> String {
+    if let Some(url) = &options.publish_url {
+        return url.clone();
+    }
+    let rest = subscribe_url.split_once("://").map_or(subscribe_url, |(_, rest)| rest);
+    let scheme = match via {
+        Via::Ws => subscribe_url.split_once("://").map_or("ws", |(scheme, _)| scheme),
+        Via::Http => "http",
+    };
+    match (preset.publish_path(), rest.split_once('/')) {
+        (Some(path), Some((authority, _))) => format!("{scheme}://{authority}{path}"),
+        _ => format!("{scheme}://{rest}"),
+    }
+}
+
+/// Adds a query, unless the URL has this key already.
+fn with_query(url: &str, query: Option<&str>) -> String {
+    let Some(query) = query else { return url.to_owned() };
+    let key = query.split_once('=').map_or(query, |(key, _)| key);
+    match url.split_once('?') {
+        None => format!("{url}?{query}"),
+        Some((_, given)) if given.split('&').any(|pair| pair.split('=').next() == Some(key)) => {
+            url.to_owned()
+        }
+        Some(_) => format!("{url}&{query}"),
+    }
+}
+
+fn check_sizes(options: &RunOptions, encoding: Encoding, mistakes: &mut Vec<Mistake>) {
+    let kind = if options.text { "text" } else { "binary" };
+    if (options.size as usize) < encoding.stamp_bytes() {
+        mistakes.push(Mistake::Size { given: options.size, kind, least: encoding.stamp_bytes() });
+    }
+    let counts = [
+        ("--subscribers", options.subscribers),
+        ("--publishers", options.publishers),
+        ("--topics", options.topics),
+        ("--connect-concurrency", options.connect_concurrency),
+        ("--http-pipeline", options.http_pipeline),
+        ("--in-flight", options.in_flight.unwrap_or(1)),
+        ("--duration", u32::from(!options.duration.is_zero())),
+    ];
+    mistakes.extend(counts.iter().filter(|c| c.1 == 0).map(|&(option, _)| Mistake::Zero { option }));
+    let mut bound = |option, given: u64, most: u64, remedy| {
+        if given > most {
+            mistakes.push(Mistake::TooMuch { option, given, most, remedy });
+        }
+    };
+    let connections = u64::from(options.subscribers) + u64::from(options.publishers);
+    bound("--size", options.size.into(), LARGEST_MESSAGE.into(), "send smaller messages");
+    bound("--in-flight", options.in_flight.unwrap_or(0).into(), MOST_IN_FLIGHT.into(), "give less");
+    bound("the number of connections", connections, MOST_CONNECTIONS, "start several generators");
+    let per_topic = u64::from(options.publishers.div_ceil(options.topics.max(1)));
+    let pairs = u64::from(options.subscribers) * per_topic;
+    bound("subscribers times publishers of a topic", pairs, MOST_CHECKED_PAIRS, "use fewer publishers");
+    let seconds = (options.warmup + options.duration).as_millis();
+    let messages = (seconds * u128::from(options.rate.per_thousand_seconds()) / 1_000_000) as u64;
+    if options.in_flight.is_none() && messages >= u64::from(u32::MAX) {
+        mistakes.push(Mistake::TooManyMessages { messages });
+    }
+}
+
+fn check_topics(options: &RunOptions, url: &str, mistakes: &mut Vec<Mistake>) {
+    let named = url.contains("{topic}")
+        || options.subscribe_message.as_ref().is_some_and(|message| message.contains("{topic}"));
+    if options.topics > 1 && !named {
+        mistakes.push(Mistake::TopicsNotNamed { topics: options.topics });
+    }
+    if options.topics > options.publishers.max(1) {
+        mistakes.push(Mistake::TopicWithoutPublisher { topics: options.topics });
+    }
+}
+
+fn check_template(options: &RunOptions, mistakes: &mut Vec<Mistake>) {
+    let Some(template) = &options.publish_template else { return };
+    if !template.contains("{payload}") {
+        mistakes.push(Mistake::TemplateWithoutPayload);
+    }
+    if !options.text {
+        mistakes.push(Mistake::TemplateNeedsText);
+    }
+}
+
+fn parse_headers(lines: &[String], mistakes: &mut Vec<Mistake>) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    for line in lines {
+        let parts = line.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+        let printable = |text: &str| text.bytes().all(|byte| (b' '..0x7F).contains(&byte));
+        match parts {
+            Some((name, value)) if !name.is_empty() && !name.contains(' ') && printable(line) => {
+                headers.push((name.to_owned(), value.to_owned()));
+            }
+            _ => mistakes.push(Mistake::Header(line.clone())),
+        }
+    }
+    headers
+}
+
+fn check_sources(sources: &[IpAddr], targets: [&Target; 2], mistakes: &mut Vec<Mistake>) {
+    for target in targets {
+        if let Some(source) = sources.iter().find(|source| source.is_ipv4() != target.address.is_ipv4()) {
+            let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
+            mistakes.push(Mistake::SourceFamily { family, server: target.address.to_string() });
+            return;
+        }
+    }
+}
+
+/// One worker per chosen core. Threads are pinned when cores were named, or when there is one for each allowed core.
+fn choose_workers(options: &RunOptions, mistakes: &mut Vec<Mistake>) -> Vec<Option<usize>> {
+    let allowed: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    let chosen = match options.cores.as_deref().map(parse_cores) {
+        Some(Ok(cores)) => cores,
+        Some(Err(text)) => {
+            mistakes.push(Mistake::Cores(text));
+            return Vec::new();
+        }
+        None => {
+            let threads = options.threads.unwrap_or(allowed.len()).max(1);
+            let pin = threads == allowed.len();
+            return (0..threads).map(|index| pin.then(|| allowed[index])).collect();
+        }
+    };
+    for &core in &chosen {
+        if !allowed.contains(&core) {
+            let allowed = allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            mistakes.push(Mistake::CoreNotAllowed { core, allowed });
+        }
+    }
+    let threads = options.threads.unwrap_or(chosen.len()).max(1);
+    (0..threads).map(|index| Some(chosen[index % chosen.len()])).collect()
+}
+
+/// Servers may wrap what was published: room for that, and no more than is checked anyway.
+fn message_limits(message_bytes: u32) -> Limits {
+    let bytes = (message_bytes as usize) * 4 + (64 << 10);
+    Limits::default()
+        .with_max_message_bytes(bytes)
+        .and_then(|limits| limits.with_max_frame_bytes(bytes as u64))
+        .expect("the size of a message was checked")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(arguments: &[&str]) -> Result<Scenario, Mistakes> {
+        use clap::Parser;
+        let arguments = std::iter::once("run").chain(arguments.iter().copied());
+        Scenario::from_options(&RunOptions::try_parse_from(arguments).expect("options that parse"))
+    }
+
+    fn mistakes(arguments: &[&str]) -> Vec<String> {
+        scenario(arguments).unwrap_err().0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn without_arguments_it_drives_a_local_corecast() {
+        let scenario = scenario(&[]).unwrap();
+        assert_eq!(scenario.url, "ws://127.0.0.1:9001/topics/{topic}?role=subscriber");
+        assert_eq!(scenario.publish_url, "ws://127.0.0.1:9001/topics/{topic}?role=publisher");
+        assert_eq!(scenario.subscribe.path_for("load-0"), "/topics/load-0?role=subscriber");
+        assert_eq!(scenario.publish.path_for("load-0"), "/topics/load-0?role=publisher");
+        assert_eq!(scenario.load, Load::Open { rate: "100".parse().unwrap() });
+        assert_eq!(scenario.topic_name(0), "load-0");
+    }
+
+    #[test]
+    fn corecast_is_published_to_over_http_on_the_same_path() {
+        let scenario = scenario(&["--publish", "http"]).unwrap();
+        assert_eq!(scenario.publish_url, "http://127.0.0.1:9001/topics/{topic}");
+        assert_eq!(scenario.url, "ws://127.0.0.1:9001/topics/{topic}?role=subscriber");
+    }
+
+    #[test]
+    fn nchan_subscribes_and_publishes_on_two_paths() {
+        let scenario = scenario(&["--preset", "nchan", "ws://127.0.0.1:8081"]).unwrap();
+        assert_eq!(scenario.url, "ws://127.0.0.1:8081/sub/{topic}");
+        assert_eq!(scenario.publish_url, "http://127.0.0.1:8081/pub/{topic}");
+        assert_eq!(scenario.via, Via::Http);
+    }
+
+    #[test]
+    fn a_url_alone_is_used_as_it_is() {
+        let scenario = scenario(&["ws://127.0.0.1:7000/live?x=1"]).unwrap();
+        assert_eq!(scenario.preset, Preset::Plain);
+        assert_eq!(scenario.url, "ws://127.0.0.1:7000/live?x=1");
+        assert_eq!(scenario.publish_url, "ws://127.0.0.1:7000/live?x=1");
+    }
+
+    #[test]
+    fn a_role_that_is_given_stays() {
+        let scenario =
+            scenario(&["--preset", "corecast", "ws://127.0.0.1:9001/topics/{topic}?role=both"]).unwrap();
+        assert_eq!(scenario.url, "ws://127.0.0.1:9001/topics/{topic}?role=both");
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        assert_eq!(
+            mistakes(&[
+                "http://127.0.0.1/",
+                "--subscribers",
+                "0",
+                "--size",
+                "20",
+                "--topics",
+                "3",
+                "--header",
+                "no colon",
+                "--publish-template",
+                "x",
+            ]),
+            [
+                "--size 20 is smaller than the stamp of a binary message: give at least 32",
+                "--subscribers must be at least 1",
+                "--topics 3 needs to tell topics apart: put {topic} in the URL or in --subscribe-message",
+                "--topics 3 needs a publisher for each: give --publishers 3 or more",
+                "--publish-template has no {payload}: without it subscribers cannot check what they receive",
+                "--publish-template makes text: add --text",
+                "--header 'no colon' is not of the form 'Name: value'",
+                "'http://127.0.0.1/' does not begin with ws://: write ws://host:port/path",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_the_bound() {
+        assert_eq!(
+            mistakes(&["--rate", "10000000", "--duration", "1h"]),
+            [
+                "--rate and --duration make 36010000000 messages a publisher, more than 4294967294: shorten the run"
+            ]
+        );
+        assert_eq!(
+            mistakes(&["--in-flight", "1048577"]),
+            ["--in-flight is 1048577, but at most 1048576 is possible; give less"]
+        );
+        assert_eq!(
+            mistakes(&["--source", "::1"]),
+            [
+                "the IPv6 --source cannot reach 127.0.0.1:9001: give addresses of the same family as the server's"
+            ]
+        );
+    }
+
+    #[test]
+    fn named_cores_decide_the_number_of_workers() {
+        let first = core_affinity::get_core_ids().expect("Linux has cores")[0].id;
+        let list = first.to_string();
+        assert_eq!(scenario(&["--cores", &list]).unwrap().workers, [Some(first)]);
+        assert_eq!(
+            scenario(&["--cores", &list, "--threads", "2"]).unwrap().workers,
+            [Some(first), Some(first)]
+        );
+        assert!(mistakes(&["--cores", "4000"])[0].starts_with("core 4000 is not among the allowed ones ("));
+    }
+}
