@@ -8,7 +8,13 @@
 //! flags, environment, file --raw--> written values --resolve--> Config | every mistake --budget--> bytes
 //! ```
 
+pub mod arguments;
+mod effective;
 mod host;
+pub mod mistake;
+mod raw;
+mod resolve;
+mod value;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,7 +22,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use effective::Effective;
 pub use host::HostLimits;
+pub use mistake::Mistakes;
+pub use raw::Sources;
+pub use resolve::resolve;
 
 /// The values that the server runs with. Every field has been checked, alone and against the others.
 ///

@@ -15,6 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use counters::Counters;
 pub use histogram::Histogram;
 
+/// The commit that this was built from, or `unknown` outside a repository.
+pub const COMMIT: &str = env!("CORECAST_COMMIT");
+
+/// Version and commit, as `--version` shows them: `0.1.0 (commit 1a2b3c4)`.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("CORECAST_COMMIT"), ")");
+
 /// What one shard measures, in plain memory that only the shard touches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {

@@ -1,0 +1,532 @@
+//! From what was written to the values that the code reads, or to every mistake at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::effective::Effective;
+use super::mistake::{Mistake, Mistakes, Origin, Problem};
+use super::raw::Sources;
+use super::value::{self, Value, show_duration, show_size};
+use super::{
+    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat,
+    MAX_CONNECTIONS, RESERVED_FILES,
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+
+/// A pause of which a person or a proxy would still know the reason.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Checks everything that was written, each value alone and then against the others.
+///
+/// A value that a stronger source overrides is checked all the same: it would bite on the day the other one goes.
+pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistakes> {
+    let default = Config::defaults(host);
+    let mut read = Reader::new(sources);
+
+    let max_message_bytes = read.size("max_message_bytes", 1..=GIB, default.max_message_bytes);
+    let timeout = Duration::from_millis(1)..=DAY;
+    let config = Config {
+        listen: read.value("listen", default.listen, listen_addresses),
+        admin: read.value("admin", default.admin, admin_address),
+        shards: read.value("shards", default.shards, one_shard),
+
+        max_connections: read.count("max_connections", 1..=MAX_CONNECTIONS.into(), default.max_connections),
+        max_topics: read.count("max_topics", 1..=1 << 24, default.max_topics),
+        max_message_bytes,
+        max_frame_bytes: read.size("max_frame_bytes", 1..=GIB, max_message_bytes),
+        max_head_bytes: read.size("max_head_bytes", KIB..=MIB, default.max_head_bytes),
+        inbound_bytes: read.size("inbound_bytes", 1..=TIB, default.inbound_bytes),
+
+        log_bytes: read.size("log_bytes", 1..=TIB, default.log_bytes),
+        topic_log_bytes: read.size("topic_log_bytes", 1..=TIB, default.topic_log_bytes),
+        lag_tail_bytes: read.size("lag_tail_bytes", 0..=TIB, default.lag_tail_bytes),
+        lag_policy: read.value("lag_policy", default.lag_policy, lag_policy),
+
+        handshake_timeout: read.duration("handshake_timeout", &timeout, default.handshake_timeout),
+        http_idle_timeout: read.duration("http_idle_timeout", &timeout, default.http_idle_timeout),
+        ping_interval: read.duration("ping_interval", &timeout, default.ping_interval),
+        pong_timeout: read.duration("pong_timeout", &timeout, default.pong_timeout),
+        close_timeout: read.duration("close_timeout", &timeout, default.close_timeout),
+        drain_timeout: read.duration("drain_timeout", &(Duration::ZERO..=DAY), default.drain_timeout),
+        topic_idle: read.duration("topic_idle", &(Duration::from_secs(1)..=365 * DAY), default.topic_idle),
+
+        allow_origin: read.value("allow_origin", default.allow_origin, |value| {
+            value::list(value)?.into_iter().map(origin).collect()
+        }),
+        allow_anonymous_publish: read.value(
+            "allow_anonymous_publish",
+            default.allow_anonymous_publish,
+            value::boolean,
+        ),
+
+        receive_buffers: read.power("receive_buffers", 8..=1 << 15, default.receive_buffers),
+        receive_buffer_bytes: read.size("receive_buffer_bytes", 256..=MIB, default.receive_buffer_bytes),
+        // IORING_MAX_ENTRIES and twice that: beyond them the kernel would silently give less.
+        submission_entries: read.power("submission_entries", 8..=1 << 15, default.submission_entries),
+        completion_entries: read.power("completion_entries", 16..=1 << 16, default.completion_entries),
+        notsent_lowat: read.size("notsent_lowat", 1..=GIB, default.notsent_lowat),
+        tcp_send_buffer: read.value("tcp_send_buffer", default.tcp_send_buffer, socket_buffer),
+        tcp_receive_buffer: read.value("tcp_receive_buffer", default.tcp_receive_buffer, socket_buffer),
+
+        log: LogConfig {
+            filter: read.value("log_filter", default.log.filter, log_filter),
+            format: read.value("log_format", default.log.format, log_format),
+        },
+    };
+    check_together(&config, host, &mut read);
+
+    match read.finish() {
+        Ok(origins) => Ok(Effective { config, origins }),
+        Err(mistakes) => Err(mistakes),
+    }
+}
+
+/// What only shows when several values are seen together.
+fn check_together(config: &Config, host: &HostLimits, read: &mut Reader<'_>) {
+    let needed = u64::from(config.max_connections) + u64::from(RESERVED_FILES);
+    read.require(host.open_files >= needed, &["max_connections"], || Problem::OpenFiles {
+        connections: config.max_connections.into(),
+        needed,
+        limit: host.open_files,
+    });
+
+    let tcp = config.listen.iter().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(*address),
+        ListenAddress::Unix(_) => None,
+    });
+    let mut seen = BTreeSet::new();
+    for (address, key) in tcp.map(|address| (address, "listen")).chain(config.admin.map(|a| (a, "admin"))) {
+        // Port 0 asks for any free port, a different one each time.
+        let first = address.port() == 0 || seen.insert(address);
+        read.require(first, &[key, "listen"], || Problem::AddressTwice(address.to_string()));
+    }
+
+    let message = config.max_message_bytes as u64;
+    let frame = config.max_frame_bytes as u64;
+    read.require(frame <= message, &["max_frame_bytes", "max_message_bytes"], || Problem::FrameOverMessage {
+        frame: show_size(frame),
+        message: show_size(message),
+    });
+    let topic_log = config.topic_log_bytes as u64;
+    read.require(topic_log >= 2 * message, &["topic_log_bytes", "max_message_bytes"], || {
+        let needed = show_size(2 * message);
+        Problem::TopicLogTooSmall { log: show_size(topic_log), message: show_size(message), needed }
+    });
+    let log = config.log_bytes as u64;
+    read.require(topic_log <= log, &["topic_log_bytes", "log_bytes"], || Problem::TopicLogTooLarge {
+        topic: show_size(topic_log),
+        all: show_size(log),
+    });
+    let inbound = config.inbound_bytes as u64;
+    read.require(inbound >= message, &["inbound_bytes", "max_message_bytes"], || Problem::InboundTooSmall {
+        inbound: show_size(inbound),
+        message: show_size(message),
+    });
+    let (completions, submissions) = (config.completion_entries, config.submission_entries);
+    read.require(completions >= submissions, &["completion_entries", "submission_entries"], || {
+        Problem::CompletionsTooFew { completions, submissions }
+    });
+}
+
+/// Takes values out of the sources, and collects what is wrong with them on the way.
+struct Reader<'a> {
+    sources: &'a Sources,
+    mistakes: Vec<Mistake>,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(sources: &'a Sources) -> Self {
+        Self { sources, mistakes: sources.mistakes.clone(), origins: BTreeMap::new() }
+    }
+
+    /// The value from the strongest source that has one, or the default.
+    fn value<T>(&mut self, key: &str, default: T, parse: impl Fn(&Value) -> Result<T, Problem>) -> T {
+        let mut strongest = (&Origin::Default, default);
+        for written in self.sources.written.iter().filter(|written| written.key == key) {
+            match parse(&written.value) {
+                Ok(value) if written.origin >= *strongest.0 => strongest = (&written.origin, value),
+                Ok(_) => {}
+                Err(problem) => self.mistakes.push(Mistake {
+                    origin: written.origin.clone(),
+                    key: key.to_owned(),
+                    problem,
+                }),
+            }
+        }
+        let (origin, value) = strongest;
+        if *origin != Origin::Default {
+            self.origins.insert(key.to_owned(), origin.clone());
+        }
+        value
+    }
+
+    fn count<T: TryFrom<u64>>(&mut self, key: &str, range: RangeInclusive<u64>, default: T) -> T {
+        self.value(key, default, |value| narrow(value::count(value)?, &range, |count| count.to_string()))
+    }
+
+    fn size<T: TryFrom<u64>>(&mut self, key: &str, range: RangeInclusive<u64>, default: T) -> T {
+        self.value(key, default, |value| narrow(value::size(value)?, &range, show_size))
+    }
+
+    fn power<T: TryFrom<u64>>(&mut self, key: &str, range: RangeInclusive<u64>, default: T) -> T {
+        self.value(key, default, |value| {
+            let count = value::count(value)?;
+            let power = narrow(count, &range, |count| count.to_string())?;
+            if !count.is_power_of_two() {
+                return Err(Problem::NotPowerOfTwo { value: count, below: 1 << count.ilog2() });
+            }
+            Ok(power)
+        })
+    }
+
+    fn duration(&mut self, key: &str, range: &RangeInclusive<Duration>, default: Duration) -> Duration {
+        self.value(key, default, |value| within(value::duration(value)?, range, show_duration))
+    }
+
+    /// Reports `problem` if a relation between several settings doesn't hold, at the first of `keys` that somebody wrote.
+    fn require(&mut self, holds: bool, keys: &[&str], problem: impl FnOnce() -> Problem) {
+        // A value with a mistake of its own was replaced by its default: what follows from that is not the operator's.
+        let unsure = keys.iter().any(|key| self.mistakes.iter().any(|mistake| mistake.key == *key));
+        if holds || unsure {
+            return;
+        }
+        let key = keys.iter().find(|key| self.origins.contains_key(**key)).unwrap_or(&keys[0]);
+        let origin = self.origins.get(*key).unwrap_or(&Origin::Default).clone();
+        let key = (*key).to_owned();
+        self.mistakes.push(Mistake { origin, key, problem: problem() });
+    }
+
+    fn finish(mut self) -> Result<BTreeMap<String, Origin>, Mistakes> {
+        if self.mistakes.is_empty() {
+            return Ok(self.origins);
+        }
+        self.mistakes.sort_by(|a, b| a.origin.cmp(&b.origin));
+        Err(Mistakes(self.mistakes))
+    }
+}
+
+/// `value`, if it is within `range`.
+fn within<T: PartialOrd + Copy>(
+    value: T,
+    range: &RangeInclusive<T>,
+    show: fn(T) -> String,
+) -> Result<T, Problem> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(Problem::OutOfRange { value: show(value), least: show(*range.start()), most: show(*range.end()) })
+}
+
+/// The same as a narrower type, which the range must fit.
+fn narrow<T: TryFrom<u64>>(
+    value: u64,
+    range: &RangeInclusive<u64>,
+    show: fn(u64) -> String,
+) -> Result<T, Problem> {
+    let value = within(value, range, show)?;
+    Ok(T::try_from(value).unwrap_or_else(|_| panic!("a setting's range {range:?} exceeds its type")))
+}
+
+fn listen_addresses(value: &Value) -> Result<Vec<ListenAddress>, Problem> {
+    match value::list(value)?.as_slice() {
+        [] => Err(Problem::Empty),
+        texts => texts.iter().map(|text| listen_address(text)).collect(),
+    }
+}
+
+fn listen_address(text: &str) -> Result<ListenAddress, Problem> {
+    match text.parse() {
+        Ok(ListenAddress::Unix(path)) => Err(Problem::UnixSocket(format!("unix:{}", path.display()))),
+        Ok(address) => Ok(address),
+        Err(InvalidListenAddress) => Err(Problem::Unexpected {
+            expected: "a numeric address and a port such as 127.0.0.1:9001 or [::]:9001",
+            found: format!("{text:?}"),
+        }),
+    }
+}
+
+fn admin_address(value: &Value) -> Result<Option<SocketAddr>, Problem> {
+    let text = value::text(value)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| Problem::Unexpected {
+        expected: "a numeric address and a port such as 127.0.0.1:9002, or off",
+        found: format!("{text:?}"),
+    })
+}
+
+fn one_shard(value: &Value) -> Result<u32, Problem> {
+    match value::count(value)? {
+        1 => Ok(1),
+        shards => Err(Problem::OneShard(shards)),
+    }
+}
+
+fn lag_policy(value: &Value) -> Result<LagPolicy, Problem> {
+    let choices = [LagPolicy::Disconnect, LagPolicy::SkipSilent].map(|policy| (policy.to_string(), policy));
+    value::choice(value, "disconnect or skip-silent", &choices)
+}
+
+fn log_format(value: &Value) -> Result<LogFormat, Problem> {
+    let choices = [LogFormat::Text, LogFormat::Json].map(|format| (format.to_string(), format));
+    value::choice(value, "text or json", &choices)
+}
+
+fn log_filter(value: &Value) -> Result<String, Problem> {
+    let text = value::text(value)?;
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Problem::LogFilter { filter: text.to_owned(), reason: error.to_string() }),
+    }
+}
+
+fn socket_buffer(value: &Value) -> Result<Option<u32>, Problem> {
+    if let Ok("auto") = value::text(value) {
+        return Ok(None);
+    }
+    narrow(value::size(value)?, &(4 * KIB..=GIB), show_size).map(Some)
+}
+
+/// An origin as browsers send it (RFC 6454 §6.2): lower case, and without the scheme's own port.
+fn origin(text: &str) -> Result<String, Problem> {
+    if text == "*" {
+        return Ok(text.to_owned());
+    }
+    let invalid = || Problem::Origin(text.to_owned());
+    let lower = text.to_ascii_lowercase();
+    let (scheme, authority) = lower.split_once("://").ok_or_else(invalid)?;
+    // A colon inside brackets belongs to an IPv6 address.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c));
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host_fits = match bare {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c)),
+    };
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    if !(scheme_fits && host_fits && port_fits) {
+        return Err(invalid());
+    }
+    let own_port = matches!((scheme, port), ("http", Some("80")) | ("https", Some("443")));
+    Ok(if own_port { format!("{scheme}://{host}") } else { lower })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::raw::tests::{HOST, load};
+    use super::*;
+
+    fn mistakes(file: &str) -> Vec<String> {
+        let mistakes = load(&[], &[], file).unwrap_err();
+        mistakes.0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_mistakes_of_all_sources_come_at_once() {
+        let file = "max_conections = 5\n\
+                    max_topics = \"many\"\n\
+                    \n\
+                    log_bytes = \"64MB\"\n\
+                    ping_interval = 25\n  \
+                    receive_buffers = 1_000\n";
+        let environment = [("CORECAST_LAG_POLICY", "skip"), ("CORECAST_SHARDS", "4")];
+        let flags = ["--handshake-timeout", "0s", "--listen", "localhost:9001"];
+        let mistakes = load(&flags, &environment, file).unwrap_err();
+        assert_eq!(
+            mistakes.to_string(),
+            "the configuration has 9 mistakes:\n  \
+             c.toml:1:1: max_conections: unknown setting; did you mean max_connections?\n  \
+             c.toml:2:14: max_topics: expected a whole number, found the string \"many\"\n  \
+             c.toml:4:13: log_bytes: expected a number of bytes such as 4096, 512KiB, 64MiB or 1GiB, found the string \"64MB\"\n  \
+             c.toml:5:17: ping_interval: expected a time with its unit such as 500ms, 10s, 10m or 1h, found the integer 25\n  \
+             c.toml:6:21: receive_buffers: 1000 is not a power of two; the nearest below is 512\n  \
+             CORECAST_SHARDS: 4 shards asked for, but this build runs one shard: remove the setting or set it to 1\n  \
+             CORECAST_LAG_POLICY: expected disconnect or skip-silent, found \"skip\"\n  \
+             --listen: expected a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, found \"localhost:9001\"\n  \
+             --handshake-timeout: 0ms is out of range: expected 1ms to 24h"
+        );
+    }
+
+    #[test]
+    fn overridden_values_are_checked_too() {
+        let mistakes = load(&["--max-topics", "5"], &[], "max_topics = 0").unwrap_err();
+        assert_eq!(
+            mistakes.0[0].to_string(),
+            "c.toml:1:14: max_topics: 0 is out of range: expected 1 to 16777216"
+        );
+    }
+
+    #[test]
+    fn more_connections_than_open_files_says_what_to_raise() {
+        let host = HostLimits { open_files: 1024, ..HOST };
+        let sources = |flags: &[&str]| {
+            let line = ["corecast"].iter().chain(flags);
+            let matches = super::super::arguments::Arguments::parser().try_get_matches_from(line).unwrap();
+            Sources::read(&matches, [])
+        };
+        assert_eq!(resolve(&sources(&[]), &host).unwrap().config.max_connections, 768);
+        assert_eq!(
+            resolve(&sources(&["--max-connections", "768"]), &host).unwrap().config.max_connections,
+            768
+        );
+        let mistakes = resolve(&sources(&["--max-connections", "20000"]), &host).unwrap_err();
+        assert_eq!(
+            mistakes.0[0].to_string(),
+            "--max-connections: 20000 connections need 20256 open files, but RLIMIT_NOFILE is 1024: raise it \
+             (ulimit -n 20256, or LimitNOFILE=20256 in the service unit), or lower max_connections to 768"
+        );
+        let nothing = HostLimits { open_files: 100, ..HOST };
+        assert_eq!(
+            resolve(&sources(&[]), &nothing).unwrap_err().0[0].to_string(),
+            "max_connections: 1 connections need 257 open files, but RLIMIT_NOFILE is 100: raise it \
+             (ulimit -n 257, or LimitNOFILE=257 in the service unit), or lower max_connections"
+        );
+    }
+
+    #[test]
+    fn connections_are_bounded_by_the_slot_number() {
+        let host = HostLimits { open_files: 1 << 30, ..HOST };
+        let mut sources = Sources::default();
+        sources.read_file(
+            "c.toml".as_ref(),
+            "max_connections = 16777152",
+            &super::super::arguments::settings(),
+        );
+        assert_eq!(resolve(&sources, &host).unwrap().config.max_connections, 16_777_152);
+        assert_eq!(
+            mistakes("max_connections = 16777153"),
+            ["c.toml:1:19: max_connections: 16777153 is out of range: expected 1 to 16777152"]
+        );
+    }
+
+    #[test]
+    fn relations_between_sizes_are_checked_where_one_was_written() {
+        assert_eq!(
+            mistakes("max_message_bytes = \"1MiB\""),
+            ["c.toml:1:21: max_message_bytes: a topic's log of 1MiB must hold two messages of 1MiB: raise \
+              topic_log_bytes to 2MiB or lower max_message_bytes"]
+        );
+        assert_eq!(
+            mistakes("topic_log_bytes = \"128MiB\""),
+            [
+                "c.toml:1:19: topic_log_bytes: a topic's log of 128MiB is more than all logs together (64MiB): lower \
+              topic_log_bytes or raise log_bytes"
+            ]
+        );
+        assert_eq!(
+            mistakes("max_frame_bytes = \"1MiB\""),
+            ["c.toml:1:19: max_frame_bytes: a frame of 1MiB can't be in a message of 512KiB: lower \
+              max_frame_bytes or raise max_message_bytes"]
+        );
+        assert_eq!(
+            mistakes("inbound_bytes = 4096"),
+            ["c.toml:1:17: inbound_bytes: inbound_bytes of 4KiB can't hold a message of 512KiB: raise \
+              inbound_bytes or lower max_message_bytes"]
+        );
+        assert_eq!(
+            mistakes("completion_entries = 256"),
+            [
+                "c.toml:1:22: completion_entries: 256 completion entries are fewer than 512 submission entries: \
+              raise completion_entries"
+            ]
+        );
+        let larger = "max_message_bytes = \"2MiB\"\ntopic_log_bytes = \"4MiB\"";
+        let config = load(&[], &[], larger).unwrap().config;
+        assert_eq!((config.max_message_bytes, config.max_frame_bytes), (2 << 20, 2 << 20));
+    }
+
+    #[test]
+    fn a_mistaken_value_causes_no_further_mistakes() {
+        assert_eq!(mistakes("max_message_bytes = \"1MB\"\ntopic_log_bytes = 8192").len(), 1);
+    }
+
+    #[test]
+    fn addresses_are_bound_once_and_unix_sockets_are_refused() {
+        assert_eq!(
+            mistakes("listen = [\"127.0.0.1:9002\"]"),
+            [
+                "c.toml:1:10: listen: 127.0.0.1:9002 is given twice: each address can be bound once; remove one or \
+              change its port"
+            ]
+        );
+        assert_eq!(
+            mistakes("listen = \"unix:/run/c.sock\""),
+            [
+                "c.toml:1:10: listen: unix:/run/c.sock: this build listens on TCP only: use an address and port such \
+              as 127.0.0.1:9001"
+            ]
+        );
+        assert_eq!(mistakes("listen = []"), ["c.toml:1:10: listen: expected at least one entry"]);
+        let config =
+            load(&[], &[], "listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nadmin = \"off\"").unwrap().config;
+        assert_eq!((config.listen.len(), config.admin), (2, None));
+    }
+
+    #[test]
+    fn origins_are_kept_as_browsers_send_them() {
+        for (written, kept) in [
+            ("*", "*"),
+            ("https://Example.com", "https://example.com"),
+            ("https://example.com:443", "https://example.com"),
+            ("http://example.com:443", "http://example.com:443"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
+            ("http://[::1]", "http://[::1]"),
+            ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ] {
+            assert_eq!(origin(written).as_deref(), Ok(kept));
+        }
+        for text in [
+            "example.com",
+            "https://example.com/",
+            "https://",
+            "https://a b",
+            "https://user@host",
+            "https://host:port",
+            "https://host:70000",
+            "://host",
+            "https://::1",
+            "null",
+            "",
+        ] {
+            assert_eq!(origin(text), Err(Problem::Origin(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn socket_buffers_are_automatic_or_a_size() {
+        let config =
+            load(&["--tcp-send-buffer", "128KiB"], &[], "tcp_receive_buffer = \"auto\"").unwrap().config;
+        assert_eq!((config.tcp_send_buffer, config.tcp_receive_buffer), (Some(131_072), None));
+        assert_eq!(
+            mistakes("tcp_send_buffer = 1"),
+            ["c.toml:1:19: tcp_send_buffer: 1 is out of range: expected 4KiB to 1GiB"]
+        );
+    }
+
+    #[test]
+    fn log_filters_are_parsed_before_the_start() {
+        let config =
+            load(&["--log-filter", "warn,corecast::net=debug"], &[], "log_format = \"json\"").unwrap().config;
+        assert_eq!(config.log.filter, "warn,corecast::net=debug");
+        assert_eq!(config.log.format, LogFormat::Json);
+        let mistakes = mistakes("log_filter = \"corecast=loud\"");
+        assert!(
+            mistakes[0].starts_with("c.toml:1:14: log_filter: \"corecast=loud\" is no log filter ("),
+            "{mistakes:?}"
+        );
+    }
+}
