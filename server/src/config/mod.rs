@@ -9,6 +9,7 @@
 //! ```
 
 pub mod arguments;
+pub mod budget;
 mod effective;
 mod host;
 pub mod mistake;
@@ -22,6 +23,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use corecast_uring::RingConfig;
+
+pub use budget::{Budget, BudgetInputs};
 pub use effective::Effective;
 pub use host::HostLimits;
 pub use mistake::Mistakes;
@@ -151,6 +155,18 @@ impl Config {
             tcp_receive_buffer: None,
 
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Text },
+        }
+    }
+
+    /// The ring of one shard.
+    pub fn ring(&self) -> RingConfig {
+        RingConfig {
+            submission_entries: self.submission_entries,
+            completion_entries: self.completion_entries,
+            files: self.max_connections.div_ceil(self.shards) + RESERVED_CONNECTIONS,
+            receive_buffers: self.receive_buffers,
+            receive_buffer_bytes: self.receive_buffer_bytes,
+            eventfd: true,
         }
     }
 

@@ -8,6 +8,8 @@
 
 pub mod counters;
 pub mod histogram;
+pub mod log;
+pub mod prometheus;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,10 @@ pub struct Metrics {
     /// Length of a turn of the shard's loop.
     pub turn_duration: Histogram,
 }
+
+/// Memory of one [`Metrics`], its labels of protocol rules left out.
+pub const METRICS_BYTES: usize =
+    (Counters::METRICS.len() + counters::CLOSE_CODES.len() + 2 * histogram::BUCKETS) * size_of::<u64>();
 
 impl Metrics {
     /// All at zero. `rules` names the protocol rules that a peer can break.
