@@ -1,6 +1,9 @@
 pub mod check;
+pub mod client;
 pub mod clock;
+pub mod failure;
 pub mod flight;
+pub mod http_publisher;
 pub mod measure;
 pub mod options;
 pub mod preset;

@@ -1,0 +1,434 @@
+//! One simulated WebSocket client without its socket: bytes in, bytes out.
+
+use corecast_protocol::frame::{encode_close, encode_frame};
+use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError};
+use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, Opcode, Side};
+
+use crate::failure::Failure;
+use crate::scenario::Scenario;
+use crate::target::Target;
+
+/// A client from its handshake to its end. An open, idle one owns no heap memory.
+#[derive(Debug)]
+pub struct Client {
+    state: State,
+    topic: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    New,
+    Upgrading(Box<Upgrade>),
+    /// The subscribe message is sent, its confirmation has not come.
+    Subscribing(Connection),
+    Open(Connection),
+    Ended,
+}
+
+/// A handshake whose answer is incomplete.
+#[derive(Debug)]
+struct Upgrade {
+    key: [u8; 16],
+    head: Vec<u8>,
+}
+
+/// How far a client is after handling bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The handshake or the subscription is not confirmed yet.
+    Opening,
+    Open,
+    /// The server's Close frame answers ours, or the other way round: nothing more will come.
+    Closed,
+}
+
+/// What all clients of one role have in common.
+#[derive(Debug)]
+pub struct Role {
+    host: String,
+    topics: Vec<TopicSetup>,
+    subprotocols: Vec<String>,
+    origin: Option<String>,
+    headers: Vec<(String, String)>,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct TopicSetup {
+    path: String,
+    /// Sent after the handshake.
+    first_message: Option<String>,
+    /// Part of the message that confirms it.
+    confirmation: Option<String>,
+}
+
+impl Role {
+    pub fn subscriber(scenario: &Scenario) -> Result<Self, HandshakeError> {
+        let replace = |text: &Option<String>, topic: &str| text.as_ref().map(|t| t.replace("{topic}", topic));
+        Self::new(scenario, &scenario.subscribe, |topic| {
+            (replace(&scenario.subscribe_message, topic), replace(&scenario.subscribed_match, topic))
+        })
+    }
+
+    pub fn publisher(scenario: &Scenario) -> Result<Self, HandshakeError> {
+        Self::new(scenario, &scenario.publish, |_| (None, None))
+    }
+
+    /// Everything that goes into a request is checked here, once.
+    fn new(
+        scenario: &Scenario,
+        target: &Target,
+        messages: impl Fn(&str) -> (Option<String>, Option<String>),
+    ) -> Result<Self, HandshakeError> {
+        let setup = |topic| {
+            let name = scenario.topic_name(topic);
+            let (first_message, confirmation) = messages(&name);
+            TopicSetup { path: target.path_for(&name), first_message, confirmation }
+        };
+        let role = Self {
+            host: target.host.clone(),
+            topics: (0..scenario.topics).map(setup).collect(),
+            subprotocols: scenario.subprotocols.clone(),
+            origin: scenario.origin.clone(),
+            headers: scenario.headers.clone(),
+            limits: scenario.limits,
+        };
+        for topic in 0..scenario.topics {
+            role.with_handshake(topic, [0; 16], |handshake| handshake.check())?;
+        }
+        Ok(role)
+    }
+
+    fn with_handshake<T>(
+        &self,
+        topic: u32,
+        key: [u8; 16],
+        use_it: impl FnOnce(&ClientHandshake<'_>) -> T,
+    ) -> T {
+        let subprotocols: Vec<&str> = self.subprotocols.iter().map(String::as_str).collect();
+        use_it(&ClientHandshake {
+            host: &self.host,
+            target: &self.topics[topic as usize].path,
+            key,
+            subprotocols: &subprotocols,
+            origin: self.origin.as_deref(),
+            headers: &self.headers,
+        })
+    }
+}
+
+impl Client {
+    pub const fn new(topic: u32) -> Self {
+        Self { state: State::New, topic }
+    }
+
+    pub const fn topic(&self) -> u32 {
+        self.topic
+    }
+
+    pub const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    /// Appends the handshake request. The key must be new and random (RFC 6455 §4.1).
+    pub fn begin(&mut self, key: [u8; 16], role: &Role, out: &mut Vec<u8>) {
+        role.with_handshake(self.topic, key, |handshake| handshake.write_request(out));
+        self.state = State::Upgrading(Box::new(Upgrade { key, head: Vec::new() }));
+    }
+
+    /// Takes what the server sent. Answers are appended to `out`; every message that arrives after the subscription
+    /// goes to `on_message`.
+    #[inline]
+    pub fn handle_bytes(
+        &mut self,
+        bytes: &mut [u8],
+        role: &Role,
+        out: &mut Vec<u8>,
+        on_message: impl FnMut(&[u8]),
+    ) -> Result<Progress, Failure> {
+        match self.state {
+            State::Open(_) | State::Subscribing(_) => self.handle_frames(bytes, role, out, on_message),
+            State::Upgrading(_) => self.handle_answer(bytes, role, out, on_message),
+            State::New | State::Ended => Ok(Progress::Closed),
+        }
+    }
+
+    /// Appends a Close frame with code 1000 if that was not done before. False when there is no connection to close.
+    pub fn close(&mut self, out: &mut Vec<u8>) -> bool {
+        let (State::Open(connection) | State::Subscribing(connection)) = &mut self.state else {
+            return false;
+        };
+        if !connection.close_sent() {
+            encode_close(out, CloseCode::NORMAL, "", Some(rand::random()));
+            connection.mark_close_sent();
+        }
+        true
+    }
+
+    /// What an end of the stream means now; `None` after a closing handshake.
+    pub fn end_of_stream(&mut self) -> Option<Failure> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::New | State::Upgrading(_) => Some(Failure::ClosedInHandshake),
+            State::Subscribing(connection) | State::Open(connection) => {
+                let closed = connection.close_received() && connection.close_sent();
+                (!closed).then(|| Failure::EndOfStream(connection.is_mid_message()))
+            }
+            State::Ended => None,
+        }
+    }
+
+    fn handle_answer(
+        &mut self,
+        bytes: &mut [u8],
+        role: &Role,
+        out: &mut Vec<u8>,
+        on_message: impl FnMut(&[u8]),
+    ) -> Result<Progress, Failure> {
+        let State::Upgrading(upgrade) = &mut self.state else { unreachable!("only called while upgrading") };
+        upgrade.head.extend_from_slice(bytes);
+        let verified = role
+            .with_handshake(self.topic, upgrade.key, |handshake| {
+                handshake.verify(&upgrade.head, &role.limits).map(|agreed| agreed.map(|(_, length)| length))
+            })
+            .map_err(Failure::Handshake)?;
+        let Some(length) = verified else { return Ok(Progress::Opening) };
+        let mut first_frames = upgrade.head.split_off(length);
+        let setup = &role.topics[self.topic as usize];
+        if let Some(message) = &setup.first_message {
+            encode_frame(out, Opcode::Text, message.as_bytes(), Some(rand::random()));
+        }
+        let connection = Connection::new(Side::Client);
+        self.state = match setup.confirmation {
+            Some(_) => State::Subscribing(connection),
+            None => State::Open(connection),
+        };
+        self.handle_frames(&mut first_frames, role, out, on_message)
+    }
+
+    #[inline]
+    fn handle_frames(
+        &mut self,
+        bytes: &mut [u8],
+        role: &Role,
+        out: &mut Vec<u8>,
+        mut on_message: impl FnMut(&[u8]),
+    ) -> Result<Progress, Failure> {
+        let (connection, mut awaited) = match &mut self.state {
+            State::Open(connection) => (connection, None),
+            State::Subscribing(connection) => {
+                (connection, role.topics[self.topic as usize].confirmation.as_deref())
+            }
+            _ => unreachable!("only called with a connection"),
+        };
+        let was_subscribing = awaited.is_some();
+        let mut input = Input::new(bytes);
+        loop {
+            match connection.poll_event(&mut input, &role.limits) {
+                Ok(Some(Event::Message { payload, .. })) => match awaited {
+                    None => on_message(&payload),
+                    Some(text) if contains(&payload, text.as_bytes()) => awaited = None,
+                    // Greetings and the like, before the subscription.
+                    Some(_) => {}
+                },
+                Ok(Some(Event::Ping(payload))) => {
+                    if !connection.close_sent() {
+                        encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
+                    }
+                }
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Close(close))) => {
+                    let code = close.as_ref().map(|(code, _)| *code);
+                    let reason =
+                        close.map_or(String::new(), |(_, text)| String::from_utf8_lossy(&text).into_owned());
+                    if connection.close_sent() {
+                        return Ok(Progress::Closed);
+                    }
+                    // RFC 6455 §5.5.1: answered with the code received.
+                    encode_close(out, code.unwrap_or(CloseCode::NO_STATUS), "", Some(rand::random()));
+                    connection.mark_close_sent();
+                    return Err(Failure::Closed { code, reason });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    if !connection.close_sent() {
+                        encode_close(out, error.close_code(), &error.reason(), Some(rand::random()));
+                        connection.mark_close_sent();
+                    }
+                    return Err(Failure::Protocol(error));
+                }
+            }
+        }
+        if awaited.is_some() {
+            return Ok(Progress::Opening);
+        }
+        if was_subscribing
+            && let State::Subscribing(connection) = std::mem::replace(&mut self.state, State::Ended)
+        {
+            self.state = State::Open(connection);
+        }
+        Ok(Progress::Open)
+    }
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use corecast_protocol::MessageKind;
+    use corecast_protocol::handshake::accept_value;
+
+    fn role(arguments: &[&str]) -> Role {
+        let arguments = ["run", "ws://127.0.0.1:9001/live/{topic}"].iter().chain(arguments);
+        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
+        Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
+    }
+
+    /// The answer to the key of sixteen zero bytes.
+    fn switching_protocols() -> Vec<u8> {
+        let accept = accept_value(b"AAAAAAAAAAAAAAAAAAAAAA==");
+        let accept = std::str::from_utf8(&accept).expect("base64");
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    fn begun(role: &Role) -> (Client, Vec<u8>) {
+        let mut client = Client::new(0);
+        let mut out = Vec::new();
+        client.begin([0; 16], role, &mut out);
+        (client, out)
+    }
+
+    fn message(text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_frame(&mut bytes, Opcode::Text, text.as_bytes(), None);
+        bytes
+    }
+
+    #[test]
+    fn request_names_topic_and_headers() {
+        let (_, out) = begun(&role(&["--header", "Authorization: Bearer x", "--origin", "http://a.example"]));
+        let request = String::from_utf8(out).unwrap();
+        assert!(request.starts_with("GET /live/load-0 HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n"), "{request}");
+        assert!(request.contains("\r\nAuthorization: Bearer x\r\n"), "{request}");
+        assert!(request.contains("\r\nOrigin: http://a.example\r\n"), "{request}");
+    }
+
+    #[test]
+    fn answer_and_messages_may_be_split_anywhere() {
+        let role = role(&[]);
+        let mut stream = switching_protocols();
+        stream.extend(message("one"));
+        stream.extend(message("two"));
+        for split in 0..=stream.len() {
+            let (mut client, mut out) = begun(&role);
+            let mut received = Vec::new();
+            for part in [&stream[..split], &stream[split..]] {
+                client
+                    .handle_bytes(&mut part.to_vec(), &role, &mut out, |m| received.push(m.to_vec()))
+                    .expect("a valid stream");
+            }
+            assert!(client.is_open());
+            assert_eq!(received, [b"one", b"two"], "split at {split}");
+        }
+    }
+
+    #[test]
+    fn subscription_counts_from_its_confirmation() {
+        let role = role(&["--subscribe-message", "sub {topic}", "--subscribed-match", "ok {topic}"]);
+        let (mut client, mut out) = begun(&role);
+        out.clear();
+        let mut received = Vec::new();
+        let mut handle = |client: &mut Client, mut bytes: Vec<u8>, out: &mut Vec<u8>| {
+            client.handle_bytes(&mut bytes, &role, out, |m| received.push(m.to_vec()))
+        };
+        assert_eq!(handle(&mut client, switching_protocols(), &mut out), Ok(Progress::Opening));
+        let mut sent = Input::new(&mut out);
+        let mut server = Connection::new(Side::Server);
+        match server.poll_event(&mut sent, &Limits::default()).expect("a valid frame") {
+            Some(Event::Message { kind: MessageKind::Text, payload }) => {
+                assert_eq!(&payload[..], b"sub load-0")
+            }
+            other => panic!("expected the subscribe message, not {other:?}"),
+        }
+        let mut bytes = message("welcome");
+        assert_eq!(handle(&mut client, bytes, &mut out), Ok(Progress::Opening));
+        bytes = message("ok load-0");
+        bytes.extend(message("first"));
+        assert_eq!(handle(&mut client, bytes, &mut out), Ok(Progress::Open));
+        assert_eq!(received, [b"first"]);
+        assert!(client.is_open());
+    }
+
+    #[test]
+    fn ping_is_answered_with_its_payload() {
+        let role = role(&[]);
+        let (mut client, mut out) = begun(&role);
+        let mut bytes = switching_protocols();
+        encode_frame(&mut bytes, Opcode::Ping, b"hi", None);
+        out.clear();
+        client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap();
+        let mut server = Connection::new(Side::Server);
+        match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
+            Some(Event::Pong(payload)) => assert_eq!(&payload[..], b"hi"),
+            other => panic!("expected a pong, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn close_of_the_server_is_answered_and_reported() {
+        let role = role(&[]);
+        let (mut client, mut out) = begun(&role);
+        let mut bytes = switching_protocols();
+        encode_close(&mut bytes, CloseCode(4008), "lapped", None);
+        out.clear();
+        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap_err();
+        assert_eq!(failure, Failure::Closed { code: Some(CloseCode(4008)), reason: "lapped".into() });
+        let mut server = Connection::new(Side::Server);
+        match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
+            Some(Event::Close(Some((code, _)))) => assert_eq!(code, CloseCode(4008)),
+            other => panic!("expected a Close, not {other:?}"),
+        }
+        assert_eq!(client.end_of_stream(), None);
+    }
+
+    #[test]
+    fn closing_ourselves_ends_with_the_servers_answer() {
+        let role = role(&[]);
+        let (mut client, mut out) = begun(&role);
+        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap();
+        assert!(client.close(&mut out));
+        let mut answer = Vec::new();
+        encode_close(&mut answer, CloseCode::NORMAL, "", None);
+        assert_eq!(client.handle_bytes(&mut answer, &role, &mut out, |_| {}), Ok(Progress::Closed));
+        assert_eq!(client.end_of_stream(), None);
+    }
+
+    #[test]
+    fn ends_of_the_stream_are_told_apart() {
+        let role = role(&[]);
+        assert_eq!(begun(&role).0.end_of_stream(), Some(Failure::ClosedInHandshake));
+        let (mut client, mut out) = begun(&role);
+        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap();
+        client.handle_bytes(&mut message("cut")[..3].to_vec(), &role, &mut out, |_| {}).unwrap();
+        assert_eq!(client.end_of_stream(), Some(Failure::EndOfStream(true)));
+    }
+
+    #[test]
+    fn a_refusal_is_reported_with_status_and_body() {
+        let role = role(&[]);
+        let (mut client, mut out) = begun(&role);
+        let mut answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno access".to_vec();
+        let failure = client.handle_bytes(&mut answer, &role, &mut out, |_| {}).unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "the server refused the handshake: 403 Forbidden; it says: \"no access\""
+        );
+    }
+}
