@@ -39,20 +39,21 @@ impl Utf8Validator {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Utf8Error> {
         let mut start = 0;
         while self.missing > 0 && start < bytes.len() {
-            self.step(bytes[start]).map_err(|()| Utf8Error { position: start })?;
+            self.step_at(start, bytes)?;
             start += 1;
         }
         let Err(error) = simdutf8::compat::from_utf8(&bytes[start..]) else { return Ok(()) };
-        // What follows is at most one incomplete character, or ends with the first impossible byte.
-        for position in start + error.valid_up_to()..bytes.len() {
-            self.step(bytes[position]).map_err(|()| Utf8Error { position })?;
-        }
-        Ok(())
+        // What follows is at most one incomplete character, or has the first impossible byte within four bytes.
+        (start + error.valid_up_to()..bytes.len()).try_for_each(|position| self.step_at(position, bytes))
     }
 
     /// The text is over: it must not end inside a character.
     pub const fn finish(self) -> Result<(), TruncatedCharacter> {
         if self.missing == 0 { Ok(()) } else { Err(TruncatedCharacter { missing: self.missing }) }
+    }
+
+    fn step_at(&mut self, position: usize, bytes: &[u8]) -> Result<(), Utf8Error> {
+        self.step(bytes[position]).map_err(|()| Utf8Error { position })
     }
 
     /// Takes one byte. The table is RFC 3629 §4.

@@ -22,6 +22,9 @@ pub(super) struct Assembly {
     message: Option<OpenMessage>,
 }
 
+// The fixed part of what an incomplete message costs; `Limits` states it.
+const _: () = assert!(size_of::<Assembly>() <= 160);
+
 impl Assembly {
     /// As [`super::Connection::poll_event`].
     pub(super) fn poll_event<'a>(
@@ -42,7 +45,7 @@ impl Assembly {
             let payload = frame.take_payload(input);
             let is_whole = frame.is_whole();
             let header = frame.header;
-            let expected = header.fin.then(|| frame.missing());
+            let missing = frame.missing();
             if !is_whole {
                 self.frame = Some(frame);
             }
@@ -58,7 +61,13 @@ impl Assembly {
                 }
             } else {
                 let message = self.message.as_mut().expect("a data frame opens a message or continues one");
-                message.append(payload, expected)?;
+                // Room is made for what may still come at most; the rules hold every frame against the limit.
+                let longest = if header.fin {
+                    message.bytes.len() + payload.len() + missing as usize
+                } else {
+                    limits.max_message_bytes()
+                };
+                message.append(payload, longest)?;
                 if is_whole && header.fin {
                     let message = self.message.take().expect("appended to above");
                     return message.finish().map(Some);
@@ -175,28 +184,22 @@ impl OpenMessage {
         MessageSoFar { bytes: self.bytes.len() as u64, frames: self.frames }
     }
 
-    /// `expected`: how many bytes follow these until the message ends, if that is known.
-    fn append(&mut self, payload: &[u8], expected: Option<u64>) -> Result<(), ProtocolError> {
+    /// `longest`: how many bytes the whole message can have.
+    fn append(&mut self, payload: &[u8], longest: usize) -> Result<(), ProtocolError> {
+        let before = self.bytes.len();
         if self.kind == MessageKind::Text {
-            let before = self.bytes.len();
             self.utf8
                 .feed(payload)
                 .map_err(|error| ProtocolError::InvalidUtf8 { position: (before + error.position) as u64 })?;
         }
-        self.make_room(payload.len(), expected);
+        let needed = before + payload.len();
+        if needed > self.bytes.capacity() {
+            // Doubling keeps the copying linear; the message's end bounds it.
+            let room = (self.bytes.capacity() * 2).min(longest).max(needed);
+            self.bytes.reserve_exact(room - before);
+        }
         self.bytes.extend_from_slice(payload);
         Ok(())
-    }
-
-    /// Doubles the room when it is used up, so that the copying stays linear, but not past the message's end.
-    fn make_room(&mut self, added: usize, expected: Option<u64>) {
-        let needed = self.bytes.len() + added;
-        if needed <= self.bytes.capacity() {
-            return;
-        }
-        let expected = expected.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX);
-        let room = needed.max(self.bytes.capacity() * 2).min(needed.saturating_add(expected));
-        self.bytes.reserve_exact(room - self.bytes.len());
     }
 
     fn finish<'a>(self) -> Result<Event<'a>, ProtocolError> {

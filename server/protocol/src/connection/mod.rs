@@ -6,6 +6,8 @@
 mod assembly;
 mod event;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub use event::{Event, Input, Payload};
 

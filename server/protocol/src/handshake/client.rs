@@ -41,8 +41,9 @@ pub enum HandshakeError {
     #[error("the answer to the handshake is no usable HTTP: {0}")]
     Http(#[from] HttpError),
 
-    #[error("the server refused the handshake: {status} {reason}; it says: \"{body}\"")]
-    Refused { status: u16, reason: String, body: String },
+    /// `detail` is where a redirection leads, else the start of the body as far as it has arrived.
+    #[error("the server refused the handshake: {status} {reason}; it says: \"{detail}\"")]
+    Refused { status: u16, reason: String, detail: String },
 
     #[error(
         "the 101 response has no header `Upgrade: websocket` (RFC 6455 §4.1); most likely a proxy stripped it: have it \
@@ -134,7 +135,8 @@ impl<'a> ClientHandshake<'a> {
             return Err(refused(&head, &bytes[length..]));
         }
         let headers = &head.headers;
-        if !headers.has_token("upgrade", "websocket") {
+        let upgrade = head.header("upgrade").next().unwrap_or_default();
+        if !upgrade.eq_ignore_ascii_case(b"websocket") {
             return Err(HandshakeError::MissingUpgrade);
         }
         if !headers.has_token("connection", "upgrade") {
@@ -170,10 +172,11 @@ impl<'a> ClientHandshake<'a> {
 }
 
 fn refused(head: &ResponseHead<'_>, body: &[u8]) -> HandshakeError {
+    let location = head.header("location").next().filter(|_| (300..400).contains(&head.status));
     HandshakeError::Refused {
         status: head.status,
         reason: printable(head.reason.as_bytes()),
-        body: printable(body.trim_ascii()),
+        detail: printable(location.unwrap_or_else(|| body.trim_ascii())),
     }
 }
 

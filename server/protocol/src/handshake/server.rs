@@ -1,7 +1,8 @@
 //! The server's half: does this request open a WebSocket connection, and what is answered (RFC 6455 §4.2)?
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
 use crate::http1::{RequestHead, Version};
@@ -135,9 +136,11 @@ pub fn accept_upgrade(
 }
 
 fn check_version(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
-    let Some(version) = head.header("sec-websocket-version").next() else {
+    let versions: Vec<&[u8]> = head.header("sec-websocket-version").collect();
+    if versions.is_empty() {
         return Err(HandshakeError::MissingVersion);
-    };
+    }
+    let version = versions.join(&b", "[..]);
     if version != WEBSOCKET_VERSION.as_bytes() {
         // Peer text that ends up in logs: printable, and short.
         let version = version[..version.len().min(16)].escape_ascii().to_string();
@@ -154,11 +157,19 @@ fn checked_key<'a>(head: &RequestHead<'a>) -> Result<&'a [u8], HandshakeError> {
         return Err(HandshakeError::RepeatedKey { keys: 1 + repeated });
     }
     // RFC 6455 §4.2.1: a base64-encoded value that, when decoded, is 16 bytes in length.
-    match STANDARD.decode(key) {
-        Ok(nonce) if nonce.len() == 16 => Ok(key),
+    let mut nonce = [0; 18];
+    match KEY_DECODER.decode_slice(key, &mut nonce) {
+        Ok(16) => Ok(key),
         _ => Err(HandshakeError::InvalidKey),
     }
 }
+
+/// 16 bytes leave four bits of the last character unused. RFC 4648 §3.5 lets a decoder ignore them, and some clients
+/// put random characters there.
+const KEY_DECODER: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 impl Accepted {
     /// The subprotocol agreed on.
