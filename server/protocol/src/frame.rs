@@ -205,3 +205,126 @@ pub(crate) fn append_frame(out: &mut Vec<u8>, header: &FrameHeader, payload: &[u
         apply_mask(&mut out[start..], key, 0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(bytes: &[u8]) -> Option<(FrameHeader, usize)> {
+        FrameHeader::parse(bytes).unwrap()
+    }
+
+    const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+
+    /// The headers of RFC 6455 §5.7 and the borders between the three length forms.
+    fn headers() -> Vec<(FrameHeader, Vec<u8>)> {
+        let plain = |opcode, payload_len| FrameHeader { fin: true, rsv: 0, opcode, mask: None, payload_len };
+        vec![
+            (plain(Opcode::Text, 5), vec![0x81, 0x05]),
+            (
+                FrameHeader { mask: Some(KEY), ..plain(Opcode::Text, 5) },
+                vec![0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D],
+            ),
+            (FrameHeader { fin: false, ..plain(Opcode::Text, 3) }, vec![0x01, 0x03]),
+            (plain(Opcode::Continuation, 2), vec![0x80, 0x02]),
+            (plain(Opcode::Ping, 5), vec![0x89, 0x05]),
+            (plain(Opcode::Binary, 125), vec![0x82, 0x7D]),
+            (plain(Opcode::Binary, 126), vec![0x82, 0x7E, 0x00, 0x7E]),
+            (plain(Opcode::Binary, 256), vec![0x82, 0x7E, 0x01, 0x00]),
+            (plain(Opcode::Binary, 65535), vec![0x82, 0x7E, 0xFF, 0xFF]),
+            (plain(Opcode::Binary, 65536), vec![0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]),
+            (
+                FrameHeader { rsv: 4, mask: Some(KEY), ..plain(Opcode::Text, i64::MAX as u64) },
+                vec![0xC1, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x37, 0xFA, 0x21, 0x3D],
+            ),
+        ]
+    }
+
+    #[test]
+    fn headers_are_encoded_as_section_5_2_says() {
+        for (header, bytes) in headers() {
+            assert_eq!(*header.encode(), bytes, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_parsed_only_when_complete_and_take_only_their_own_bytes() {
+        for (header, bytes) in headers() {
+            for length in 0..bytes.len() {
+                assert_eq!(parse(&bytes[..length]), None, "{length} bytes of {bytes:02x?}");
+            }
+            assert_eq!(parse(&bytes), Some((header, bytes.len())));
+            let with_payload = [&bytes[..], b"Hello"].concat();
+            assert_eq!(parse(&with_payload), Some((header, bytes.len())));
+        }
+    }
+
+    #[test]
+    fn frames_are_those_of_section_5_7() {
+        let mut out = Vec::new();
+        encode_frame(&mut out, Opcode::Text, b"Hello", None);
+        assert_eq!(out, [0x81, 0x05, 0x48, 0x65, 0x6C, 0x6C, 0x6F]);
+        encode_frame(&mut out, Opcode::Pong, b"Hello", Some(KEY));
+        assert_eq!(out[7..], [0x8A, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58]);
+    }
+
+    #[test]
+    fn server_headers_are_whole_unmasked_frames() {
+        assert_eq!(*server_header(Opcode::Text, 64), [0x81, 0x40]);
+        assert_eq!(*server_header(Opcode::Binary, 1024), [0x82, 0x7E, 0x04, 0x00]);
+    }
+
+    #[test]
+    fn close_frames_carry_code_and_reason() {
+        let mut out = Vec::new();
+        encode_close(&mut out, CloseCode::PROTOCOL_ERROR, "bad", None);
+        assert_eq!(out, b"\x88\x05\x03\xEAbad");
+        out.clear();
+        encode_close(&mut out, CloseCode::NORMAL, "", Some([0, 0, 0, 0]));
+        assert_eq!(out, b"\x88\x82\0\0\0\0\x03\xE8");
+        out.clear();
+        encode_close(&mut out, CloseCode::NO_STATUS, "not sent", None);
+        assert_eq!(out, b"\x88\x00");
+    }
+
+    /// RFC 6455 §5.5: at most 125 bytes. A cut character would make the reason invalid UTF-8.
+    #[test]
+    fn long_close_reasons_are_cut_between_characters() {
+        let mut out = Vec::new();
+        encode_close(&mut out, CloseCode::POLICY, &"x".repeat(124), None);
+        assert_eq!(out.len(), 2 + 125);
+        out.clear();
+        encode_close(&mut out, CloseCode::POLICY, &format!("{}€", "x".repeat(121)), None);
+        assert_eq!(out[..4], [0x88, 123, 0x03, 0xF0]);
+        assert_eq!(out[4..], [b'x'; 121]);
+    }
+
+    #[test]
+    #[should_panic(expected = "close code 1006 (abnormal closure) may not be sent")]
+    fn a_close_code_that_may_not_be_sent_is_our_own_mistake() {
+        encode_close(&mut Vec::new(), CloseCode::ABNORMAL, "", None);
+    }
+
+    #[test]
+    #[should_panic(expected = "a ping frame carries at most 125 bytes, not 126")]
+    fn a_control_frame_over_125_bytes_is_our_own_mistake() {
+        encode_frame(&mut Vec::new(), Opcode::Ping, &[0; 126], None);
+    }
+
+    #[test]
+    fn frame_lengths_are_known_from_the_header_alone() {
+        let cases: [(&[u8], Option<usize>); 8] = [
+            (&[], None),
+            (&[0x81], None),
+            (&[0x81, 0x00], Some(2)),
+            (&[0x81, 0x7D], Some(127)),
+            (&[0x82, 0x7E, 0x01], None),
+            (&[0x82, 0x7E, 0x01, 0x00], Some(260)),
+            (&[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0], None),
+            (&[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0], Some(65_546)),
+        ];
+        for (bytes, length) in cases {
+            assert_eq!(server_frame_len(bytes), length, "{bytes:02x?}");
+        }
+    }
+}

@@ -197,3 +197,162 @@ fn check_field(what: &'static str, text: &str, is_allowed: fn(u8) -> bool) -> Re
 fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::server::accept_upgrade;
+    use crate::http1::parse_request;
+
+    /// The client of RFC 6455 §1.3; its key is the text "the sample nonce".
+    const EXAMPLE: ClientHandshake<'static> = ClientHandshake {
+        host: "server.example.com",
+        target: "/chat",
+        key: *b"the sample nonce",
+        subprotocols: &["chat", "superchat"],
+        origin: Some("http://example.com"),
+        headers: &[],
+    };
+
+    /// The answer of RFC 6455 §1.3.
+    const ANSWER: &str = "HTTP/1.1 101 Switching Protocols\r\n\
+        Upgrade: websocket\r\n\
+        Connection: Upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+        Sec-WebSocket-Protocol: chat\r\n\r\n";
+
+    fn verify(answer: &str) -> Result<Option<(Agreed<'static>, usize)>, HandshakeError> {
+        EXAMPLE.verify(answer.as_bytes(), &Limits::default())
+    }
+
+    fn answer_with(line: &str, replacement: &str) -> String {
+        let line = format!("{line}\r\n");
+        assert!(ANSWER.contains(&line), "{line:?} is in the answer");
+        let replacement = if replacement.is_empty() { String::new() } else { format!("{replacement}\r\n") };
+        ANSWER.replace(&line, &replacement)
+    }
+
+    #[test]
+    fn the_request_is_that_of_section_1_3() {
+        let mut out = Vec::new();
+        let headers = [("Authorization".to_owned(), "Bearer abc".to_owned())];
+        ClientHandshake { headers: &headers, ..EXAMPLE }.write_request(&mut out);
+        let expected = "GET /chat HTTP/1.1\r\n\
+            Host: server.example.com\r\n\
+            Upgrade: websocket\r\n\
+            Connection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+            Sec-WebSocket-Version: 13\r\n\
+            Origin: http://example.com\r\n\
+            Sec-WebSocket-Protocol: chat, superchat\r\n\
+            Authorization: Bearer abc\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_answer_of_section_1_3_opens_the_connection() {
+        for length in 0..ANSWER.len() {
+            assert_eq!(verify(&ANSWER[..length]), Ok(None), "{length} bytes");
+        }
+        let with_a_frame = format!("{ANSWER}\x01frame");
+        let agreed = Agreed { subprotocol: Some("chat") };
+        assert_eq!(verify(&with_a_frame), Ok(Some((agreed, ANSWER.len()))));
+        let without = answer_with("Sec-WebSocket-Protocol: chat", "");
+        assert_eq!(verify(&without), Ok(Some((Agreed { subprotocol: None }, without.len()))));
+    }
+
+    /// RFC 6455 §4.1, numbers 2 to 6.
+    #[test]
+    fn answers_that_break_a_rule_fail_the_connection() {
+        let unasked_extension = HandshakeError::UnaskedExtension { extension: "permessage-deflate".into() };
+        let unasked = |name: &str| HandshakeError::UnaskedSubprotocol { subprotocol: name.into() };
+        for (line, replacement, error) in [
+            ("Upgrade: websocket", "", HandshakeError::MissingUpgrade),
+            ("Upgrade: websocket", "Upgrade: h2c", HandshakeError::MissingUpgrade),
+            ("Connection: Upgrade", "", HandshakeError::MissingConnection),
+            ("Connection: Upgrade", "Connection: keep-alive", HandshakeError::MissingConnection),
+            ("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "", HandshakeError::WrongAccept),
+            (
+                "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                "Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                HandshakeError::WrongAccept,
+            ),
+            (
+                "Sec-WebSocket-Protocol: chat",
+                "Sec-WebSocket-Extensions: permessage-deflate",
+                unasked_extension,
+            ),
+            ("Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Protocol: other", unasked("other")),
+            (
+                "Sec-WebSocket-Protocol: chat",
+                "Sec-WebSocket-Protocol: chat, superchat",
+                unasked("chat, superchat"),
+            ),
+        ] {
+            assert_eq!(verify(&answer_with(line, replacement)), Err(error), "{line} -> {replacement}");
+        }
+    }
+
+    #[test]
+    fn header_values_are_compared_without_case() {
+        let answer = answer_with("Upgrade: websocket", "upgrade: WebSocket")
+            .replace("Connection: Upgrade", "connection: keep-alive, UPGRADE");
+        assert!(matches!(verify(&answer), Ok(Some(_))));
+    }
+
+    /// RFC 6455 §4.1, number 1.
+    #[test]
+    fn refusals_are_reported_with_status_and_what_the_server_says() {
+        let refused = verify("HTTP/1.1 403 Forbidden\r\n\r\norigin not\r\nallowed\x1B[2J\n").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the server refused the handshake: 403 Forbidden; it says: \"origin not  allowed [2J\""
+        );
+        let moved =
+            verify("HTTP/1.1 301 Moved\r\nLocation: https://example.org/ws\r\n\r\n<html>").unwrap_err();
+        let expected = HandshakeError::Refused {
+            status: 301,
+            reason: "Moved".into(),
+            detail: "https://example.org/ws".into(),
+        };
+        assert_eq!(moved, expected);
+        let long = verify(&format!("HTTP/1.1 500 Oh\r\n\r\n{}", "x".repeat(10_000))).unwrap_err();
+        assert!(matches!(long, HandshakeError::Refused { detail, .. } if detail == "x".repeat(200)));
+        assert_eq!(
+            verify("SSH-2.0-OpenSSH_9.6\r\n"),
+            Err(HttpError::Malformed { what: "the version" }.into())
+        );
+    }
+
+    #[test]
+    fn fields_cannot_add_lines_of_their_own() {
+        let unsendable = |handshake: ClientHandshake<'_>| match handshake.check() {
+            Err(HandshakeError::Unsendable { what, .. }) => what,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(EXAMPLE.check(), Ok(()));
+        assert_eq!(unsendable(ClientHandshake { host: "a\r\nX: y", ..EXAMPLE }), "the host");
+        assert_eq!(unsendable(ClientHandshake { target: "/a b", ..EXAMPLE }), "the target");
+        assert_eq!(unsendable(ClientHandshake { origin: Some("a\n"), ..EXAMPLE }), "the origin");
+        assert_eq!(unsendable(ClientHandshake { subprotocols: &["a,b"], ..EXAMPLE }), "a subprotocol");
+        let header = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
+        let name = header("a:", "b");
+        assert_eq!(unsendable(ClientHandshake { headers: &name, ..EXAMPLE }), "a header name");
+        let value = header("a", "b\r\nc");
+        assert_eq!(unsendable(ClientHandshake { headers: &value, ..EXAMPLE }), "a header value");
+    }
+
+    #[test]
+    fn client_and_server_agree() {
+        let mut request = Vec::new();
+        EXAMPLE.write_request(&mut request);
+        let Ok(Parsed::Complete { head, length }) = parse_request(&request, &Limits::default()) else {
+            panic!()
+        };
+        assert_eq!(length, request.len());
+        let mut answer = Vec::new();
+        accept_upgrade(&head, &["superchat"]).unwrap().write_response(&mut answer);
+        let agreed = EXAMPLE.verify(&answer, &Limits::default()).unwrap();
+        assert_eq!(agreed, Some((Agreed { subprotocol: Some("superchat") }, answer.len())));
+    }
+}

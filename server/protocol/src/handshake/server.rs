@@ -197,3 +197,168 @@ impl Accepted {
         out.extend_from_slice(b"\r\n");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Parsed, parse_request};
+    use crate::limits::Limits;
+
+    /// The request of RFC 6455 §1.3.
+    const EXAMPLE: &str = "GET /chat HTTP/1.1\r\n\
+        Host: server.example.com\r\n\
+        Upgrade: websocket\r\n\
+        Connection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Origin: http://example.com\r\n\
+        Sec-WebSocket-Protocol: chat, superchat\r\n\
+        Sec-WebSocket-Version: 13\r\n\r\n";
+
+    fn with_head<T>(request: &str, check: impl FnOnce(&RequestHead<'_>) -> T) -> T {
+        match parse_request(request.as_bytes(), &Limits::default()) {
+            Ok(Parsed::Complete { head, .. }) => check(&head),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn accept(request: &str, subprotocols: &[&'static str]) -> Result<Accepted, HandshakeError> {
+        with_head(request, |head| accept_upgrade(head, subprotocols))
+    }
+
+    /// The example with one line replaced; an empty replacement takes the line out.
+    fn example_with(line: &str, replacement: &str) -> String {
+        let line = format!("{line}\r\n");
+        assert!(EXAMPLE.contains(&line), "{line:?} is in the example");
+        let replacement = if replacement.is_empty() { String::new() } else { format!("{replacement}\r\n") };
+        EXAMPLE.replace(&line, &replacement)
+    }
+
+    #[test]
+    fn the_example_of_section_1_3_is_answered_as_there() {
+        let accepted = accept(EXAMPLE, &["superchat", "chat"]).unwrap();
+        let mut out = Vec::new();
+        accepted.write_response(&mut out);
+        let expected = "HTTP/1.1 101 Switching Protocols\r\n\
+            Upgrade: websocket\r\n\
+            Connection: Upgrade\r\n\
+            Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+            Sec-WebSocket-Protocol: chat\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_clients_first_known_subprotocol_is_chosen() {
+        assert_eq!(accept(EXAMPLE, &["superchat", "chat"]).unwrap().subprotocol(), Some("chat"));
+        assert_eq!(accept(EXAMPLE, &["superchat"]).unwrap().subprotocol(), Some("superchat"));
+        // RFC 6455 §11.3.4: several lines make one list. Subprotocols are compared with their case.
+        let two_lines = example_with(
+            "Sec-WebSocket-Protocol: chat, superchat",
+            "Sec-WebSocket-Protocol: CHAT\r\nSec-WebSocket-Protocol: superchat",
+        );
+        assert_eq!(accept(&two_lines, &["chat", "superchat"]).unwrap().subprotocol(), Some("superchat"));
+    }
+
+    #[test]
+    fn unknown_subprotocols_are_not_answered_but_told() {
+        let unknown = accept(EXAMPLE, &["corecast.json.v1"]).unwrap();
+        assert_eq!(unknown.subprotocol(), None);
+        assert!(unknown.offers_only_unknown_subprotocols());
+        let mut out = Vec::new();
+        unknown.write_response(&mut out);
+        assert!(!String::from_utf8(out).unwrap().contains("Protocol:"));
+
+        let none = accept(&example_with("Sec-WebSocket-Protocol: chat, superchat", ""), &["chat"]).unwrap();
+        assert_eq!(none.subprotocol(), None);
+        assert!(!none.offers_only_unknown_subprotocols());
+        assert!(!accept(EXAMPLE, &["chat"]).unwrap().offers_only_unknown_subprotocols());
+    }
+
+    /// RFC 6455 §4.2.1, number by number.
+    #[test]
+    fn handshakes_that_lack_something_are_refused() {
+        for (line, replacement, error, status) in [
+            ("GET /chat HTTP/1.1", "POST /chat HTTP/1.1", HandshakeError::NotGet, 405),
+            ("GET /chat HTTP/1.1", "GET /chat HTTP/1.0", HandshakeError::Http10, 505),
+            ("Upgrade: websocket", "", HandshakeError::MissingUpgrade, 400),
+            ("Upgrade: websocket", "Upgrade: h2c", HandshakeError::MissingUpgrade, 400),
+            ("Connection: Upgrade", "", HandshakeError::MissingConnection, 400),
+            ("Connection: Upgrade", "Connection: close", HandshakeError::MissingConnection, 400),
+            ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", HandshakeError::MissingKey, 400),
+            ("Sec-WebSocket-Version: 13", "", HandshakeError::MissingVersion, 400),
+            (
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Version: 8",
+                HandshakeError::UnsupportedVersion { version: "8".into() },
+                426,
+            ),
+            (
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8",
+                HandshakeError::UnsupportedVersion { version: "13, 8".into() },
+                426,
+            ),
+            (
+                "Origin: http://example.com",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                HandshakeError::RepeatedKey { keys: 2 },
+                400,
+            ),
+        ] {
+            let refused = accept(&example_with(line, replacement), &[]).unwrap_err();
+            assert_eq!(refused, error, "{line} -> {replacement}");
+            assert_eq!(refused.status(), status, "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_are_16_bytes_in_base64() {
+        let with_key = |key: &str| {
+            let line = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+            accept(&example_with(line, &format!("Sec-WebSocket-Key: {key}")), &[])
+        };
+        for key in ["AAAAAAAAAAAAAAAAAAAAAA==", "//////////////////////=="] {
+            assert!(with_key(key).is_ok(), "{key}");
+        }
+        for key in [
+            "x",
+            "dGhlIHNhbXBsZSBub25jZQ",   // no padding
+            "dGhlIHNhbXBsZSBub25j",     // 15 bytes
+            "dGhlIHNhbXBsZSBub25jZSE=", // 17 bytes
+            "dGhlIHNhbXBsZSBub25jZSEhISEhISEhIQ==",
+            "dGhlIHNhbXBsZSBub25jZ!==",
+        ] {
+            assert_eq!(with_key(key), Err(HandshakeError::InvalidKey), "{key}");
+        }
+    }
+
+    #[test]
+    fn header_values_are_compared_without_case_and_within_lists() {
+        let request = example_with("Upgrade: websocket", "UPGRADE: foo, WebSocket")
+            .replace("Connection: Upgrade", "connection: keep-alive, upgrade");
+        assert!(accept(&request, &[]).is_ok());
+    }
+
+    #[test]
+    fn refusals_name_the_header_and_the_setting_that_mends_it() {
+        let missing = accept(&example_with("Upgrade: websocket", ""), &[]).unwrap_err().to_string();
+        assert_eq!(
+            missing,
+            "the header `Upgrade: websocket` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: nginx \
+             `proxy_set_header Upgrade $http_upgrade;`, Apache `ProxyPass ... upgrade=websocket`"
+        );
+        let version = HandshakeError::UnsupportedVersion { version: "8".into() };
+        assert_eq!(version.response_header(), Some(("Sec-WebSocket-Version", "13")));
+        assert_eq!(HandshakeError::NotGet.response_header(), Some(("Allow", "GET")));
+        assert_eq!(HandshakeError::MissingKey.response_header(), None);
+    }
+
+    #[test]
+    fn a_handshake_that_lost_a_header_is_still_known_as_one() {
+        let is_upgrade = |request: &str| with_head(request, is_upgrade);
+        assert!(is_upgrade(EXAMPLE));
+        assert!(is_upgrade("GET / HTTP/1.0\r\nUpgrade: WebSocket\r\n\r\n"));
+        assert!(is_upgrade("GET / HTTP/1.0\r\nSec-WebSocket-Key: x\r\n\r\n"));
+        assert!(is_upgrade("GET / HTTP/1.0\r\nSec-WebSocket-Version: 13\r\n\r\n"));
+        assert!(!is_upgrade("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"));
+    }
+}

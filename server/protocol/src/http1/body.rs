@@ -213,3 +213,140 @@ impl Default for ChunkedDecoder {
 const fn malformed(what: &'static str) -> HttpError {
     HttpError::MalformedChunk { what }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Parsed, parse_request};
+    use crate::limits::Limits;
+
+    fn framing(version: &str, lines: &str) -> Result<BodyLength, HttpError> {
+        let bytes = format!("POST / HTTP/{version}\r\nHost: a\r\n{lines}\r\n");
+        match parse_request(bytes.as_bytes(), &Limits::default()) {
+            Ok(Parsed::Complete { head, .. }) => body_length(&head),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// RFC 9112 §6.3.
+    #[test]
+    fn bodies_are_framed_by_one_length_or_by_chunks() {
+        assert_eq!(framing("1.1", ""), Ok(BodyLength::None));
+        assert_eq!(framing("1.1", "Content-Length: 0\r\n"), Ok(BodyLength::Known(0)));
+        assert_eq!(framing("1.0", "Content-Length: 0042\r\n"), Ok(BodyLength::Known(42)));
+        assert_eq!(framing("1.1", "Content-Length: 7, 7\r\ncontent-length: 7\r\n"), Ok(BodyLength::Known(7)));
+        assert_eq!(framing("1.1", "Transfer-Encoding: Chunked\r\n"), Ok(BodyLength::Chunked));
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        for (version, lines, error, status) in [
+            ("1.1", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", HttpError::AmbiguousLength, 400),
+            ("1.1", "Content-Length: 5\r\nContent-Length: 6\r\n", HttpError::InvalidContentLength, 400),
+            ("1.1", "Content-Length: 5, 6\r\n", HttpError::InvalidContentLength, 400),
+            ("1.1", "Content-Length: 5,\r\n", HttpError::InvalidContentLength, 400),
+            ("1.1", "Content-Length: +5\r\n", HttpError::InvalidContentLength, 400),
+            ("1.1", "Content-Length: 0x5\r\n", HttpError::InvalidContentLength, 400),
+            ("1.1", "Content-Length:\r\n", HttpError::InvalidContentLength, 400),
+            ("1.1", "Content-Length: 18446744073709551616\r\n", HttpError::InvalidContentLength, 400),
+            ("1.0", "Transfer-Encoding: chunked\r\n", HttpError::TransferEncodingInHttp10, 400),
+            ("1.1", "Transfer-Encoding: gzip, chunked\r\n", HttpError::UnsupportedTransferCoding, 501),
+            ("1.1", "Transfer-Encoding: gzip\r\n", HttpError::UnsupportedTransferCoding, 501),
+            (
+                "1.1",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                HttpError::UnsupportedTransferCoding,
+                501,
+            ),
+            ("1.1", "Transfer-Encoding:\r\n", HttpError::UnsupportedTransferCoding, 501),
+        ] {
+            assert_eq!(framing(version, lines), Err(error), "{lines:?}");
+            assert_eq!(error.status(), status);
+        }
+    }
+
+    /// The body, and what follows it.
+    fn decode(pieces: &[&[u8]], limit: usize) -> Result<(Vec<u8>, Vec<u8>, bool), HttpError> {
+        let mut decoder = ChunkedDecoder::new();
+        let (mut body, mut after, mut is_done) = (Vec::new(), Vec::new(), false);
+        for piece in pieces {
+            let (consumed, done) = decoder.decode(piece, &mut body, limit)?;
+            assert!(done || consumed == piece.len(), "all input is consumed until the body is done");
+            after.extend_from_slice(&piece[consumed..]);
+            is_done = done;
+        }
+        Ok((body, after, is_done))
+    }
+
+    /// The verdict does not depend on how the body is cut.
+    fn assert_decodes(encoded: &[u8], expected: &Result<(Vec<u8>, Vec<u8>, bool), HttpError>) {
+        for cut in 0..=encoded.len() {
+            let (head, tail) = encoded.split_at(cut);
+            assert_eq!(&decode(&[head, tail], 100), expected, "cut at {cut}");
+        }
+        let bytes: Vec<&[u8]> = encoded.chunks(1).collect();
+        assert_eq!(&decode(&bytes, 100), expected, "byte by byte");
+    }
+
+    /// RFC 9112 §7.1, with extensions, trailers and a pipelined request.
+    #[test]
+    fn chunked_bodies_are_decoded() {
+        let encoded =
+            b"5\r\nHello\r\n0B;name=\"v\"\r\n, wonderful\r\n1 \r\n!\r\n000\r\nX-Trailer: y\r\n\r\nGET /";
+        assert_decodes(encoded, &Ok((b"Hello, wonderful!".to_vec(), b"GET /".to_vec(), true)));
+        assert_decodes(b"0\r\n\r\n", &Ok((Vec::new(), Vec::new(), true)));
+        assert_decodes(b"a\r\n01234567", &Ok((b"01234567".to_vec(), Vec::new(), false)));
+    }
+
+    #[test]
+    fn malformed_chunks_are_refused() {
+        for (encoded, what) in [
+            (&b"\r\n"[..], "a size without digits"),
+            (b";x\r\n", "a size without digits"),
+            (b"-1\r\n", "a size without digits"),
+            (b"5x\r\n", "a size"),
+            (b"5\n", "a size"),
+            (b"5;x\n", "a line's end"),
+            (b"5\rx", "a line's end"),
+            (b"1\r\nab", "the end of a chunk longer than its size"),
+            (b"1\r\na\rb", "a line's end"),
+            (b"0\r\nX: y\n", "a line's end"),
+            (b"0\r\n\rx", "a line's end"),
+            (b"10000000000000000\r\n", "a size over 64 bits"),
+        ] {
+            assert_decodes(encoded, &Err(HttpError::MalformedChunk { what }));
+        }
+    }
+
+    #[test]
+    fn the_limit_is_held_against_declared_sizes() {
+        assert_decodes(b"65\r\n", &Err(HttpError::BodyTooLong { limit: 100 }));
+        assert_decodes(b"FFFFFFFFFFFFFFFF\r\n", &Err(HttpError::BodyTooLong { limit: 100 }));
+        let hundred = [b"64\r\n", &[b'x'; 100][..], b"\r\n"].concat();
+        let one_more = [&hundred[..], b"1\r\n"].concat();
+        assert_eq!(decode(&[&one_more], 100), Err(HttpError::BodyTooLong { limit: 100 }));
+        let finished = [&hundred[..], b"0\r\n\r\n"].concat();
+        assert_eq!(decode(&[&finished], 100), Ok((vec![b'x'; 100], Vec::new(), true)));
+        assert_eq!(HttpError::BodyTooLong { limit: 100 }.status(), 413);
+    }
+
+    #[test]
+    fn extensions_and_trailers_are_bounded() {
+        let extension = [b"1;", &[b'x'; 255][..]].concat();
+        let error = HttpError::MalformedChunk { what: "a size line over 256 bytes" };
+        assert_eq!(decode(&[&extension], 100), Err(error));
+        let zeros = [b'0'; 257];
+        assert_eq!(decode(&[&zeros], 100), Err(error));
+        let trailers = [&b"0\r\n"[..], &b"X: y\r\n".repeat(1400)].concat();
+        let error = HttpError::MalformedChunk { what: "a trailer section over 8192 bytes" };
+        assert_eq!(decode(&[&trailers], 100), Err(error));
+    }
+
+    #[test]
+    fn a_finished_body_consumes_nothing_more() {
+        let mut decoder = ChunkedDecoder::new();
+        let mut body = Vec::new();
+        assert_eq!(decoder.decode(b"0\r\n\r\n", &mut body, 1), Ok((5, true)));
+        assert_eq!(decoder.decode(b"GET /", &mut body, 1), Ok((0, true)));
+    }
+}

@@ -232,3 +232,174 @@ fn version(minor: Option<u8>) -> Version {
 fn headers<'a>(lines: &[httparse::Header<'a>]) -> Headers<'a> {
     Headers(lines.iter().map(|line| Header { name: line.name, value: line.value }).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(bytes: &[u8]) -> Result<Parsed<RequestHead<'_>>, HttpError> {
+        parse_request(bytes, &Limits::default())
+    }
+
+    fn complete(bytes: &[u8]) -> RequestHead<'_> {
+        match request(bytes) {
+            Ok(Parsed::Complete { head, length }) => {
+                assert_eq!(length, bytes.len());
+                head
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const GET: &[u8] = b"GET /topics/a?role=subscriber HTTP/1.1\r\n\
+        Host: example.org\r\n\
+        CONNECTION:  keep-alive , Upgrade\t\r\n\
+        connection: , x\r\n\r\n";
+
+    #[test]
+    fn a_request_head_is_taken_apart() {
+        let head = complete(GET);
+        assert_eq!((head.method, head.version), ("GET", Version::Http11));
+        assert_eq!(head.target, "/topics/a?role=subscriber");
+        assert_eq!((head.path(), head.query()), ("/topics/a", Some("role=subscriber")));
+        assert_eq!(head.headers.text("host"), Some("example.org"));
+        assert_eq!(head.headers.text("missing"), None);
+        let connection: Vec<&[u8]> = head.header("Connection").collect();
+        assert_eq!(connection, [&b"keep-alive , Upgrade"[..], b", x"]);
+    }
+
+    #[test]
+    fn lists_span_lines_and_leave_out_empty_elements() {
+        let headers = complete(GET).headers;
+        assert_eq!(headers.tokens("connection").collect::<Vec<_>>(), ["keep-alive", "Upgrade", "x"]);
+        assert!(headers.has_token("connection", "upgrade"));
+        assert!(!headers.has_token("connection", "up"));
+        assert!(!headers.has_token("host", "example"));
+    }
+
+    #[test]
+    fn a_head_is_incomplete_until_its_empty_line_and_leaves_the_body() {
+        for length in 0..GET.len() {
+            assert_eq!(request(&GET[..length]), Ok(Parsed::Incomplete), "{length} bytes");
+        }
+        let with_body = [GET, b"\x81\x85"].concat();
+        let parsed = request(&with_body);
+        assert!(matches!(parsed, Ok(Parsed::Complete { length, .. }) if length == GET.len()), "{parsed:?}");
+    }
+
+    #[test]
+    fn values_need_not_be_utf8() {
+        let head = complete(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xE9t\xE9\r\n\r\n");
+        assert_eq!(head.header("x").next(), Some(&b"\xE9t\xE9"[..]));
+        assert_eq!(head.headers.text("x"), None);
+    }
+
+    #[test]
+    fn limits_are_held_while_the_head_arrives() {
+        let limits = Limits::default().with_max_head_bytes(512).unwrap().with_max_headers(8).unwrap();
+        let long_target = [b"GET /", &[b'a'; 600][..]].concat();
+        assert_eq!(parse_request(&long_target[..511], &limits), Ok(Parsed::Incomplete));
+        let error = parse_request(&long_target[..512], &limits).unwrap_err();
+        assert_eq!((error, error.status()), (HttpError::TargetTooLong { limit: 512 }, 414));
+
+        let long_header = [b"GET / HTTP/1.1\r\nCookie: ", &[b'a'; 600][..]].concat();
+        let error = parse_request(&long_header, &limits).unwrap_err();
+        assert_eq!((error, error.status()), (HttpError::HeadTooLong { limit: 512 }, 431));
+
+        let nine_lines = [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], &b"X: y\r\n".repeat(8), b"\r\n"].concat();
+        let error = parse_request(&nine_lines, &limits).unwrap_err();
+        assert_eq!((error, error.status()), (HttpError::TooManyHeaders { limit: 8 }, 431));
+        let eight_lines = [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], &b"X: y\r\n".repeat(7), b"\r\n"].concat();
+        assert!(matches!(parse_request(&eight_lines, &limits), Ok(Parsed::Complete { .. })));
+    }
+
+    /// A head of exactly the limit passes, also when a body has come with it.
+    #[test]
+    fn a_head_of_the_limit_passes() {
+        let limits = Limits::default().with_max_head_bytes(512).unwrap();
+        let start = b"GET / HTTP/1.1\r\nHost: a\r\nX: ";
+        let head = [&start[..], &vec![b'x'; 512 - start.len() - 4], b"\r\n\r\n"].concat();
+        assert_eq!(head.len(), 512);
+        for bytes in [head.clone(), [&head[..], &[b'b'; 1000]].concat()] {
+            let parsed = parse_request(&bytes, &limits);
+            assert!(matches!(parsed, Ok(Parsed::Complete { length: 512, .. })), "{parsed:?}");
+        }
+    }
+
+    #[test]
+    fn versions_but_1_0_and_1_1_are_refused() {
+        assert_eq!(complete(b"GET / HTTP/1.0\r\n\r\n").version, Version::Http10);
+        for line in ["GET / HTTP/2.0", "GET / HTTP/1.2", "PRI * HTTP/2.0", "GET / HTTP/3"] {
+            let error = request(format!("{line}\r\n\r\n").as_bytes()).unwrap_err();
+            assert_eq!((error, error.status()), (HttpError::UnsupportedVersion, 505), "{line}");
+        }
+        let error = request(b"GET / nonsense\r\n\r\n").unwrap_err();
+        assert_eq!(error, HttpError::Malformed { what: "the version after the target" });
+    }
+
+    /// RFC 9112 §3.2, §5.1, §5.2, and what else could be read in two ways.
+    #[test]
+    fn malformed_heads_are_refused_with_400() {
+        for (head, what) in [
+            ("GET /\r\n\r\n", "the first line"),
+            ("G(T / HTTP/1.1\r\n\r\n", "the first line"),
+            ("GET  / HTTP/1.1\r\n\r\n", "the first line"),
+            ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", "a header name"),
+            ("GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", "a header name"),
+            ("GET / HTTP/1.1\r\nX: a\0b\r\n\r\n", "a header value"),
+            ("GET / HTTP/1.1\r\nX: a\rb\r\n\r\n", "a header value"),
+            ("\0\0\0", "the first line"),
+        ] {
+            let error = request(head.as_bytes()).unwrap_err();
+            assert_eq!((error, error.status()), (HttpError::Malformed { what }, 400), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn http_1_1_needs_exactly_one_host() {
+        let error = request(b"GET / HTTP/1.1\r\n\r\n").unwrap_err();
+        assert_eq!((error, error.status()), (HttpError::NotOneHost { hosts: 0 }, 400));
+        let error = request(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").unwrap_err();
+        assert_eq!(error, HttpError::NotOneHost { hosts: 2 });
+    }
+
+    #[test]
+    fn other_protocols_on_this_port_are_told_apart() {
+        let client_hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01];
+        let error = request(&client_hello).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a TLS ClientHello on a plain port: TLS ends in the wrong place; use http:// or ws://, or have the proxy \
+             end TLS and forward plain HTTP"
+        );
+        for header in [&b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n"[..], b"\r\n\r\n\0\r\nQUIT\n\x21\x11"] {
+            assert_eq!(request(header), Err(HttpError::ProxyProtocol));
+        }
+        let alert = [0x15, 0x03, 0x01, 0x00, 0x02];
+        assert_eq!(parse_response(&alert, &Limits::default()), Err(HttpError::TlsAnswer));
+    }
+
+    #[test]
+    fn a_response_head_is_taken_apart() {
+        let bytes = b"HTTP/1.1 404 Not Found\r\nServer: x\r\n\r\nbody";
+        for length in 0..bytes.len() - 4 {
+            assert_eq!(parse_response(&bytes[..length], &Limits::default()), Ok(Parsed::Incomplete));
+        }
+        let Ok(Parsed::Complete { head, length }) = parse_response(bytes, &Limits::default()) else {
+            panic!()
+        };
+        assert_eq!(length, bytes.len() - 4);
+        assert_eq!((head.version, head.status, head.reason), (Version::Http11, 404, "Not Found"));
+        assert_eq!(head.header("server").next(), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn unusable_responses_are_refused() {
+        let limits = Limits::default().with_max_head_bytes(512).unwrap();
+        assert_eq!(parse_response(b"HTTP/2.0 200 OK\r\n\r\n", &limits), Err(HttpError::UnsupportedVersion));
+        let error = parse_response(b"SSH-2.0-OpenSSH_9.6\r\n", &limits).unwrap_err();
+        assert_eq!(error, HttpError::Malformed { what: "the version" });
+        let endless = [b"HTTP/1.1 200 OK\r\nX: ", &[b'x'; 600][..]].concat();
+        assert_eq!(parse_response(&endless, &limits), Err(HttpError::HeadTooLong { limit: 512 }));
+    }
+}
