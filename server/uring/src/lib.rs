@@ -20,9 +20,12 @@
 
 #![allow(unsafe_code)] // the kernel's rings are shared memory and its interface is raw pointers
 
+mod address;
 mod buffers;
 mod completion;
 mod errno;
+mod error;
+mod kernel;
 mod op;
 mod ring;
 pub mod testing;
@@ -31,6 +34,8 @@ mod token;
 pub use buffers::ReceiveBuffer;
 pub use completion::{Completion, SendOutcome};
 pub use errno::Errno;
+pub use error::RingError;
+pub use kernel::{KernelRing, locked_bytes};
 pub use op::{Domain, File, ListenerId, Op, Send, SocketOption};
 pub use ring::{Ring, RingConfig, RingStats};
 pub use token::Token;

@@ -1,0 +1,67 @@
+use std::io;
+
+use crate::errno::Errno;
+
+/// Why a ring could not be made. Each message names the cause and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    #[error("{0}")]
+    Config(&'static str),
+
+    /// `io_uring_setup` gave `ENOSYS`.
+    #[error(
+        "this kernel has no io_uring, or a seccomp filter hides it (io_uring_setup: ENOSYS). Run Linux 6.7 or newer with \
+         CONFIG_IO_URING. {SECCOMP_FIX}"
+    )]
+    NotSupported,
+
+    /// `io_uring_setup` gave `EPERM` and the sysctl explains it.
+    #[error(
+        "kernel.io_uring_disabled is {value}, which forbids io_uring to {}. Set it with `sysctl -w kernel.io_uring_disabled=0`{}",
+        if *.value == 1 { "processes without CAP_SYS_ADMIN outside the group kernel.io_uring_group" } else { "every process" },
+        if *.value == 1 { ", or put the service's group id into kernel.io_uring_group" } else { "" },
+    )]
+    Disabled { value: u8 },
+
+    /// `io_uring_setup` gave `EPERM` and the sysctl does not explain it.
+    #[error(
+        "a security policy forbids io_uring (io_uring_setup: EPERM, kernel.io_uring_disabled does not). {SECCOMP_FIX}"
+    )]
+    Forbidden,
+
+    /// The kernel counts a ring's memory as locked.
+    #[error(
+        "RLIMIT_MEMLOCK is too small: a ring needs {needed} bytes of locked memory, the limit for all of this user's is \
+         {limit}. Raise it (`ulimit -l`, systemd: LimitMEMLOCK=infinity, docker: --ulimit memlock=-1) or use fewer shards"
+    )]
+    LockedMemory { needed: u64, limit: u64 },
+
+    /// A table of direct descriptors may be as large as the limit of open files.
+    #[error(
+        "RLIMIT_NOFILE is too small: a ring for {needed} sockets needs it to be at least that, it is {limit}. Raise it \
+         (`ulimit -n {needed}`, systemd: LimitNOFILE={needed}, docker: --ulimit nofile={needed}), allow fewer connections, \
+         or spread them over more shards"
+    )]
+    OpenFiles { needed: u64, limit: u64 },
+
+    #[error("this kernel's io_uring lacks {0}. Run Linux 6.7 or newer")]
+    Missing(&'static str),
+
+    #[error("{what} failed: {errno}")]
+    System { what: &'static str, errno: Errno },
+}
+
+/// The three calls, and how to allow them where they are commonly forbidden.
+const SECCOMP_FIX: &str = "In a container, allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp \
+    profile (docker, podman: --security-opt seccomp=profile.json, or seccomp=unconfined to try; systemd: \
+    SystemCallFilter=io_uring_setup io_uring_enter io_uring_register)";
+
+impl RingError {
+    pub(crate) fn system(what: &'static str, error: &io::Error) -> Self {
+        Self::System { what, errno: errno_of(error) }
+    }
+}
+
+pub(crate) fn errno_of(error: &io::Error) -> Errno {
+    Errno(error.raw_os_error().unwrap_or(libc::EIO))
+}

@@ -1,0 +1,348 @@
+//! The ring of the kernel.
+
+mod arguments;
+mod commands;
+mod gate;
+mod provided;
+mod setup;
+
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+
+pub use setup::locked_bytes;
+
+use crate::buffers::ReceiveBuffer;
+use crate::completion::{Completion, SendOutcome};
+use crate::errno::Errno;
+use crate::error::RingError;
+use crate::op::{Domain, File, ListenerId, Op, Send};
+use crate::ring::{Ring, RingConfig, RingStats};
+use crate::token::Token;
+use arguments::Arguments;
+use commands::{Answer, Commands};
+use gate::{Events, Gate};
+use provided::{BUFFER_GROUP, ProvidedBuffers};
+
+/// Kind of the tokens that a batch gives its sends: the generation is the position in the batch.
+const KIND_SEND: u8 = 0xF0;
+/// Kind of the tokens that commands have: the slot is the command's.
+const KIND_COMMAND: u8 = 0xF1;
+
+/// How often in a row the kernel may say that it cannot take an operation now (no memory, completions to be taken first)
+/// before that counts as broken.
+const REFUSALS_MAX: u32 = 1_000;
+
+/// An io_uring with its table of sockets and its receive buffers. It is made, used and dropped on one thread.
+pub struct KernelRing {
+    // Dropped in this order: the thread's index of the ring, then the ring, then the memory that it uses.
+    gate: Gate,
+    ring: IoUring,
+    provided: ProvidedBuffers,
+    arguments: Arguments,
+    commands: Commands,
+    listeners: Vec<OwnedFd>,
+    eventfd: Option<OwnedFd>,
+
+    /// Operations in the submission queue.
+    queued: u32,
+    /// Completions for the next `poll`.
+    kept: Vec<Completion>,
+    /// Outcomes of the sends of the batch in hand.
+    outcomes: Vec<SendOutcome>,
+    /// Commands to be asked again; queued as soon as the completion queue has been read.
+    again: Vec<squeue::Entry>,
+    /// Set while a batch's entries point to the caller's bytes.
+    sending: bool,
+    stats: RingStats,
+}
+
+impl KernelRing {
+    /// # Errors
+    ///
+    /// See [`RingError`]: what this host lacks or forbids, and how to get it.
+    pub fn new(config: &RingConfig) -> Result<Self, RingError> {
+        let (ring, eventfd) = setup::ring(config)?;
+        let provided = ProvidedBuffers::new(&ring, config.receive_buffers, config.receive_buffer_bytes)?;
+        Ok(Self {
+            gate: Gate::new(ring.as_raw_fd()),
+            arguments: Arguments::new(ring.params().sq_entries()),
+            ring,
+            provided,
+            commands: Commands::default(),
+            listeners: Vec::new(),
+            eventfd,
+            queued: 0,
+            kept: Vec::new(),
+            outcomes: Vec::new(),
+            again: Vec::new(),
+            sending: false,
+            stats: RingStats::default(),
+        })
+    }
+
+    /// Takes a listening socket, from which [`Op::Accept`] accepts. It is closed with the ring.
+    ///
+    /// # Panics
+    ///
+    /// When there are 256 already.
+    pub fn add_listener(&mut self, listener: OwnedFd) -> ListenerId {
+        let id = u8::try_from(self.listeners.len()).expect("a ring has at most 256 listeners");
+        self.listeners.push(listener);
+        ListenerId(id)
+    }
+
+    /// The eventfd that completions signal, if the ring was configured with one. It counts up at least once whenever
+    /// there is new work after a time without.
+    pub fn eventfd(&self) -> Option<BorrowedFd<'_>> {
+        self.eventfd.as_ref().map(AsFd::as_fd)
+    }
+
+    fn entry(&mut self, op: Op) -> squeue::Entry {
+        let fixed = |file: File| types::Fixed(file.0);
+        match op {
+            Op::Accept { listener } => {
+                let listener = types::Fd(self.listeners[usize::from(listener.0)].as_raw_fd());
+                opcode::AcceptMulti::new(listener).allocate_file_index(true).build()
+            }
+            Op::Receive { file } => opcode::RecvMulti::new(fixed(file), BUFFER_GROUP).build(),
+            Op::PollWritable { file } => {
+                opcode::PollAdd::new(fixed(file), u32::from(libc::POLLOUT.cast_unsigned())).build()
+            }
+            Op::Shutdown { file } => opcode::Shutdown::new(fixed(file), libc::SHUT_WR).build(),
+            Op::Cancel { target } => opcode::AsyncCancel::new(target.to_u64()).build(),
+            Op::Close { file } => opcode::Close::new(fixed(file)).build(),
+            Op::Timeout { after } => opcode::Timeout::new(self.arguments.time(after)).build(),
+            Op::Socket { domain } => {
+                let domain = match domain {
+                    Domain::Ipv4 => libc::AF_INET,
+                    Domain::Ipv6 => libc::AF_INET6,
+                };
+                opcode::Socket::new(domain, libc::SOCK_STREAM, 0)
+                    .file_index(Some(types::DestinationSlot::auto_target()))
+                    .build()
+            }
+            Op::Bind { file, address } => {
+                let (address, bytes) = self.arguments.address(address);
+                opcode::Bind::new(fixed(file), address, bytes).build()
+            }
+            Op::Connect { file, address } => {
+                let (address, bytes) = self.arguments.address(address);
+                opcode::Connect::new(fixed(file), address, bytes).build()
+            }
+            Op::PeerAddress { .. } | Op::SetOption { .. } => {
+                unreachable!("commands have entries of their own")
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// What the entry points to must stay valid until the operation has completed, or until it has been submitted for
+    /// operations whose arguments the kernel copies then.
+    unsafe fn queue(&mut self, entry: &squeue::Entry) {
+        while self.queued == self.ring.params().sq_entries() {
+            self.submit();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.ring.submission().push(entry) }.expect("the queue has room after a submission");
+        self.queued += 1;
+    }
+
+    /// Hands all queued operations to the kernel and takes what completes on the spot, so that the completion queue is as
+    /// good as empty before each submission: it has no fewer entries than a submission, and a batch of sends cannot
+    /// overflow it. If other operations do, that is put right here, as an outcome of a send may be behind them.
+    fn submit(&mut self) {
+        while self.queued > 0 {
+            self.enter(Events::Leave);
+        }
+        self.reap();
+        while self.ring.submission().cq_overflow() {
+            self.enter(Events::Run);
+            self.reap();
+        }
+    }
+
+    /// One call into the kernel. Interruptions and passing refusals are dealt with; the caller looks at what there is to
+    /// reap and what is still queued.
+    fn enter(&mut self, events: Events) {
+        for _ in 0..REFUSALS_MAX {
+            self.stats.enters += 1;
+            match self.gate.enter(self.queued, events) {
+                Ok(submitted) => {
+                    self.queued -= submitted;
+                    self.stats.sqes += u64::from(submitted);
+                    return;
+                }
+                Err(Errno::ETIME | Errno::EINTR) => return,
+                Err(Errno::EBUSY | Errno::EAGAIN) => {
+                    self.stats.enters += 1;
+                    // Its own refusal is the same as the one at hand, and is met by the next round.
+                    let _ = self.gate.enter(0, Events::Run);
+                    self.reap();
+                }
+                Err(errno) => {
+                    panic!("io_uring_enter failed: {errno}; a ring works only on the thread that made it")
+                }
+            }
+        }
+        panic!("the kernel refused operations {REFUSALS_MAX} times in a row: is the machine out of memory?");
+    }
+
+    /// Takes all completions there are: outcomes of sends apart, the others for the next `poll`.
+    fn reap(&mut self) {
+        if self.ring.submission().cq_overflow() {
+            self.stats.cq_overflows += 1;
+        }
+        for entry in self.ring.completion() {
+            self.stats.cqes += 1;
+            let token = Token::from_u64(entry.user_data());
+            let result = Errno::from_result(entry.result());
+            match token.kind() {
+                KIND_SEND => {
+                    assert!(self.sending, "a send's outcome came after its batch");
+                    match result {
+                        Ok(_) => self.stats.sends_short += 1,
+                        Err(_) => self.stats.sends_refused += 1,
+                    }
+                    self.outcomes.push(SendOutcome { index: token.generation(), result });
+                }
+                KIND_COMMAND => match self.commands.complete(token.slot(), result) {
+                    Answer::Done { token, result, address } => {
+                        self.kept.push(Completion { token, result, more: false, buffer: None, address });
+                    }
+                    Answer::Again(entry) => self.again.push(entry),
+                },
+                _ => {
+                    let mut buffer = None;
+                    if let Some(id) = cqueue::buffer_select(entry.flags()) {
+                        let lent = self.provided.lend(id, result.unwrap_or(0));
+                        // The end of a stream has no bytes to show.
+                        if lent.is_empty() { self.provided.release(lent) } else { buffer = Some(lent) }
+                    }
+                    if result == Err(Errno::ENOBUFS) {
+                        self.stats.receives_without_buffer += 1;
+                    }
+                    let more = cqueue::more(entry.flags());
+                    self.kept.push(Completion { token, result, more, buffer, address: None });
+                }
+            }
+        }
+        while let Some(entry) = self.again.pop() {
+            // SAFETY: the command's memory stays in place until its completion is taken.
+            unsafe { self.queue(&entry) };
+        }
+    }
+
+    /// Whether the kernel has work for this thread that only a call runs: received data to be copied, connections to be
+    /// accepted, completions that did not fit into the queue.
+    fn kernel_waits(&self) -> bool {
+        // SAFETY: no other handle to the submission queue exists while this one does.
+        let submission = unsafe { self.ring.submission_shared() };
+        submission.taskrun() || submission.cq_overflow()
+    }
+
+    fn assert_not_abandoned(&self) {
+        assert!(
+            !self.sending,
+            "an earlier batch of sends panicked: its entries point to memory that may be gone"
+        );
+    }
+}
+
+impl Ring for KernelRing {
+    fn push(&mut self, token: Token, op: Op) {
+        assert!(!token.is_reserved(), "{token:?}: kinds from 0xF0 belong to the ring");
+        self.assert_not_abandoned();
+        let entry = match op {
+            Op::PeerAddress { file } => self.commands.peer_address(token, file),
+            Op::SetOption { file, option } => self.commands.set_option(token, file, option),
+            other => self.entry(other).user_data(token.to_u64()),
+        };
+        // SAFETY: an entry points to nothing, to a command (in place until its completion), or to a cell of `arguments` (in
+        // place until it is submitted, by when the kernel has copied it: IORING_FEAT_SUBMIT_STABLE is checked).
+        unsafe { self.queue(&entry) };
+    }
+
+    fn send_batch<'a>(&mut self, sends: impl Iterator<Item = Send<'a>>, outcomes: &mut Vec<SendOutcome>) {
+        self.assert_not_abandoned();
+        self.sending = true;
+        let mut count = 0;
+        for send in sends {
+            let length =
+                u32::try_from(send.bytes.len()).ok().filter(|&length| length <= i32::MAX.cast_unsigned());
+            let length = length.expect("a send has less than 2 GiB");
+            // WAITALL: a short send is a failure with its count, where it would else be a success and so be skipped.
+            // DONTWAIT: a full socket is a failure as well, where the operation would else wait for room.
+            let entry = opcode::Send::new(types::Fixed(send.file.0), send.bytes.as_ptr(), length)
+                .flags(libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS)
+                .user_data(Token::new(KIND_SEND, 0, count).to_u64());
+            // SAFETY: the bytes live for 'a, longer than this call, and no send outlives it: with DONTWAIT the kernel
+            // completes a send while it takes it, and all are taken below. Should this function unwind before that,
+            // `sending` stays set and the queue is never submitted again.
+            unsafe { self.queue(&entry) };
+            count += 1;
+        }
+        self.submit();
+        self.sending = false;
+        self.stats.sends += u64::from(count);
+        outcomes.append(&mut self.outcomes);
+    }
+
+    fn poll(&mut self, completions: &mut Vec<Completion>) {
+        self.assert_not_abandoned();
+        self.reap();
+        // A queue's worth at most: a caller with a turn to finish gets one even when completions never cease.
+        while (self.queued > 0 || self.kernel_waits())
+            && self.kept.len() < self.ring.params().cq_entries() as usize
+        {
+            self.enter(Events::Run);
+            self.reap();
+        }
+        completions.append(&mut self.kept);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) {
+        self.assert_not_abandoned();
+        self.reap();
+        if self.kept.is_empty() {
+            // The kernel waits only if it took all that was queued.
+            self.enter(Events::Await { timeout });
+            while self.queued > 0 {
+                self.enter(Events::Await { timeout });
+            }
+        }
+        self.poll(completions);
+    }
+
+    fn has_work(&self) -> bool {
+        self.queued > 0 || !self.kept.is_empty() || self.kernel_waits()
+    }
+
+    fn release(&mut self, buffer: ReceiveBuffer) {
+        self.provided.release(buffer);
+    }
+
+    fn buffers_free(&self) -> usize {
+        self.provided.free()
+    }
+
+    fn stats(&self) -> RingStats {
+        RingStats { buffers_lent: self.provided.lent() as u64, ..self.stats }
+    }
+}
+
+impl fmt::Debug for KernelRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KernelRing")
+            .field("gate", &self.gate)
+            .field("queued", &self.queued)
+            .field("kept", &self.kept.len())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

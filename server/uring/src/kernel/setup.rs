@@ -1,0 +1,159 @@
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::{fs, io};
+
+use io_uring::IoUring;
+use io_uring::types::BufRingEntry;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::process::{Resource, getrlimit};
+
+use crate::errno::Errno;
+use crate::error::{RingError, errno_of};
+use crate::ring::RingConfig;
+
+/// The sysctl that forbids io_uring.
+const DISABLED_PATH: &str = "/proc/sys/kernel/io_uring_disabled";
+/// The kernel's own bound for a ring of provided buffers.
+const RECEIVE_BUFFERS_MAX: u16 = 1 << 15;
+
+/// Makes a ring with its empty table of sockets, and its eventfd if wanted.
+pub(crate) fn ring(config: &RingConfig) -> Result<(IoUring, Option<OwnedFd>), RingError> {
+    check_config(config)?;
+    let ring = IoUring::builder()
+        // One thread submits, and the kernel's deferred work runs only when that thread asks for it.
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        // Says in shared memory whether such work waits, so that an idle poll needs no system call and a ring that still
+        // has work is not put to sleep on.
+        .setup_taskrun_flag()
+        // One bad operation does not hold up those behind it.
+        .setup_submit_all()
+        .setup_clamp()
+        .setup_cqsize(config.completion_entries)
+        .build(config.submission_entries)
+        .map_err(|error| explain_setup(errno_of(&error), config))?;
+    check_features(&ring)?;
+    ring.submitter().register_files_sparse(config.files).map_err(|error| match errno_of(&error) {
+        Errno::EMFILE => RingError::OpenFiles { needed: config.files.into(), limit: limit(Resource::Nofile) },
+        errno => RingError::System { what: "making the table of sockets", errno },
+    })?;
+    let eventfd = config.eventfd.then(|| signalled_eventfd(&ring)).transpose()?;
+    Ok((ring, eventfd))
+}
+
+/// Memory that the kernel counts against `RLIMIT_MEMLOCK` for one ring, in bytes: the submission queue, the completion
+/// queue and the ring of receive buffers, in whole pages. The buffers themselves are ordinary memory.
+pub fn locked_bytes(config: &RingConfig) -> u64 {
+    const PAGE: u64 = 4096;
+    /// Heads, tails, masks and flags in front of the completions.
+    const RING_HEADER: u64 = 64 * 5;
+    let submissions = u64::from(config.submission_entries).next_power_of_two();
+    let completions = u64::from(config.completion_entries).next_power_of_two();
+    let queues = RING_HEADER
+        + completions * size_of::<io_uring::cqueue::Entry>() as u64
+        + submissions * size_of::<u32>() as u64; // the array that maps queue positions to entries
+    let entries = submissions * size_of::<io_uring::squeue::Entry>() as u64;
+    let buffers = u64::from(config.receive_buffers) * size_of::<BufRingEntry>() as u64;
+    [queues, entries, buffers].iter().map(|bytes| bytes.next_multiple_of(PAGE)).sum()
+}
+
+fn check_config(config: &RingConfig) -> Result<(), RingError> {
+    if config.submission_entries == 0 || config.completion_entries < config.submission_entries {
+        return Err(RingError::Config(
+            "a ring needs at least one submission entry and no fewer completion entries than those",
+        ));
+    }
+    if !config.receive_buffers.is_power_of_two() || config.receive_buffers > RECEIVE_BUFFERS_MAX {
+        return Err(RingError::Config("the number of receive buffers must be a power of two, at most 32768"));
+    }
+    if config.receive_buffer_bytes == 0 || config.receive_buffer_bytes > 1 << 30 {
+        return Err(RingError::Config("a receive buffer must have between 1 byte and 1 GiB"));
+    }
+    if config.files == 0 || config.files > crate::Token::SLOTS {
+        return Err(RingError::Config("a ring's table must have between 1 and 16777216 sockets"));
+    }
+    Ok(())
+}
+
+fn check_features(ring: &IoUring) -> Result<(), RingError> {
+    let parameters = ring.params();
+    let needed = [
+        (parameters.is_feature_nodrop(), "IORING_FEAT_NODROP (no completion is lost when the queue is full)"),
+        (
+            parameters.is_feature_submit_stable(),
+            "IORING_FEAT_SUBMIT_STABLE (arguments are copied at submission)",
+        ),
+        (parameters.is_feature_ext_arg(), "IORING_FEAT_EXT_ARG (waiting with a timeout)"),
+        (
+            parameters.is_feature_skip_cqe_on_success(),
+            "IORING_FEAT_CQE_SKIP (no completion for a healthy send)",
+        ),
+    ];
+    match needed.iter().find(|(present, _)| !present) {
+        Some((_, name)) => Err(RingError::Missing(name)),
+        None => Ok(()),
+    }
+}
+
+fn signalled_eventfd(ring: &IoUring) -> Result<OwnedFd, RingError> {
+    let failed = |error: &io::Error| RingError::system("making the ring's eventfd", error);
+    // Blocking: a read through io_uring waits for a count, where a non-blocking one would fail with `EAGAIN`.
+    let eventfd = eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| failed(&errno.into()))?;
+    // Not `register_eventfd_async`: that never fires when work is deferred to the submitting thread.
+    ring.submitter().register_eventfd(eventfd.as_raw_fd()).map_err(|error| failed(&error))?;
+    Ok(eventfd)
+}
+
+fn explain_setup(errno: Errno, config: &RingConfig) -> RingError {
+    match errno {
+        Errno::ENOSYS => RingError::NotSupported,
+        Errno::EPERM | Errno::EACCES => match disabled_value() {
+            Some(value) if value > 0 => RingError::Disabled { value },
+            _ => RingError::Forbidden,
+        },
+        Errno::ENOMEM => {
+            RingError::LockedMemory { needed: locked_bytes(config), limit: limit(Resource::Memlock) }
+        }
+        Errno::EINVAL => RingError::Missing("IORING_SETUP_DEFER_TASKRUN or another flag"),
+        errno => RingError::System { what: "io_uring_setup", errno },
+    }
+}
+
+/// The value of `kernel.io_uring_disabled`: 0 allows, 1 forbids the unprivileged, 2 forbids everybody. `None` where the
+/// kernel has no such switch (before 6.6).
+pub(crate) fn disabled_value() -> Option<u8> {
+    fs::read_to_string(DISABLED_PATH).ok()?.trim().parse().ok()
+}
+
+/// The soft limit of a resource; `u64::MAX` when it is unlimited.
+pub(crate) fn limit(resource: Resource) -> u64 {
+    getrlimit(resource).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locked_bytes_are_whole_pages_of_each_part() {
+        let config = RingConfig {
+            submission_entries: 512,
+            completion_entries: 4096,
+            receive_buffers: 1024,
+            ..RingConfig::default()
+        };
+        // 320 + 4096 x 16 + 512 x 4 = 67,904 -> 17 pages; 512 x 64 = 8 pages; 1024 x 16 = 4 pages.
+        assert_eq!(locked_bytes(&config), (17 + 8 + 4) * 4096);
+    }
+
+    #[test]
+    fn unusable_sizes_are_refused_before_the_kernel_sees_them() {
+        let refused = |config: RingConfig| matches!(ring(&config), Err(RingError::Config(_)));
+        let good = RingConfig::default();
+        assert!(refused(RingConfig { submission_entries: 0, ..good }));
+        assert!(refused(RingConfig { submission_entries: 64, completion_entries: 32, ..good }));
+        assert!(refused(RingConfig { receive_buffers: 3, ..good }));
+        assert!(refused(RingConfig { receive_buffers: 0, ..good }));
+        assert!(refused(RingConfig { receive_buffer_bytes: 0, ..good }));
+        assert!(refused(RingConfig { files: 0, ..good }));
+    }
+}
