@@ -1,0 +1,449 @@
+//! RFC 6455 §4.2 and §4.4: the server reads the client's handshake and answers.
+
+use corecast_protocol::Limits;
+use corecast_protocol::handshake::server::accept_upgrade;
+use corecast_protocol::http1::{Parsed, parse_request};
+
+/// What a server answers: the 101 as text with the subprotocol agreed on, or a refusal.
+#[derive(Debug)]
+enum Answer {
+    Switched { response: String, subprotocol: Option<&'static str> },
+    Refused { status: u16, header: Option<(&'static str, &'static str)>, said: String },
+}
+
+fn answer_with(request: &[u8], subprotocols: &[&'static str]) -> Answer {
+    let head = match parse_request(request, &Limits::default()) {
+        Ok(Parsed::Complete { head, length }) => {
+            assert_eq!(length, request.len(), "the head ends with its empty line");
+            head
+        }
+        Ok(Parsed::Incomplete) => {
+            panic!("a whole request is incomplete: {:?}", String::from_utf8_lossy(request))
+        }
+        Err(error) => {
+            return Answer::Refused { status: error.status(), header: None, said: error.to_string() };
+        }
+    };
+    match accept_upgrade(&head, subprotocols) {
+        Ok(accepted) => {
+            let mut out = Vec::new();
+            accepted.write_response(&mut out);
+            let response = String::from_utf8(out).expect("a response is ASCII");
+            Answer::Switched { response, subprotocol: accepted.subprotocol() }
+        }
+        Err(error) => Answer::Refused {
+            status: error.status(),
+            header: error.response_header(),
+            said: error.to_string(),
+        },
+    }
+}
+
+fn answer(request: &[u8]) -> Answer {
+    answer_with(request, &["chat", "superchat"])
+}
+
+const HOST: &str = "Host: server.example.com";
+const UPGRADE: &str = "Upgrade: websocket";
+const CONNECTION: &str = "Connection: Upgrade";
+const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+const VERSION: &str = "Sec-WebSocket-Version: 13";
+
+fn request(lines: &[&str]) -> Vec<u8> {
+    format!("GET /chat HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n")).into_bytes()
+}
+
+#[track_caller]
+fn assert_switches(request: &[u8]) -> String {
+    match answer(request) {
+        Answer::Switched { response, .. } => response,
+        refused => panic!("{refused:?} to {}", String::from_utf8_lossy(request)),
+    }
+}
+
+/// Asserts that the answer is this status, and gives what the error says.
+#[track_caller]
+fn assert_refused(request: &[u8], expected: u16) -> String {
+    match answer(request) {
+        Answer::Refused { status, said, .. } if status == expected => said,
+        other => panic!("{other:?} instead of {expected} to {}", String::from_utf8_lossy(request)),
+    }
+}
+
+/// The values of all lines with this name, whatever its case.
+fn values<'a>(response: &'a str, name: &str) -> Vec<&'a str> {
+    let fields = response.lines().filter_map(|line| line.split_once(':'));
+    fields.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+}
+
+mod section_4_2_1_reading {
+    use super::*;
+
+    // The request of §1.2.
+    #[test]
+    fn server_takes_the_request_of_the_standard() {
+        assert_switches(
+            b"GET /chat HTTP/1.1\r\n\
+              Host: server.example.com\r\n\
+              Upgrade: websocket\r\n\
+              Connection: Upgrade\r\n\
+              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+              Origin: http://example.com\r\n\
+              Sec-WebSocket-Protocol: chat, superchat\r\n\
+              Sec-WebSocket-Version: 13\r\n\r\n",
+        );
+    }
+
+    // "the order of the header fields is not important"; field names are case-insensitive; "Unknown header
+    // fields are ignored"
+    #[test]
+    fn server_takes_headers_in_any_order_and_case() {
+        assert_switches(&request(&[VERSION, KEY, CONNECTION, UPGRADE, HOST]));
+        assert_switches(&request(&[
+            "HOST: server.example.com",
+            "X-Unknown: ignored",
+            "upgrade:WebSocket",
+            "cONNECTION:  upgrade  ",
+            "sec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==",
+            "SEC-WEBSOCKET-VERSION: \t13\t",
+        ]));
+    }
+
+    #[test]
+    fn server_waits_for_the_whole_head() {
+        let bytes = request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION]);
+        for length in 0..bytes.len() {
+            let parsed = parse_request(&bytes[..length], &Limits::default());
+            assert!(matches!(parsed, Ok(Parsed::Incomplete)), "{parsed:?} after {length} bytes");
+        }
+    }
+
+    #[test]
+    fn server_leaves_what_follows_the_head() {
+        let head = request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION]);
+        let bytes = [&head[..], b"\x89\x80\x01\x02\x03\x04"].concat();
+        let Ok(Parsed::Complete { length, .. }) = parse_request(&bytes, &Limits::default()) else { panic!() };
+        assert_eq!(length, head.len());
+    }
+
+    // 1. "An HTTP/1.1 or higher GET request"
+    #[test]
+    fn server_refuses_other_methods() {
+        for method in ["POST", "HEAD", "PUT", "OPTIONS", "CONNECT", "get"] {
+            let lines = [HOST, UPGRADE, CONNECTION, KEY, VERSION].join("\r\n");
+            assert_refused(format!("{method} /chat HTTP/1.1\r\n{lines}\r\n\r\n").as_bytes(), 405);
+        }
+    }
+
+    #[test]
+    fn server_refuses_http_1_0() {
+        let lines = [HOST, UPGRADE, CONNECTION, KEY, VERSION].join("\r\n");
+        match answer(format!("GET /chat HTTP/1.0\r\n{lines}\r\n\r\n").as_bytes()) {
+            Answer::Refused { status: 400 | 426 | 505, said, .. } => assert!(said.contains("1.0"), "{said}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // 1. "(or an absolute HTTP/HTTPS URI containing the /resource name/)"
+    #[test]
+    fn server_takes_an_absolute_target() {
+        let lines = [HOST, UPGRADE, CONNECTION, KEY, VERSION].join("\r\n");
+        assert_switches(format!("GET http://server.example.com/chat HTTP/1.1\r\n{lines}\r\n\r\n").as_bytes());
+    }
+
+    // 2. "A |Host| header field containing the server's authority." Two of them: RFC 9112 §3.2.
+    #[test]
+    fn server_refuses_requests_without_exactly_one_host() {
+        assert!(assert_refused(&request(&[UPGRADE, CONNECTION, KEY, VERSION]), 400).contains("Host"));
+        assert_refused(&request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION, "Host: other.example.com"]), 400);
+    }
+
+    // 3. "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive
+    // value."
+    #[test]
+    fn server_refuses_requests_without_upgrade_to_websocket() {
+        assert!(assert_refused(&request(&[HOST, CONNECTION, KEY, VERSION]), 400).contains("Upgrade"));
+        for value in ["", "h2c", "websockets", "web socket", "not-websocket"] {
+            assert_refused(&request(&[HOST, &format!("Upgrade: {value}"), CONNECTION, KEY, VERSION]), 400);
+        }
+    }
+
+    #[test]
+    fn server_takes_websocket_among_other_upgrades() {
+        assert_switches(&request(&[HOST, "Upgrade: h2c, WebSocket", CONNECTION, KEY, VERSION]));
+        assert_switches(&request(&[HOST, "Upgrade: h2c", "Upgrade: websocket", CONNECTION, KEY, VERSION]));
+    }
+
+    // 4. "A |Connection| header field that includes the token "Upgrade""
+    #[test]
+    fn server_refuses_requests_without_connection_upgrade() {
+        assert!(assert_refused(&request(&[HOST, UPGRADE, KEY, VERSION]), 400).contains("Connection"));
+        for value in ["", "close", "keep-alive", "Upgrades", "Up-grade", "keep-alive Upgrade"] {
+            assert_refused(&request(&[HOST, UPGRADE, &format!("Connection: {value}"), KEY, VERSION]), 400);
+        }
+    }
+
+    #[test]
+    fn server_takes_upgrade_among_other_connection_tokens() {
+        assert_switches(&request(&[HOST, UPGRADE, "Connection: keep-alive, Upgrade", KEY, VERSION]));
+        assert_switches(&request(&[HOST, UPGRADE, "Connection: UPGRADE,keep-alive", KEY, VERSION]));
+        assert_switches(&request(&[
+            HOST,
+            UPGRADE,
+            "Connection: keep-alive",
+            "Connection: Upgrade",
+            KEY,
+            VERSION,
+        ]));
+    }
+
+    // 5. "a base64-encoded value that, when decoded, is 16 bytes in length"
+    #[test]
+    fn server_refuses_requests_without_a_key_of_16_bytes() {
+        assert!(
+            assert_refused(&request(&[HOST, UPGRADE, CONNECTION, VERSION]), 400)
+                .contains("Sec-WebSocket-Key")
+        );
+        for value in [
+            "",
+            "dGhl",
+            // 15, 17 and 18 bytes.
+            "dGhlIHNhbXBsZSBub25j",
+            "dGhlIHNhbXBsZSBub25jZSE=",
+            "dGhlIHNhbXBsZSBub25jZSEh",
+            // Without padding, with too little, with too much, and with padding inside.
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZQ=",
+            "dGhlIHNhbXBsZSBub25jZQ===",
+            "dGhlIHNhbXBsZS==b25jZQ==",
+            // Characters that base64 does not have.
+            "dGhlIHNhbXBsZSBub25j!Q==",
+            "dGhlIHNhbXBs ZSBub25jZQ==",
+            "_GhlIHNhbXBsZSBub25jZQ==",
+            "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
+        ] {
+            assert_refused(
+                &request(&[HOST, UPGRADE, CONNECTION, &format!("Sec-WebSocket-Key: {value}"), VERSION]),
+                400,
+            );
+        }
+    }
+
+    // §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request."
+    #[test]
+    fn server_refuses_two_keys() {
+        assert_refused(&request(&[HOST, UPGRADE, CONNECTION, KEY, KEY, VERSION]), 400);
+        let other = "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==";
+        assert_refused(&request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION, other]), 400);
+    }
+
+    // 6. "A |Sec-WebSocket-Version| header field, with a value of 13."
+    #[test]
+    fn server_refuses_requests_without_version() {
+        match answer(&request(&[HOST, UPGRADE, CONNECTION, KEY])) {
+            Answer::Refused { status: 400 | 426, said, .. } => {
+                assert!(said.contains("Sec-WebSocket-Version"), "{said}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // §11.3.5: "the |Sec-WebSocket-Version| header field MUST NOT appear more than once in an HTTP request."
+    #[test]
+    fn server_refuses_two_versions() {
+        for other in [VERSION, "Sec-WebSocket-Version: 8"] {
+            for lines in [
+                [HOST, UPGRADE, CONNECTION, KEY, VERSION, other],
+                [HOST, UPGRADE, CONNECTION, KEY, other, VERSION],
+            ] {
+                match answer(&request(&lines)) {
+                    Answer::Refused { status: 400 | 426, .. } => {}
+                    switched => panic!("{switched:?} to {lines:?}"),
+                }
+            }
+        }
+    }
+
+    // "any violations of the ABNF grammar specified for the components of the handshake": §4.3, 1#token.
+    #[test]
+    fn server_refuses_subprotocol_lists_against_the_grammar() {
+        for value in ["", ",", "two words", "chat, two words", "a/b", "(chat)", "chat; q=1"] {
+            let line = format!("Sec-WebSocket-Protocol: {value}");
+            assert_refused(&request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION, &line]), 400);
+        }
+    }
+
+    // "any violations of the ABNF grammar": of HTTP too.
+    #[test]
+    fn server_refuses_what_is_no_http_request() {
+        let lines = [HOST, UPGRADE, CONNECTION, KEY, VERSION].join("\r\n");
+        for start in
+            ["GET /chat", "GET  HTTP/1.1", "GET /ch at HTTP/1.1", "G\0T /chat HTTP/1.1", "\x01\x02\x03\x04"]
+        {
+            // Where the target ends too early, what follows may as well be called an unknown version.
+            match answer(format!("{start}\r\n{lines}\r\n\r\n").as_bytes()) {
+                Answer::Refused { status: 400 | 505, .. } => {}
+                other => panic!("{other:?} to {start:?}"),
+            }
+        }
+        for line in ["no colon", "Space Inside: x", "Trailing : x", ": no name", " Folded: x", "Null: a\0b"] {
+            assert_refused(format!("GET /chat HTTP/1.1\r\n{lines}\r\n{line}\r\n\r\n").as_bytes(), 400);
+        }
+    }
+
+    // §10.4, §10.7: heads are bounded.
+    #[test]
+    fn server_refuses_heads_over_the_limit() {
+        let limits =
+            Limits::default().with_max_head_bytes(1000).and_then(|limits| limits.with_max_headers(20));
+        let limits = limits.expect("valid limits");
+        let status = |bytes: &[u8]| parse_request(bytes, &limits).map(|_| ()).map_err(|error| error.status());
+
+        let long =
+            request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION, &format!("Cookie: {}", "x".repeat(1000))]);
+        assert_eq!(status(&long), Err(431));
+        assert_eq!(status(&long[..1001]), Err(431), "waits for more of a head that is too long already");
+        let many = request(&[vec![HOST, UPGRADE, CONNECTION, KEY, VERSION], vec!["X: y"; 16]].concat());
+        assert_eq!(status(&many), Err(431));
+        let endless_target = format!("GET /{}", "x".repeat(1000));
+        assert!(
+            matches!(status(endless_target.as_bytes()), Err(414 | 431)),
+            "{:?}",
+            status(endless_target.as_bytes())
+        );
+    }
+
+    // The commonest misconfiguration has its own words.
+    #[test]
+    fn server_recognises_tls_on_the_plain_port() {
+        let client_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+        let error = parse_request(client_hello, &Limits::default()).map(|_| ()).expect_err("no HTTP");
+        assert!(error.to_string().contains("TLS"), "{error}");
+    }
+}
+
+mod section_4_2_2_sending {
+    use super::*;
+
+    // 5. "it MUST reply with a valid HTTP response indicating the following"
+    #[test]
+    fn server_switches_protocols() {
+        let response = assert_switches(&request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION]));
+        assert_eq!(response.lines().next(), Some("HTTP/1.1 101 Switching Protocols"));
+        assert_eq!(values(&response, "Upgrade"), ["websocket"]);
+        assert_eq!(values(&response, "Connection"), ["Upgrade"]);
+        assert_eq!(values(&response, "Sec-WebSocket-Accept"), ["s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]);
+        assert!(response.ends_with("\r\n\r\n") && response.matches("\r\n\r\n").count() == 1, "{response:?}");
+        assert_eq!(response.matches('\n').count(), response.matches("\r\n").count());
+    }
+
+    // A 101 has no body, so nothing may announce one (RFC 9110 §8.6).
+    #[test]
+    fn server_announces_no_body() {
+        let response = assert_switches(&request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION]));
+        assert!(
+            values(&response, "Content-Length").is_empty()
+                && values(&response, "Transfer-Encoding").is_empty()
+        );
+    }
+
+    // The key is used as it stands, not decoded; the space around it is not part of it.
+    #[test]
+    fn server_answers_the_key_as_it_was_sent() {
+        let spaced = "Sec-WebSocket-Key: \t dGhlIHNhbXBsZSBub25jZQ== ";
+        let response = assert_switches(&request(&[HOST, UPGRADE, CONNECTION, spaced, VERSION]));
+        assert_eq!(values(&response, "Sec-WebSocket-Accept"), ["s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]);
+    }
+
+    fn agreed(lines: &[&str], subprotocols: &[&'static str]) -> Option<&'static str> {
+        let lines = [&[HOST, UPGRADE, CONNECTION, KEY, VERSION], lines].concat();
+        let Answer::Switched { response, subprotocol } = answer_with(&request(&lines), subprotocols) else {
+            panic!("refused {lines:?}")
+        };
+        assert_eq!(values(&response, "Sec-WebSocket-Protocol"), Vec::from_iter(subprotocol), "{lines:?}");
+        subprotocol
+    }
+
+    // "by selecting one of the values from the |Sec-WebSocket-Protocol| field that the server is willing to
+    // use"
+    #[test]
+    fn server_selects_one_of_the_offered_subprotocols() {
+        assert_eq!(agreed(&["Sec-WebSocket-Protocol: chat"], &["chat"]), Some("chat"));
+        assert_eq!(
+            agreed(&["Sec-WebSocket-Protocol: other, superchat"], &["chat", "superchat"]),
+            Some("superchat")
+        );
+        assert_eq!(agreed(&["Sec-WebSocket-Protocol:other ,chat,"], &["chat"]), Some("chat"));
+        let both = agreed(&["Sec-WebSocket-Protocol: superchat, chat"], &["chat", "superchat"]);
+        assert!(matches!(both, Some("chat" | "superchat")), "{both:?}");
+    }
+
+    // §11.3.4: "MAY appear multiple times in an HTTP request (which is logically the same as a single […]
+    // header field"
+    #[test]
+    fn server_reads_offers_in_several_lines() {
+        let lines = ["Sec-WebSocket-Protocol: other", "Sec-WebSocket-Protocol: another, chat"];
+        assert_eq!(agreed(&lines, &["chat"]), Some("chat"));
+    }
+
+    // "if the server does not wish to agree to one of the suggested subprotocols, it MUST NOT send back a
+    // |Sec-WebSocket-Protocol| header field in its response"
+    #[test]
+    fn server_sends_no_subprotocol_that_was_not_offered() {
+        assert_eq!(agreed(&[], &["chat"]), None);
+        assert_eq!(agreed(&["Sec-WebSocket-Protocol: other"], &["chat"]), None);
+        assert_eq!(agreed(&["Sec-WebSocket-Protocol: chat"], &[]), None);
+        assert_eq!(agreed(&["Sec-WebSocket-Protocol: Chat, cha, chat2"], &["chat"]), None);
+    }
+
+    // "Extensions not listed by the client MUST NOT be listed"; none is implemented, so none is agreed to.
+    #[test]
+    fn server_agrees_to_no_extension() {
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
+        for lines in [
+            &[HOST, UPGRADE, CONNECTION, KEY, VERSION][..],
+            &[HOST, UPGRADE, CONNECTION, KEY, VERSION, offer],
+        ] {
+            assert!(values(&assert_switches(&request(lines)), "Sec-WebSocket-Extensions").is_empty());
+        }
+    }
+}
+
+mod section_4_4_versions {
+    use super::*;
+
+    // "If the server doesn't support the requested version, it MUST respond with a |Sec-WebSocket-Version|
+    // header field […] containing all versions it is willing to use."
+    #[test]
+    fn server_names_its_version_when_asked_for_another() {
+        for version in ["0", "7", "8", "12", "14", "25", "255"] {
+            let line = format!("Sec-WebSocket-Version: {version}");
+            match answer(&request(&[HOST, UPGRADE, CONNECTION, KEY, &line])) {
+                Answer::Refused { status: 426, header: Some((name, value)), .. } => {
+                    assert!(
+                        name.eq_ignore_ascii_case("Sec-WebSocket-Version") && value == "13",
+                        "{name}: {value}"
+                    );
+                }
+                other => panic!("{other:?} to version {version}"),
+            }
+        }
+    }
+
+    // §4.3: one number without leading zeros.
+    #[test]
+    fn server_refuses_versions_against_the_grammar() {
+        for version in ["", "013", "13.0", "+13", "13, 8", "8, 13", "thirteen", "1 3", "0x0d", "131"] {
+            match answer(&request(&[
+                HOST,
+                UPGRADE,
+                CONNECTION,
+                KEY,
+                &format!("Sec-WebSocket-Version: {version}"),
+            ])) {
+                Answer::Refused { status: 400 | 426, .. } => {}
+                other => panic!("{other:?} to version {version:?}"),
+            }
+        }
+    }
+}
