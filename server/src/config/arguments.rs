@@ -40,7 +40,7 @@ pub enum Command {
     Serve,
     /// Check whether this host can serve: kernel, limits, network settings, free ports
     Doctor,
-    /// Print what the configuration costs in memory, term by term
+    /// Print what the configuration costs in memory, term by term, whatever this host's limits are
     Budget {
         /// Print JSON instead of a table
         #[arg(long)]

@@ -12,6 +12,9 @@ pub struct HostLimits {
 }
 
 impl HostLimits {
+    /// A host that allows everything, for plans.
+    pub const UNLIMITED: Self = Self { open_files: u64::MAX, locked_bytes: u64::MAX };
+
     /// The limits of this process now.
     pub fn read() -> Self {
         Self {

@@ -147,8 +147,8 @@ pub enum Problem {
 
     /// The process may not open enough files for that many connections.
     #[error(
-        "{connections} connections need {needed} open files, but RLIMIT_NOFILE is {limit}: raise it (ulimit -n {needed}, or \
-         LimitNOFILE={needed} in the service unit), or lower max_connections{}",
+        "{connections} connections need {needed} open files, but RLIMIT_NOFILE is {limit}: raise it (ulimit -n {needed}, \
+         LimitNOFILE={needed} in the service unit, docker --ulimit nofile={needed}) or lower max_connections{}",
         fitting(*.limit)
     )]
     OpenFiles { connections: u64, needed: u64, limit: u64 },

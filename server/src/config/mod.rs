@@ -13,7 +13,9 @@ pub mod budget;
 mod effective;
 mod host;
 pub mod mistake;
+mod origin;
 mod raw;
+mod relations;
 mod resolve;
 mod value;
 

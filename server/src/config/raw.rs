@@ -188,6 +188,12 @@ pub(super) mod tests {
         resolve(&sources, &HOST)
     }
 
+    /// Each mistake in `file`, as it is shown.
+    pub(in super::super) fn mistakes(file: &str) -> Vec<String> {
+        let mistakes = load(&[], &[], file).unwrap_err();
+        mistakes.0.iter().map(ToString::to_string).collect()
+    }
+
     fn read(flags: &[&str], environment: &[(&str, &str)]) -> Sources {
         let line = ["corecast"].iter().chain(flags);
         let matches = Arguments::parser().try_get_matches_from(line).unwrap();

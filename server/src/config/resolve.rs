@@ -1,6 +1,6 @@
 //! From what was written to the values that the code reads, or to every mistake at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::raw::Sources;
 use super::value::{self, Value, show_duration, show_size};
 use super::{
-    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat,
-    MAX_CONNECTIONS, RESERVED_FILES,
+    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat, MAX_CONNECTIONS,
 };
+use super::{origin, relations};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 
-/// A pause of which a person or a proxy would still know the reason.
+/// No timeout helps that is longer: more is a slip of the unit.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Checks everything that was written, each value alone and then against the others.
@@ -59,7 +59,7 @@ pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistak
         topic_idle: read.duration("topic_idle", &(Duration::from_secs(1)..=365 * DAY), default.topic_idle),
 
         allow_origin: read.value("allow_origin", default.allow_origin, |value| {
-            value::list(value)?.into_iter().map(origin).collect()
+            value::list(value)?.into_iter().map(origin::parse).collect()
         }),
         allow_anonymous_publish: read.value(
             "allow_anonymous_publish",
@@ -81,7 +81,7 @@ pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistak
             format: read.value("log_format", default.log.format, log_format),
         },
     };
-    check_together(&config, host, &mut read);
+    relations::check(&config, host, &mut read);
 
     match read.finish() {
         Ok(origins) => Ok(Effective { config, origins }),
@@ -89,55 +89,8 @@ pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistak
     }
 }
 
-/// What only shows when several values are seen together.
-fn check_together(config: &Config, host: &HostLimits, read: &mut Reader<'_>) {
-    let needed = u64::from(config.max_connections) + u64::from(RESERVED_FILES);
-    read.require(host.open_files >= needed, &["max_connections"], || Problem::OpenFiles {
-        connections: config.max_connections.into(),
-        needed,
-        limit: host.open_files,
-    });
-
-    let tcp = config.listen.iter().filter_map(|address| match address {
-        ListenAddress::Tcp(address) => Some(*address),
-        ListenAddress::Unix(_) => None,
-    });
-    let mut seen = BTreeSet::new();
-    for (address, key) in tcp.map(|address| (address, "listen")).chain(config.admin.map(|a| (a, "admin"))) {
-        // Port 0 asks for any free port, a different one each time.
-        let first = address.port() == 0 || seen.insert(address);
-        read.require(first, &[key, "listen"], || Problem::AddressTwice(address.to_string()));
-    }
-
-    let message = config.max_message_bytes as u64;
-    let frame = config.max_frame_bytes as u64;
-    read.require(frame <= message, &["max_frame_bytes", "max_message_bytes"], || Problem::FrameOverMessage {
-        frame: show_size(frame),
-        message: show_size(message),
-    });
-    let topic_log = config.topic_log_bytes as u64;
-    read.require(topic_log >= 2 * message, &["topic_log_bytes", "max_message_bytes"], || {
-        let needed = show_size(2 * message);
-        Problem::TopicLogTooSmall { log: show_size(topic_log), message: show_size(message), needed }
-    });
-    let log = config.log_bytes as u64;
-    read.require(topic_log <= log, &["topic_log_bytes", "log_bytes"], || Problem::TopicLogTooLarge {
-        topic: show_size(topic_log),
-        all: show_size(log),
-    });
-    let inbound = config.inbound_bytes as u64;
-    read.require(inbound >= message, &["inbound_bytes", "max_message_bytes"], || Problem::InboundTooSmall {
-        inbound: show_size(inbound),
-        message: show_size(message),
-    });
-    let (completions, submissions) = (config.completion_entries, config.submission_entries);
-    read.require(completions >= submissions, &["completion_entries", "submission_entries"], || {
-        Problem::CompletionsTooFew { completions, submissions }
-    });
-}
-
 /// Takes values out of the sources, and collects what is wrong with them on the way.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     sources: &'a Sources,
     mistakes: Vec<Mistake>,
     origins: BTreeMap<String, Origin>,
@@ -193,7 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports `problem` if a relation between several settings doesn't hold, at the first of `keys` that somebody wrote.
-    fn require(&mut self, holds: bool, keys: &[&str], problem: impl FnOnce() -> Problem) {
+    pub(super) fn require(&mut self, holds: bool, keys: &[&str], problem: impl FnOnce() -> Problem) {
         // A value with a mistake of its own was replaced by its default: what follows from that is not the operator's.
         let unsure = keys.iter().any(|key| self.mistakes.iter().any(|mistake| mistake.key == *key));
         if holds || unsure {
@@ -297,43 +250,10 @@ fn socket_buffer(value: &Value) -> Result<Option<u32>, Problem> {
     narrow(value::size(value)?, &(4 * KIB..=GIB), show_size).map(Some)
 }
 
-/// An origin as browsers send it (RFC 6454 §6.2): lower case, and without the scheme's own port.
-fn origin(text: &str) -> Result<String, Problem> {
-    if text == "*" {
-        return Ok(text.to_owned());
-    }
-    let invalid = || Problem::Origin(text.to_owned());
-    let lower = text.to_ascii_lowercase();
-    let (scheme, authority) = lower.split_once("://").ok_or_else(invalid)?;
-    // A colon inside brackets belongs to an IPv6 address.
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let scheme_fits = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.bytes().all(|c| c.is_ascii_alphanumeric() || b"+-.".contains(&c));
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host_fits = match bare {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._".contains(&c)),
-    };
-    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
-    if !(scheme_fits && host_fits && port_fits) {
-        return Err(invalid());
-    }
-    let own_port = matches!((scheme, port), ("http", Some("80")) | ("https", Some("443")));
-    Ok(if own_port { format!("{scheme}://{host}") } else { lower })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::raw::tests::{HOST, load};
+    use super::super::raw::tests::{HOST, load, mistakes};
     use super::*;
-
-    fn mistakes(file: &str) -> Vec<String> {
-        let mistakes = load(&[], &[], file).unwrap_err();
-        mistakes.0.iter().map(ToString::to_string).collect()
-    }
 
     #[test]
     fn all_mistakes_of_all_sources_come_at_once() {
@@ -371,33 +291,6 @@ mod tests {
     }
 
     #[test]
-    fn more_connections_than_open_files_says_what_to_raise() {
-        let host = HostLimits { open_files: 1024, ..HOST };
-        let sources = |flags: &[&str]| {
-            let line = ["corecast"].iter().chain(flags);
-            let matches = super::super::arguments::Arguments::parser().try_get_matches_from(line).unwrap();
-            Sources::read(&matches, [])
-        };
-        assert_eq!(resolve(&sources(&[]), &host).unwrap().config.max_connections, 768);
-        assert_eq!(
-            resolve(&sources(&["--max-connections", "768"]), &host).unwrap().config.max_connections,
-            768
-        );
-        let mistakes = resolve(&sources(&["--max-connections", "20000"]), &host).unwrap_err();
-        assert_eq!(
-            mistakes.0[0].to_string(),
-            "--max-connections: 20000 connections need 20256 open files, but RLIMIT_NOFILE is 1024: raise it \
-             (ulimit -n 20256, or LimitNOFILE=20256 in the service unit), or lower max_connections to 768"
-        );
-        let nothing = HostLimits { open_files: 100, ..HOST };
-        assert_eq!(
-            resolve(&sources(&[]), &nothing).unwrap_err().0[0].to_string(),
-            "max_connections: 1 connections need 257 open files, but RLIMIT_NOFILE is 100: raise it \
-             (ulimit -n 257, or LimitNOFILE=257 in the service unit), or lower max_connections"
-        );
-    }
-
-    #[test]
     fn connections_are_bounded_by_the_slot_number() {
         let host = HostLimits { open_files: 1 << 30, ..HOST };
         let mut sources = Sources::default();
@@ -411,99 +304,6 @@ mod tests {
             mistakes("max_connections = 16777153"),
             ["c.toml:1:19: max_connections: 16777153 is out of range: expected 1 to 16777152"]
         );
-    }
-
-    #[test]
-    fn relations_between_sizes_are_checked_where_one_was_written() {
-        assert_eq!(
-            mistakes("max_message_bytes = \"1MiB\""),
-            ["c.toml:1:21: max_message_bytes: a topic's log of 1MiB must hold two messages of 1MiB: raise \
-              topic_log_bytes to 2MiB or lower max_message_bytes"]
-        );
-        assert_eq!(
-            mistakes("topic_log_bytes = \"128MiB\""),
-            [
-                "c.toml:1:19: topic_log_bytes: a topic's log of 128MiB is more than all logs together (64MiB): lower \
-              topic_log_bytes or raise log_bytes"
-            ]
-        );
-        assert_eq!(
-            mistakes("max_frame_bytes = \"1MiB\""),
-            ["c.toml:1:19: max_frame_bytes: a frame of 1MiB can't be in a message of 512KiB: lower \
-              max_frame_bytes or raise max_message_bytes"]
-        );
-        assert_eq!(
-            mistakes("inbound_bytes = 4096"),
-            ["c.toml:1:17: inbound_bytes: inbound_bytes of 4KiB can't hold a message of 512KiB: raise \
-              inbound_bytes or lower max_message_bytes"]
-        );
-        assert_eq!(
-            mistakes("completion_entries = 256"),
-            [
-                "c.toml:1:22: completion_entries: 256 completion entries are fewer than 512 submission entries: \
-              raise completion_entries"
-            ]
-        );
-        let larger = "max_message_bytes = \"2MiB\"\ntopic_log_bytes = \"4MiB\"";
-        let config = load(&[], &[], larger).unwrap().config;
-        assert_eq!((config.max_message_bytes, config.max_frame_bytes), (2 << 20, 2 << 20));
-    }
-
-    #[test]
-    fn a_mistaken_value_causes_no_further_mistakes() {
-        assert_eq!(mistakes("max_message_bytes = \"1MB\"\ntopic_log_bytes = 8192").len(), 1);
-    }
-
-    #[test]
-    fn addresses_are_bound_once_and_unix_sockets_are_refused() {
-        assert_eq!(
-            mistakes("listen = [\"127.0.0.1:9002\"]"),
-            [
-                "c.toml:1:10: listen: 127.0.0.1:9002 is given twice: each address can be bound once; remove one or \
-              change its port"
-            ]
-        );
-        assert_eq!(
-            mistakes("listen = \"unix:/run/c.sock\""),
-            [
-                "c.toml:1:10: listen: unix:/run/c.sock: this build listens on TCP only: use an address and port such \
-              as 127.0.0.1:9001"
-            ]
-        );
-        assert_eq!(mistakes("listen = []"), ["c.toml:1:10: listen: expected at least one entry"]);
-        let config =
-            load(&[], &[], "listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nadmin = \"off\"").unwrap().config;
-        assert_eq!((config.listen.len(), config.admin), (2, None));
-    }
-
-    #[test]
-    fn origins_are_kept_as_browsers_send_them() {
-        for (written, kept) in [
-            ("*", "*"),
-            ("https://Example.com", "https://example.com"),
-            ("https://example.com:443", "https://example.com"),
-            ("http://example.com:443", "http://example.com:443"),
-            ("http://[::1]:8080", "http://[::1]:8080"),
-            ("http://[::1]", "http://[::1]"),
-            ("chrome-extension://abcdef", "chrome-extension://abcdef"),
-        ] {
-            assert_eq!(origin(written).as_deref(), Ok(kept));
-        }
-        for text in [
-            "example.com",
-            "https://example.com/",
-            "https://",
-            "https://a b",
-            "https://user@host",
-            "https://host:port",
-            "https://host:70000",
-            "://host",
-            "https://::1",
-            "null",
-            "",
-        ] {
-            assert_eq!(origin(text), Err(Problem::Origin(text.to_owned())));
-        }
     }
 
     #[test]
