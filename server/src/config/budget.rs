@@ -142,6 +142,12 @@ impl Budget {
         )
     }
 
+    /// All of it as one JSON object, for programs.
+    pub fn to_json(&self) -> String {
+        let json = serde_json::to_string_pretty(self).expect("a budget is plain data");
+        json + "\n"
+    }
+
     fn sum(&self, per: Per) -> Sum {
         match per {
             Per::Connection => self.per_connection,
@@ -285,7 +291,7 @@ mod tests {
 
     #[test]
     fn json_has_a_version_and_every_term_with_its_unit() {
-        let json: serde_json::Value = serde_json::to_value(budget()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&budget().to_json()).unwrap();
         assert_eq!(json["schema"], 1);
         assert_eq!(json["max_connections"], 100_000);
         assert_eq!(json["terms"][0]["name"], "connection slot");
