@@ -1,0 +1,123 @@
+//! Who may connect and who may publish, as far as a request's head and its socket tell.
+
+use super::{Refusal, origin};
+use corecast_protocol::http1::RequestHead;
+use std::net::IpAddr;
+
+/// What the operator configured.
+#[derive(Clone, Debug, Default)]
+pub struct AccessRules {
+    pub allow_origin: Vec<String>,
+    pub allow_anonymous_publish: bool,
+}
+
+/// What the socket tells about the sender of a request.
+#[derive(Copy, Clone, Debug)]
+pub struct Requester {
+    pub is_loopback_peer: bool,
+    pub is_loopback_listener: bool,
+}
+
+/// Headers that a proxy adds: with any of them a loopback peer is not the one who asks.
+const PROXY_HEADERS: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
+
+impl AccessRules {
+    pub fn may_connect(&self, head: &RequestHead<'_>) -> Result<(), Refusal> {
+        origin::check(head, &self.allow_origin)
+    }
+
+    /// Nobody is authenticated yet, so without the flag only a process on this host may publish, and only when nothing
+    /// hints that it speaks for somebody else.
+    pub fn may_publish(&self, head: &RequestHead<'_>, requester: Requester) -> Result<(), Refusal> {
+        if self.allow_anonymous_publish {
+            return Ok(());
+        }
+        let cause = if !requester.is_loopback_listener {
+            "the server listens beyond this host"
+        } else if !requester.is_loopback_peer {
+            "the client is not on this host"
+        } else if PROXY_HEADERS.iter().any(|name| head.header(name).next().is_some()) {
+            "the request came through a proxy"
+        } else if !origin::host(head).is_some_and(is_loopback_name) {
+            "the Host header does not name this host as localhost"
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::new(
+            403,
+            "forbidden",
+            format!("publishing is not allowed: {cause}; --allow-anonymous-publish lets everybody publish"),
+        ))
+    }
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.split(':').next().unwrap_or(""),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use corecast_protocol::{
+        Limits,
+        http1::{Parsed, parse_request},
+    };
+
+    const LOCAL: Requester = Requester { is_loopback_peer: true, is_loopback_listener: true };
+
+    fn may_publish(headers: &str, requester: Requester) -> Result<(), String> {
+        let request = format!("POST /topics/a HTTP/1.1\r\n{headers}\r\n");
+        let Ok(Parsed::Complete { head, .. }) = parse_request(request.as_bytes(), &Limits::default()) else {
+            panic!("{request:?} is a request");
+        };
+        AccessRules::default().may_publish(&head, requester).map_err(|refusal| refusal.message)
+    }
+
+    fn may_connect(headers: &str, allowed: &[&str]) -> bool {
+        let request = format!("GET / HTTP/1.1\r\n{headers}\r\n");
+        let Ok(Parsed::Complete { head, .. }) = parse_request(request.as_bytes(), &Limits::default()) else {
+            panic!("{request:?} is a request");
+        };
+        let allow_origin = allowed.iter().map(|&entry| entry.to_owned()).collect();
+        AccessRules { allow_origin, ..AccessRules::default() }.may_connect(&head).is_ok()
+    }
+
+    #[test]
+    fn a_local_client_may_publish_under_every_loopback_name() {
+        for host in ["localhost", "LOCALHOST:9001", "127.0.0.1:9001", "[::1]:9001"] {
+            assert_eq!(may_publish(&format!("Host: {host}\r\n"), LOCAL), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn anything_that_hints_at_somebody_else_forbids_publishing() {
+        let host = "Host: localhost\r\n";
+        for proxy in
+            ["X-Forwarded-For: 1.2.3.4", "Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4", "Via: 1.1 proxy"]
+        {
+            let error = may_publish(&format!("{host}{proxy}\r\n"), LOCAL).unwrap_err();
+            assert!(
+                error.contains("through a proxy") && error.contains("--allow-anonymous-publish"),
+                "{error}"
+            );
+        }
+        assert!(may_publish("Host: example.com\r\n", LOCAL).is_err());
+        assert!(may_publish("", LOCAL).is_err());
+        assert!(may_publish(host, Requester { is_loopback_peer: false, ..LOCAL }).is_err());
+        assert!(may_publish(host, Requester { is_loopback_listener: false, ..LOCAL }).is_err());
+    }
+
+    #[test]
+    fn pages_of_other_sites_may_not_connect_unless_listed() {
+        assert!(may_connect("Host: a.example\r\n", &[]));
+        assert!(may_connect("Host: a.example\r\nOrigin: https://a.example\r\n", &[]));
+        assert!(!may_connect("Host: a.example\r\nOrigin: https://b.example\r\n", &[]));
+        assert!(!may_connect("Host: a.example\r\nOrigin: null\r\n", &[]));
+        assert!(may_connect("Host: a.example\r\nOrigin: https://b.example\r\n", &["https://b.example"]));
+        assert!(may_connect("Host: a.example\r\nOrigin: null\r\n", &["*"]));
+    }
+}

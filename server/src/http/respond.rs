@@ -1,0 +1,187 @@
+//! The bytes of answers.
+
+use super::Refusal;
+use crate::hub::{Published, TopicInfo};
+use serde::Serialize;
+
+/// The go-ahead for a client that waits before it sends a body (RFC 9110 §10.1.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// An answer to one request.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    content_type: &'static str,
+    body: String,
+    /// Further header lines, each with its line end.
+    headers: String,
+}
+
+impl Answer {
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        let mut body = serde_json::to_string(body).expect("answers are plain data");
+        body.push('\n');
+        Self { status, content_type: "application/json", body, headers: String::new() }
+    }
+
+    pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
+        Self { status, content_type, body, headers: String::new() }
+    }
+
+    pub fn refusal(refusal: &Refusal) -> Self {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            error: Detail<'a>,
+        }
+        #[derive(Serialize)]
+        struct Detail<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+        let detail = Detail { code: refusal.code, message: &refusal.message };
+        let mut answer = Self::json(refusal.status, &Body { error: detail });
+        if let Some((name, value)) = refusal.header {
+            answer = answer.header(name, value);
+        }
+        if refusal.status == 503 {
+            answer = answer.header("Retry-After", "1");
+        }
+        answer
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// Appends the answer. `is_head`: without the body, but with its length (RFC 9110 §9.3.2).
+    pub fn write(&self, is_last: bool, is_head: bool, out: &mut Vec<u8>) {
+        let connection = if is_last { "Connection: close\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}\r\n",
+            self.status,
+            reason_phrase(self.status),
+            self.content_type,
+            self.body.len(),
+            self.headers,
+            connection,
+        );
+        out.extend_from_slice(head.as_bytes());
+        if !is_head {
+            out.extend_from_slice(self.body.as_bytes());
+        }
+    }
+}
+
+pub fn published(topic: &str, published: Published) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        topic: &'a str,
+        offset: u64,
+        epoch: String,
+    }
+    Answer::json(200, &Body { topic, offset: published.offset.0, epoch: published.epoch.to_string() })
+}
+
+pub fn topic_info(topic: &str, info: TopicInfo) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        topic: &'a str,
+        offset: u64,
+        epoch: String,
+        subscribers: usize,
+    }
+    Answer::json(
+        200,
+        &Body { topic, offset: info.offset.0, epoch: info.epoch.to_string(), subscribers: info.subscribers },
+    )
+}
+
+pub fn health(connections: u64, max_connections: u32, is_draining: bool) -> Answer {
+    #[derive(Serialize)]
+    struct Body {
+        status: &'static str,
+        websocket: Websocket,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Websocket {
+        connections: u64,
+        max_connections: u32,
+    }
+    let (status, text) = if is_draining { (503, "draining") } else { (200, "healthy") };
+    Answer::json(status, &Body { status: text, websocket: Websocket { connections, max_connections } })
+}
+
+fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Epoch, Offset};
+
+    fn written(answer: &Answer, is_last: bool, is_head: bool) -> String {
+        let mut out = Vec::new();
+        answer.write(is_last, is_head, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn published_answer_is_as_promised() {
+        let answer = published("a", Published { offset: Offset(7), epoch: Epoch(0xabc) });
+        assert_eq!(
+            written(&answer, false, false),
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 52\r\n\r\n\
+             {\"topic\":\"a\",\"offset\":7,\"epoch\":\"0000000000000abc\"}\n"
+        );
+    }
+
+    #[test]
+    fn health_answer_is_as_promised() {
+        assert!(written(&health(3, 100, false), false, false).ends_with(
+            "\r\n\r\n{\"status\":\"healthy\",\"websocket\":{\"connections\":3,\"maxConnections\":100}}\n"
+        ));
+        assert!(
+            written(&health(3, 100, true), false, false).starts_with("HTTP/1.1 503 Service Unavailable\r\n")
+        );
+    }
+
+    #[test]
+    fn refusal_says_code_and_message_and_when_to_come_back() {
+        let refusal = Refusal::new(503, "overloaded", "try later");
+        let text = written(&Answer::refusal(&refusal), true, false);
+        assert!(
+            text.contains("\r\nRetry-After: 1\r\n") && text.contains("\r\nConnection: close\r\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("{\"error\":{\"code\":\"overloaded\",\"message\":\"try later\"}}\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn answer_to_head_has_the_length_but_no_body() {
+        let text = written(&Answer::text(200, "text/plain", "12345".into()), false, true);
+        assert_eq!(text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n");
+    }
+}

@@ -1,0 +1,150 @@
+//! Chunks: the memory that logs are made of, from one bounded pool per shard.
+
+use super::HubLimits;
+use crate::ids::Offset;
+
+/// Sizes of pooled chunks. A log starts small, so that ten thousand quiet topics stay cheap, and grows to chunks that
+/// make one send carry hundreds of messages. A message that fits none of them gets a chunk of its own size.
+const CLASSES: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
+
+/// How many free chunks of each class are kept for the next append instead of going back to the allocator.
+const FREE_PER_CLASS: usize = 4;
+
+/// Whole encoded frames, back to back. A frame never crosses a chunk's end.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    bytes: Box<[u8]>,
+    len: usize,
+    /// Offset of the first frame in it.
+    pub(super) first_offset: Offset,
+    /// Subscribers whose cursor stands in this chunk; while there are any, it stays unless the log needs its room.
+    pub(super) cursors: u32,
+}
+
+impl Chunk {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.bytes.len() - self.len
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn append(&mut self, part: &[u8]) {
+        self.bytes[self.len..self.len + part.len()].copy_from_slice(part);
+        self.len += part.len();
+    }
+}
+
+/// Gives out chunks up to `log_bytes` in use, and keeps a few free ones.
+#[derive(Debug)]
+pub(super) struct ChunkPool {
+    limit: usize,
+    used: usize,
+    free: [Vec<Box<[u8]>>; CLASSES.len()],
+}
+
+/// The pool's `log_bytes` are all in use.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Exhausted;
+
+impl ChunkPool {
+    pub(super) fn new(limits: &HubLimits) -> Self {
+        Self { limit: limits.log_bytes, used: 0, free: Default::default() }
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// A chunk for at least `need` bytes; of the class after `previous` (the capacity of the chunk that is full), but no
+    /// larger than `largest` unless the need is.
+    pub(super) fn take(
+        &mut self,
+        need: usize,
+        previous: usize,
+        largest: usize,
+        first_offset: Offset,
+    ) -> Result<Chunk, Exhausted> {
+        let next_class =
+            CLASSES.into_iter().find(|&size| size > previous).unwrap_or(CLASSES[CLASSES.len() - 1]);
+        let wanted = need.max(next_class.min(largest));
+        let class = CLASSES.iter().position(|&size| size >= wanted);
+        let capacity = class.map_or(need, |class| CLASSES[class]);
+        if self.used + capacity > self.limit {
+            return Err(Exhausted);
+        }
+        self.used += capacity;
+        let bytes = class
+            .and_then(|class| self.free[class].pop())
+            .unwrap_or_else(|| vec![0; capacity].into_boxed_slice());
+        Ok(Chunk { bytes, len: 0, first_offset, cursors: 0 })
+    }
+
+    pub(super) fn give_back(&mut self, chunk: Chunk) {
+        assert_eq!(chunk.cursors, 0, "a chunk left its log while a cursor stood in it");
+        self.used -= chunk.capacity();
+        if let Some(class) = CLASSES.iter().position(|&size| size == chunk.capacity())
+            && self.free[class].len() < FREE_PER_CLASS
+        {
+            self.free[class].push(chunk.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(log_bytes: usize) -> ChunkPool {
+        ChunkPool::new(&HubLimits { log_bytes, ..HubLimits::for_tests() })
+    }
+
+    #[test]
+    fn chunks_grow_from_class_to_class_and_stay_at_the_largest() {
+        let mut pool = pool(1 << 20);
+        let mut capacity_after = |previous| pool.take(100, previous, 1 << 20, Offset(1)).unwrap().capacity();
+        assert_eq!(capacity_after(0), 4096);
+        assert_eq!(capacity_after(4096), 16_384);
+        assert_eq!(capacity_after(16_384), 65_536);
+        assert_eq!(capacity_after(65_536), 65_536);
+    }
+
+    #[test]
+    fn a_small_log_keeps_small_chunks() {
+        assert_eq!(pool(1 << 20).take(100, 4096, 4096, Offset(1)).unwrap().capacity(), 4096);
+    }
+
+    #[test]
+    fn a_large_message_gets_a_chunk_of_its_own_size() {
+        let mut pool = pool(1 << 20);
+        assert_eq!(pool.take(100_000, 0, 65_536, Offset(1)).unwrap().capacity(), 100_000);
+        assert_eq!(pool.used(), 100_000);
+    }
+
+    #[test]
+    fn the_pool_never_gives_more_than_its_limit_and_takes_back_what_it_gave() {
+        let mut pool = pool(10_000);
+        let first = pool.take(4096, 0, 65_536, Offset(1)).unwrap();
+        let second = pool.take(4096, 0, 65_536, Offset(1)).unwrap();
+        assert_eq!(pool.take(4096, 0, 65_536, Offset(1)).unwrap_err(), Exhausted);
+        pool.give_back(first);
+        let third = pool.take(4096, 0, 65_536, Offset(1)).unwrap();
+        pool.give_back(second);
+        pool.give_back(third);
+        assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "while a cursor stood in it")]
+    fn a_chunk_with_a_cursor_in_it_does_not_go_back() {
+        let mut pool = pool(10_000);
+        let mut chunk = pool.take(1, 0, 65_536, Offset(1)).unwrap();
+        chunk.cursors = 1;
+        pool.give_back(chunk);
+    }
+}

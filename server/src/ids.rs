@@ -1,0 +1,53 @@
+//! The numbers that name things inside one process, each its own type.
+
+use std::fmt;
+
+/// A topic's place in its hub. Valid until the hub forgets the topic.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub struct TopicId(pub u32);
+
+/// A message's number within its topic: consecutive from 1, below 2^53 so that JavaScript can hold it.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Default, Debug)]
+pub struct Offset(pub u64);
+
+impl Offset {
+    pub fn next(self) -> Self {
+        assert!(self.0 < 1 << 53, "a topic's offsets are used up");
+        Self(self.0 + 1)
+    }
+}
+
+/// Tells two lives of a topic apart: new when the topic's state was lost, so that an offset of the old life is
+/// never mistaken for one of the new. Shown as 16 hex digits.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A connection's place in its shard's table, which is also its index in the ring's descriptor table.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct Slot(pub u32);
+
+impl Slot {
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Nanoseconds since the shard started. Read once a turn by the executor and handed down.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Default, Debug)]
+pub struct Now(pub u64);
+
+impl Now {
+    pub fn after(self, duration: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}

@@ -1,0 +1,325 @@
+//! One connection's state: what an idle one costs.
+
+use super::outbound::Outbound;
+use crate::http::PendingPublish;
+use crate::ids::{Slot, TopicId};
+use corecast_protocol::{self as protocol, MessageKind, Side};
+use corecast_uring::Token;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Where a connection is in its life.
+///
+/// ```text
+///   Vacant ─accept─► Http ─upgrade─► Open ─Close frame─► Closing ─┐
+///                      └───────────────┴──────► Lingering ◄───────┤ peer still sends
+///                                                   └──► Dying ◄──┘ ─ no operation in flight ─► OP_CLOSE ─► Vacant
+/// ```
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Default)]
+pub enum Phase {
+    #[default]
+    Vacant,
+    /// Reads HTTP requests.
+    Http,
+    /// A WebSocket connection.
+    Open,
+    /// Our Close frame is queued or sent; what comes is still parsed, for the peer's.
+    Closing,
+    /// Nothing more to say: once everything is sent, FIN; what still comes is thrown away until the peer's FIN, so that a
+    /// reset does not destroy our last words on their way (RFC 6455 §7.1.1).
+    Lingering,
+    /// Its operations are being cancelled; with the last one its descriptor is closed.
+    Dying,
+}
+
+/// The operations a connection can have in flight, each at most once. As a set, and as the kind of their tokens.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+#[repr(u8)]
+pub enum Operation {
+    Receive = 1 << 0,
+    PollWritable = 1 << 1,
+    PeerAddress = 1 << 2,
+    Shutdown = 1 << 3,
+    CancelReceive = 1 << 4,
+    CancelPoll = 1 << 5,
+    Close = 1 << 6,
+}
+
+impl Operation {
+    pub const ALL: [Self; 7] = [
+        Self::Receive,
+        Self::PollWritable,
+        Self::PeerAddress,
+        Self::Shutdown,
+        Self::CancelReceive,
+        Self::CancelPoll,
+        Self::Close,
+    ];
+
+    pub fn from_kind(kind: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&operation| operation as u8 == kind)
+    }
+}
+
+/// What is true of a connection, beyond its phase.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+#[repr(u16)]
+pub enum Flag {
+    /// Came through the admin listener.
+    Admin = 1 << 0,
+    /// Its listener is bound to a loopback address.
+    LoopbackListener = 1 << 1,
+    /// Was accepted above `max_connections`: gets a 503.
+    OverLimit = 1 << 2,
+    /// May publish to its topic.
+    MayPublish = 1 << 3,
+    /// Counted as a publisher of its topic without being subscribed.
+    PublisherOnly = 1 << 4,
+    /// Reading is paused: what arrives is kept.
+    Paused = 1 << 5,
+    /// Waits in the list of publishers that were held back.
+    Held = 1 << 6,
+    /// Waits for a receive buffer.
+    Starved = 1 << 7,
+    /// Listed as having something to send outside of passes.
+    Attention = 1 << 8,
+    /// A ping of ours is unanswered.
+    Pinged = 1 << 9,
+    /// The peer's stream has ended.
+    PeerFinished = 1 << 10,
+    /// No request follows on this HTTP connection.
+    LastRequest = 1 << 11,
+    /// The FIN is out.
+    ShutDown = 1 << 12,
+    /// Came with role=subscriber.
+    SubscriberOnly = 1 << 13,
+    /// Stands in a list that is being made, so as not to be listed twice.
+    Listed = 1 << 14,
+}
+
+/// State of one slot. Small and flat: see `SLOT_BYTES`.
+#[derive(Debug)]
+pub struct Connection {
+    /// Recognises completions for an earlier owner of the slot.
+    pub generation: u32,
+    /// The tick by which something must have happened; what, depends on the phase.
+    pub deadline: u32,
+    in_flight: u8,
+    pub phase: Phase,
+    flags: u16,
+    /// What the shard's sum of unhandled input has for this connection, in bytes.
+    pub inbound_accounted: u32,
+    /// Where it publishes and whose subscriber it is, once upgraded.
+    pub topic: Option<TopicId>,
+    pub peer: Peer,
+    pub protocol: protocol::Connection,
+    pub inbound: Option<Box<Inbound>>,
+    pub outbound: Option<Box<Outbound>>,
+}
+
+/// What one slot of the table costs, in bytes.
+pub const SLOT_BYTES: usize = size_of::<Connection>();
+const _: () = assert!(SLOT_BYTES <= 96, "an idle connection's state is meant to stay within 96 bytes");
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            deadline: 0,
+            in_flight: 0,
+            phase: Phase::Vacant,
+            flags: 0,
+            inbound_accounted: 0,
+            topic: None,
+            peer: Peer::UNKNOWN,
+            protocol: protocol::Connection::new(Side::Server),
+            inbound: None,
+            outbound: None,
+        }
+    }
+}
+
+impl Connection {
+    pub fn is(&self, flag: Flag) -> bool {
+        self.flags & flag as u16 != 0
+    }
+
+    pub fn set(&mut self, flag: Flag) {
+        self.flags |= flag as u16;
+    }
+
+    pub fn clear(&mut self, flag: Flag) {
+        self.flags &= !(flag as u16);
+    }
+
+    /// Sets the flag; whether it was not set before.
+    pub fn set_newly(&mut self, flag: Flag) -> bool {
+        let is_new = !self.is(flag);
+        self.set(flag);
+        is_new
+    }
+
+    pub fn has_in_flight(&self, operation: Operation) -> bool {
+        self.in_flight & operation as u8 != 0
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// The token for an operation that is about to be pushed.
+    pub fn begin(&mut self, slot: Slot, operation: Operation) -> Token {
+        assert!(!self.has_in_flight(operation), "{operation:?} is in flight already");
+        self.in_flight |= operation as u8;
+        self.token(slot, operation)
+    }
+
+    pub fn token(&self, slot: Slot, operation: Operation) -> Token {
+        Token::new(operation as u8, slot.0, self.generation)
+    }
+
+    /// An operation's last completion has come.
+    pub fn end(&mut self, operation: Operation) {
+        assert!(self.has_in_flight(operation), "{operation:?} completed but was not in flight");
+        self.in_flight &= !(operation as u8);
+    }
+
+    /// Has a WebSocket that can still be sent to.
+    pub fn is_websocket(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closing)
+    }
+
+    pub fn inbound_mut(&mut self) -> &mut Inbound {
+        self.inbound.get_or_insert_default()
+    }
+
+    pub fn outbound_mut(&mut self) -> &mut Outbound {
+        self.outbound.get_or_insert_default()
+    }
+
+    /// Bytes on the heap for input that is not handled yet.
+    pub fn inbound_bytes(&self) -> usize {
+        self.protocol.buffered_bytes() + self.inbound.as_ref().map_or(0, |inbound| inbound.bytes_held())
+    }
+
+    /// Gives the inbound state back when there is nothing in it.
+    pub fn tidy_inbound(&mut self) {
+        if self.inbound.as_ref().is_some_and(|inbound| inbound.is_empty()) {
+            self.inbound = None;
+        }
+    }
+
+    /// Gives the outbound state back when there is nothing in it.
+    pub fn tidy_outbound(&mut self) {
+        if self.outbound.as_ref().is_some_and(|outbound| outbound.is_empty()) {
+            self.outbound = None;
+        }
+    }
+}
+
+/// Input that could not be handled when it came.
+#[derive(Debug, Default)]
+pub struct Inbound {
+    /// Bytes not yet parsed: an incomplete request head, or what came while reading was paused.
+    pub bytes: Vec<u8>,
+    /// A request whose body is still arriving, or whose publish was held back.
+    pub publish: Option<Box<PendingPublish>>,
+    /// A WebSocket message whose publish was held back.
+    pub message: Option<(MessageKind, Vec<u8>)>,
+}
+
+impl Inbound {
+    fn bytes_held(&self) -> usize {
+        self.bytes.capacity()
+            + self.publish.as_ref().map_or(0, |publish| publish.body.capacity())
+            + self.message.as_ref().map_or(0, |(_, payload)| payload.capacity())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.publish.is_none() && self.message.is_none()
+    }
+}
+
+/// The peer's address, in 18 bytes.
+#[derive(Copy, Clone, Eq, PartialEq)]
+pub struct Peer {
+    /// IPv4 as IPv4-mapped IPv6.
+    ip: [u8; 16],
+    port: u16,
+}
+
+impl Peer {
+    /// Not known yet, or not an IP peer: never taken for a local one.
+    pub const UNKNOWN: Self = Self { ip: [0; 16], port: 0 };
+
+    pub fn new(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Self { ip: ip.octets(), port: address.port() }
+    }
+
+    pub fn address(self) -> Option<SocketAddr> {
+        (self != Self::UNKNOWN).then(|| SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port))
+    }
+
+    pub fn is_loopback(self) -> bool {
+        self.address().is_some_and(|address| address.ip().is_loopback())
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address() {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_keeps_ipv4_and_ipv6_addresses() {
+        for text in ["127.0.0.1:80", "[2001:db8::1]:443"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert_eq!(Peer::new(address).address(), Some(address));
+            assert_eq!(Peer::new(address).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn only_a_known_loopback_peer_is_loopback() {
+        assert!(Peer::new("127.8.8.8:1".parse().unwrap()).is_loopback());
+        assert!(Peer::new("[::1]:1".parse().unwrap()).is_loopback());
+        assert!(Peer::new("[::ffff:127.0.0.1]:1".parse().unwrap()).is_loopback());
+        assert!(!Peer::new("192.0.2.1:1".parse().unwrap()).is_loopback());
+        assert!(!Peer::UNKNOWN.is_loopback());
+    }
+
+    #[test]
+    fn operations_are_told_by_their_kind() {
+        for operation in Operation::ALL {
+            assert_eq!(Operation::from_kind(operation as u8), Some(operation));
+        }
+        assert_eq!(Operation::from_kind(0), None);
+        assert_eq!(Operation::from_kind(3), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "in flight already")]
+    fn an_operation_is_begun_once() {
+        let mut connection = Connection::default();
+        connection.begin(Slot(1), Operation::Receive);
+        connection.begin(Slot(1), Operation::Receive);
+    }
+}

@@ -1,0 +1,163 @@
+//! What a connection has yet to send apart from its topic's messages: replies and control frames.
+
+use corecast_protocol::{
+    CloseCode, Opcode,
+    frame::{encode_close, encode_frame},
+};
+
+/// Replies that may wait for one connection, in bytes, before its reading is paused.
+pub const REPLY_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes being sent, and the control frames that wait their turn. Control frames are composed only when nothing is being
+/// sent, so however often a peer pings, one pong waits: the newest (RFC 6455 §5.5.3).
+#[derive(Debug, Default)]
+pub struct Outbound {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Bytes that finish a frame of the topic, at the start of `bytes`; counted by the shard until all of `bytes` is out.
+    tail: usize,
+    pong: Option<Vec<u8>>,
+    ping: bool,
+    close: Option<(CloseCode, String)>,
+    /// A close whose frame is in `bytes`: nothing may follow it.
+    pub after: After,
+}
+
+/// What follows once everything is sent.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Default)]
+pub enum After {
+    #[default]
+    Nothing,
+    /// FIN, then wait for the peer's.
+    Linger,
+    /// Close the descriptor: the peer has nothing more to say.
+    Die,
+}
+
+impl Outbound {
+    /// Queues bytes of a reply.
+    pub fn reply(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub fn queue_pong(&mut self, payload: &[u8]) {
+        self.pong = Some(payload.to_vec());
+    }
+
+    pub fn queue_ping(&mut self) {
+        self.ping = true;
+    }
+
+    pub fn queue_close(&mut self, code: CloseCode, reason: &str) {
+        self.close = Some((code, reason.to_owned()));
+    }
+
+    /// Puts the rest of a frame whose beginning is already out before everything else.
+    pub fn put_first(&mut self, tail: Vec<u8>) {
+        if tail.is_empty() {
+            return;
+        }
+        assert_eq!(self.sent, 0, "a stream can't be inside two frames");
+        self.tail += tail.len();
+        if self.bytes.is_empty() {
+            self.bytes = tail;
+        } else {
+            self.bytes.splice(0..0, tail);
+        }
+    }
+
+    /// Makes sure that the next bytes to send are in place; whether there are any.
+    pub fn compose(&mut self) -> bool {
+        if self.bytes.is_empty() {
+            if let Some(payload) = self.pong.take() {
+                encode_frame(&mut self.bytes, Opcode::Pong, &payload, None);
+            }
+            if std::mem::take(&mut self.ping) {
+                encode_frame(&mut self.bytes, Opcode::Ping, b"", None);
+            }
+            if let Some((code, reason)) = self.close.take() {
+                encode_close(&mut self.bytes, code, &reason, None);
+            }
+        }
+        !self.bytes.is_empty()
+    }
+
+    /// What is to be sent next.
+    pub fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// The socket took this many bytes.
+    pub fn advance(&mut self, taken: usize) {
+        self.sent += taken;
+        debug_assert!(self.sent <= self.bytes.len());
+        if self.sent == self.bytes.len() {
+            self.bytes = Vec::new();
+            self.sent = 0;
+            self.tail = 0;
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && !self.has_control() && self.after == After::Nothing
+    }
+
+    /// Nothing is left to send, though something may be left to do.
+    pub fn is_sent(&self) -> bool {
+        self.bytes.is_empty() && !self.has_control()
+    }
+
+    pub fn is_over_bound(&self) -> bool {
+        self.bytes.len() - self.sent > REPLY_BYTES_MAX
+    }
+
+    /// Bytes kept to finish a frame of the topic.
+    pub fn tail_bytes(&self) -> usize {
+        self.tail
+    }
+
+    fn has_control(&self) -> bool {
+        self.pong.is_some() || self.ping || self.close.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newest_pong_replaces_one_that_waits() {
+        let mut outbound = Outbound::default();
+        outbound.queue_pong(b"old");
+        outbound.queue_pong(b"new");
+        assert!(outbound.compose());
+        assert_eq!(outbound.unsent(), b"\x8a\x03new");
+    }
+
+    #[test]
+    fn control_frames_wait_until_what_is_being_sent_is_out() {
+        let mut outbound = Outbound::default();
+        outbound.put_first(b"tail".to_vec());
+        outbound.queue_close(CloseCode(4008), "");
+        assert!(outbound.compose());
+        assert_eq!(outbound.unsent(), b"tail");
+        outbound.advance(2);
+        assert!(outbound.compose());
+        assert_eq!(outbound.unsent(), b"il");
+        outbound.advance(2);
+        assert!(outbound.compose());
+        assert_eq!(outbound.unsent(), b"\x88\x02\x0f\xa8");
+        outbound.advance(4);
+        assert!(!outbound.compose() && outbound.is_empty());
+    }
+
+    #[test]
+    fn close_comes_after_pong_and_ping() {
+        let mut outbound = Outbound::default();
+        outbound.queue_close(CloseCode::NORMAL, "bye");
+        outbound.queue_ping();
+        outbound.queue_pong(b"");
+        assert!(outbound.compose());
+        assert_eq!(outbound.unsent(), b"\x8a\x00\x89\x00\x88\x05\x03\xe8bye");
+    }
+}

@@ -1,0 +1,92 @@
+//! A running service: its listeners, its shards' threads, and how to stop it.
+
+use crate::config::{Config, ListenAddress, RESERVED_CONNECTIONS};
+use crate::net::listener::{ListenError, Listener, SocketOptions};
+use crate::shard::executor::{self, ShardHandle, ShardListener};
+use corecast_uring::{RingConfig, probe};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Why the service could not be started. Each message names the cause and what mends it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Probe(#[from] probe::ProbeError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Shard(#[from] executor::ShardError),
+}
+
+/// A service that accepts connections.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<ListenAddress>,
+    admin_address: Option<SocketAddr>,
+    stop: Arc<AtomicBool>,
+    shard: ShardHandle,
+}
+
+/// Checks the host, binds the listeners and starts the shards.
+pub fn start(config: Config) -> Result<Running, StartError> {
+    let ring = ring_config(&config);
+    probe::check(&ring, config.shards)?;
+    let options = SocketOptions {
+        notsent_lowat: config.notsent_lowat,
+        send_buffer: config.tcp_send_buffer,
+        receive_buffer: config.tcp_receive_buffer,
+    };
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for address in &config.listen {
+        let ListenAddress::Tcp(address) = address else {
+            unreachable!("refused when the configuration was resolved")
+        };
+        let listener = Listener::bind(*address, options)?;
+        addresses.push(ListenAddress::Tcp(listener.address));
+        listeners.push(ShardListener { listener, is_admin: false });
+    }
+    let mut admin_address = None;
+    if let Some(address) = config.admin {
+        let listener = Listener::bind(address, options)?;
+        admin_address = Some(listener.address);
+        listeners.push(ShardListener { listener, is_admin: true });
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let shard = executor::spawn(config, ring, listeners, Arc::clone(&stop))?;
+    Ok(Running { addresses, admin_address, stop, shard })
+}
+
+impl Running {
+    /// Where clients connect, with the ports that were chosen for 0.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Begins to drain: no new connections, Close 1001 to all, a bounded wait. From any thread, and again without harm.
+    pub fn stop(&self) {
+        self.shard.stop(&self.stop);
+    }
+
+    /// Waits until the service has stopped.
+    pub fn join(self) -> Result<(), StartError> {
+        Ok(self.shard.join()?)
+    }
+}
+
+/// The ring a shard needs under this configuration.
+pub fn ring_config(config: &Config) -> RingConfig {
+    RingConfig {
+        submission_entries: config.submission_entries,
+        completion_entries: config.completion_entries,
+        files: config.max_connections + RESERVED_CONNECTIONS,
+        receive_buffers: config.receive_buffers,
+        receive_buffer_bytes: config.receive_buffer_bytes,
+        eventfd: true,
+    }
+}

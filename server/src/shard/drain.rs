@@ -1,0 +1,74 @@
+//! Stopping gently: nobody new, everybody told, a bounded wait, then the rest is cut.
+
+use super::{Context, Shard};
+use crate::ids::Slot;
+use crate::net::connection::{Flag, Phase};
+use corecast_protocol::CloseCode;
+use corecast_uring::Ring;
+use tracing::{info, warn};
+
+#[derive(Debug)]
+pub(super) struct Drain {
+    /// Tick at which what is still open is cut.
+    deadline: u32,
+    told: usize,
+    is_cut: bool,
+}
+
+impl Shard {
+    pub(super) fn start_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        if self.drain.is_some() {
+            return;
+        }
+        // What the kernel has accepted is taken and answered 503; then the listeners go.
+        self.cancel_accepts(cx);
+        let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
+        let mut told = 0;
+        for slot in slots {
+            match self.table[slot].phase {
+                Phase::Open => {
+                    self.close_websocket(
+                        cx,
+                        slot,
+                        CloseCode::GOING_AWAY,
+                        "server is shutting down; reconnect",
+                    );
+                    told += 1;
+                }
+                // In the middle of a request: it is still answered. Between two: there is nothing to wait for.
+                Phase::Http if self.table[slot].inbound.is_some() || self.table[slot].outbound.is_some() => {
+                    self.table[slot].set(Flag::LastRequest);
+                }
+                Phase::Http => self.die(cx, slot),
+                _ => {}
+            }
+        }
+        info!(connections = told, "stopping: every WebSocket was sent Close 1001");
+        self.drain = Some(Drain { deadline: self.clock.deadline(self.settings.drain), told, is_cut: false });
+    }
+
+    pub(super) fn check_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        let tick = self.clock.tick();
+        let Some(drain) = &mut self.drain else { return };
+        if drain.is_cut || tick < drain.deadline || self.table.is_empty() {
+            return;
+        }
+        drain.is_cut = true;
+        let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
+        warn!(connections = slots.len(), "drain_timeout has passed; cutting what is still open");
+        for slot in slots {
+            self.die(cx, slot);
+        }
+    }
+
+    pub(super) fn is_drained(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| {
+            let is_drained =
+                self.table.is_empty() && self.listeners.iter().all(|listener| !listener.is_armed());
+            if is_drained {
+                info!(told = drain.told, "stopped: no connection is left");
+            }
+            is_drained
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! A shard: one core's connections, topics and counters, moved forward by `step`.
+//!
+//! `step` is one turn: take what the ring has completed, handle it, deliver what is new, look after timeouts. It is a plain
+//! function: time, randomness and the ring come in as arguments, so a test can run the whole service on a fake ring.
+
+mod accept;
+mod closing;
+mod deliver;
+mod drain;
+pub mod executor;
+mod publish;
+mod receive;
+mod requests;
+mod timers;
+mod websocket;
+
+use crate::config::{Config, RESERVED_CONNECTIONS};
+use crate::http::AccessRules;
+use crate::hub::{Hub, HubLimits};
+use crate::ids::{Now, Slot};
+use crate::net::{
+    connection::{Flag, Operation},
+    table::Table,
+};
+use crate::observe::{Metrics, MetricsSlot, log::RateLimit};
+use accept::{ListenerState, accept_kind};
+use corecast_protocol::{Limits, ProtocolError};
+use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
+use std::collections::VecDeque;
+use std::time::Duration;
+use timers::Tick;
+
+/// What a turn works with besides the shard itself.
+#[derive(Debug)]
+pub struct Context<'a, R> {
+    /// Read once, before the turn.
+    pub now: Now,
+    pub rng: &'a mut fastrand::Rng,
+    pub ring: &'a mut R,
+}
+
+/// What reaches a shard from other threads.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// Stop gently: see `drain`.
+    pub drain: bool,
+}
+
+/// What a turn led to.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Turn {
+    /// There is more to do at once.
+    Busy,
+    /// Nothing to do until the ring's eventfd or another thread says so.
+    Idle,
+    /// Drained: nothing is left, and nothing will come.
+    Finished,
+}
+
+#[derive(Debug)]
+pub struct Shard {
+    settings: Settings,
+    limits: Limits,
+    access: AccessRules,
+    listeners: Vec<ListenerState>,
+    table: Table,
+    hub: Hub,
+    metrics: Metrics,
+    /// Where this shard's metrics are left for a scrape, and where every shard's are.
+    metrics_slot: MetricsSlot,
+    all_metrics: Vec<MetricsSlot>,
+    /// Connections with something to send outside of passes.
+    attention: Vec<Slot>,
+    /// Publishers that were held back, in turn.
+    held: VecDeque<Slot>,
+    /// Connections whose receive ended for want of a buffer.
+    starved: Vec<Slot>,
+    /// Heap bytes of unhandled input, of all connections.
+    inbound_used: usize,
+    /// Bytes kept to finish frames of lapped or closed subscribers.
+    tails_used: usize,
+    websockets: u64,
+    clock: timers::Clock,
+    drain: Option<drain::Drain>,
+    protocol_error_log: RateLimit,
+    accept_error_log: RateLimit,
+    scratch: Scratch,
+}
+
+/// Buffers that are reused from turn to turn, so that a turn allocates nothing.
+#[derive(Debug, Default)]
+struct Scratch {
+    completions: Vec<Completion>,
+    outcomes: Vec<SendOutcome>,
+    targets: Vec<Slot>,
+    frames: Vec<Slot>,
+    replies: Vec<Slot>,
+    backlogs: Vec<Slot>,
+}
+
+/// What a shard needs of the configuration.
+#[derive(Clone, Debug)]
+struct Settings {
+    max_connections: u32,
+    max_topics: u32,
+    max_message_bytes: usize,
+    inbound_bytes: usize,
+    lag_tail_bytes: usize,
+    handshake: Tick,
+    http_idle: Tick,
+    ping: Tick,
+    pong: Tick,
+    close: Tick,
+    drain: Tick,
+}
+
+impl Shard {
+    pub fn new(config: &Config) -> Self {
+        let limits = Limits::default()
+            .with_max_frame_bytes(config.max_frame_bytes as u64)
+            .and_then(|limits| limits.with_max_message_bytes(config.max_message_bytes))
+            .and_then(|limits| limits.with_max_head_bytes(config.max_head_bytes))
+            .expect("the configuration was checked");
+        let metrics_slot = MetricsSlot::new(ProtocolError::RULES);
+        Self {
+            settings: Settings {
+                max_connections: config.max_connections,
+                max_topics: config.max_topics,
+                max_message_bytes: config.max_message_bytes,
+                inbound_bytes: config.inbound_bytes,
+                lag_tail_bytes: config.lag_tail_bytes,
+                handshake: Tick::of(config.handshake_timeout),
+                http_idle: Tick::of(config.http_idle_timeout),
+                ping: Tick::of(config.ping_interval),
+                pong: Tick::of(config.pong_timeout),
+                close: Tick::of(config.close_timeout),
+                drain: Tick::of(config.drain_timeout),
+            },
+            limits,
+            access: AccessRules {
+                allow_origin: config.allow_origin.clone(),
+                allow_anonymous_publish: config.allow_anonymous_publish,
+            },
+            listeners: Vec::new(),
+            table: Table::new((config.max_connections + RESERVED_CONNECTIONS) as usize),
+            hub: Hub::new(HubLimits {
+                max_topics: config.max_topics as usize,
+                log_bytes: config.log_bytes,
+                topic_log_bytes: config.topic_log_bytes,
+                lag_policy: config.lag_policy,
+                topic_idle: config.topic_idle,
+            }),
+            metrics: Metrics::new(ProtocolError::RULES),
+            metrics_slot: metrics_slot.clone(),
+            all_metrics: vec![metrics_slot],
+            attention: Vec::new(),
+            held: VecDeque::new(),
+            starved: Vec::new(),
+            inbound_used: 0,
+            tails_used: 0,
+            websockets: 0,
+            clock: timers::Clock::default(),
+            drain: None,
+            protocol_error_log: RateLimit::new(10, Duration::from_secs(1)),
+            accept_error_log: RateLimit::new(1, Duration::from_secs(1)),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Tells the shard of a listener that was added to its ring.
+    pub fn add_listener(&mut self, id: ListenerId, is_admin: bool, is_loopback: bool) {
+        self.listeners.push(ListenerState::new(id, is_admin, is_loopback));
+    }
+
+    /// One turn.
+    pub fn step<R: Ring>(&mut self, cx: &mut Context<'_, R>, inbox: &mut Inbox) -> Turn {
+        self.metrics.counters.turns += 1;
+        self.clock.read(cx.now);
+        if std::mem::take(&mut inbox.drain) {
+            self.start_drain(cx);
+        }
+        self.arm_listeners(cx);
+
+        let mut completions = std::mem::take(&mut self.scratch.completions);
+        cx.ring.poll(&mut completions);
+        let mut is_busy = !completions.is_empty();
+        for completion in completions.drain(..) {
+            self.dispatch(cx, completion);
+        }
+        self.scratch.completions = completions;
+
+        self.retry_held(cx);
+        self.deliver(cx);
+        self.rearm_starved(cx);
+        self.run_timers(cx);
+        is_busy |= !self.attention.is_empty() || self.hub.ready_topics() > 0 || cx.ring.has_work();
+        if self.is_drained() {
+            Turn::Finished
+        } else if is_busy {
+            Turn::Busy
+        } else {
+            Turn::Idle
+        }
+    }
+
+    /// The one place that knows which kind of token belongs to whom.
+    fn dispatch<R: Ring>(&mut self, cx: &mut Context<'_, R>, completion: Completion) {
+        let (kind, slot) = (completion.token.kind(), Slot(completion.token.slot()));
+        match Operation::from_kind(kind) {
+            Some(operation) => self.on_connection(cx, slot, operation, completion),
+            None if kind == accept_kind::ACCEPT => self.on_accept(cx, slot.index(), completion),
+            None if kind == accept_kind::CANCEL => self.on_accept_cancelled(slot.index()),
+            None if kind == timers::KIND => self.clock.on_timer(),
+            None => panic!("completion of unknown kind {kind:#x}"),
+        }
+    }
+
+    /// A completion for a connection.
+    fn on_connection<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        operation: Operation,
+        completion: Completion,
+    ) {
+        let Some(connection) = self.table.current(slot, completion.token.generation()) else {
+            self.metrics.counters.completions_stale += 1;
+            if let Some(buffer) = completion.buffer {
+                cx.ring.release(buffer);
+            }
+            return;
+        };
+        if !completion.more {
+            connection.end(operation);
+        }
+        match operation {
+            Operation::Receive => self.on_receive(cx, slot, completion),
+            Operation::PollWritable => self.mark(slot),
+            Operation::PeerAddress => {
+                if let Some(address) = completion.address {
+                    connection.peer = crate::net::connection::Peer::new(address);
+                }
+            }
+            Operation::Shutdown | Operation::CancelReceive | Operation::CancelPoll => {}
+            Operation::Close => {
+                self.table.vacate(slot);
+                return;
+            }
+        }
+        self.close_when_quiet(cx, slot);
+    }
+
+    /// Lists a connection as having something to send outside of passes.
+    fn mark(&mut self, slot: Slot) {
+        if self.table[slot].set_newly(Flag::Attention) {
+            self.attention.push(slot);
+        }
+    }
+
+    /// Brings the metrics that mirror a level or another part's count up to date, and leaves all of them for a scrape.
+    fn publish_metrics<R: Ring>(&mut self, ring: &R) {
+        let counters = &mut self.metrics.counters;
+        counters.connections_open = self.table.occupied() as u64;
+        counters.subscribers = self.hub.subscriptions() as u64;
+        counters.topics = self.hub.topics() as u64;
+        counters.lagging = self.hub.laggers() as u64;
+        counters.log_bytes_used = self.hub.log_bytes_used() as u64;
+        counters.inbound_bytes_used = self.inbound_used as u64;
+        let hub = self.hub.stats();
+        counters.deliveries = hub.delivered;
+        counters.lapped = hub.lapped;
+        counters.messages_skipped = hub.messages_skipped;
+        counters.log_pool_exhausted = hub.pool_exhausted;
+        let ring = ring.stats();
+        counters.cq_overflows = ring.cq_overflows;
+        counters.sends_short = ring.sends_short;
+        counters.sends_refused = ring.sends_refused;
+        counters.receive_buffers_exhausted = ring.receives_without_buffer;
+        self.metrics_slot.publish(&self.metrics);
+    }
+
+    /// What this shard has measured, as of its last published metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How long the last turn took.
+    pub fn record_turn(&mut self, duration: Duration) {
+        self.metrics.turn_duration.record(duration);
+    }
+
+    /// Whether nothing is left of any connection: all memory they used is back.
+    pub fn is_clean(&self) -> bool {
+        self.table.is_empty()
+            && self.inbound_used == 0
+            && self.tails_used == 0
+            && self.hub.log_bytes_used() == 0
+            && self.hub.subscriptions() == 0
+    }
+}
+
+/// A connection's slot is its socket's index in the ring's table.
+fn file(slot: Slot) -> File {
+    File(slot.0)
+}

@@ -1,0 +1,305 @@
+//! HTTP requests on a connection: parsed, answered, or turned into a WebSocket.
+
+use super::{Context, Shard};
+use crate::http::{
+    self, Answer, CONTINUE, PendingPublish, Refusal, Requester, Rest, Role, Route, kind_of_body,
+};
+use crate::ids::Slot;
+use crate::net::connection::{Flag, Phase};
+use crate::observe::{Snapshot, prometheus};
+use corecast_protocol::handshake::server::{accept_upgrade, is_upgrade};
+use corecast_protocol::http1::{
+    BodyLength, ChunkedDecoder, Parsed, RequestHead, Version, body_length, parse_request,
+};
+use corecast_protocol::topic::TopicName;
+use corecast_uring::Ring;
+use tracing::debug;
+
+impl Shard {
+    /// Handles one request, or a piece of one, at the start of `bytes`; gives how many bytes that took. None: there is not
+    /// a whole head yet.
+    pub(super) fn on_http_input<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        bytes: &[u8],
+    ) -> usize {
+        if self.table[slot].inbound.as_ref().is_some_and(|inbound| inbound.publish.is_some()) {
+            return self.on_body(cx, slot, bytes);
+        }
+        match parse_request(bytes, &self.limits) {
+            Ok(Parsed::Incomplete) => 0,
+            Ok(Parsed::Complete { head, length }) => self.on_request(cx, slot, &head, length, bytes),
+            Err(error) => {
+                debug!(peer = %self.table[slot].peer, "{error}");
+                self.refuse(cx, slot, &Refusal::new(error.status(), "bad_request", error.to_string()));
+                bytes.len()
+            }
+        }
+    }
+
+    fn on_request<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        head: &RequestHead<'_>,
+        length: usize,
+        bytes: &[u8],
+    ) -> usize {
+        self.table[slot].deadline = self.clock.deadline(self.settings.http_idle);
+        let closes = head.headers.has_token("connection", "close")
+            || (head.version == Version::Http10 && !head.headers.has_token("connection", "keep-alive"));
+        if closes {
+            self.table[slot].set(Flag::LastRequest);
+        }
+        match self.serve(cx, slot, head, &bytes[length..]) {
+            Ok(body) => length + body,
+            Err(refusal) => {
+                debug!(peer = %self.table[slot].peer, status = refusal.status, "{}", refusal.message);
+                self.refuse(cx, slot, &refusal);
+                bytes.len()
+            }
+        }
+    }
+
+    /// Does what a request asks for; gives how much of `rest` was its body.
+    fn serve<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        head: &RequestHead<'_>,
+        rest: &[u8],
+    ) -> Result<usize, Refusal> {
+        let is_admin = self.table[slot].is(Flag::Admin);
+        let is_upgrade = is_upgrade(head);
+        let route =
+            if is_admin { http::route_admin(head)? } else { self.route_client(slot, head, is_upgrade)? };
+        let answer = match route {
+            Route::Raw { topic, role } => {
+                self.upgrade(cx, slot, head, &topic, role)?;
+                return Ok(0);
+            }
+            Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, rest),
+            Route::TopicInfo { topic } => match self.hub.info(&topic) {
+                Some(info) => http::topic_info(topic.as_str(), info),
+                None => Answer::refusal(&Refusal::new(
+                    404,
+                    "bad_topic",
+                    format!("no topic {topic} is known; it comes to be with its first subscriber or message"),
+                )),
+            },
+            Route::Health | Route::Ready => {
+                http::health(self.websockets, self.settings.max_connections, self.drain.is_some())
+            }
+            Route::Metrics => {
+                Answer::text(200, "text/plain; version=0.0.4; charset=utf-8", self.metrics_page(cx))
+            }
+        };
+        // A body nobody asked for is not read: the connection ends with the answer instead.
+        if !matches!(body_length(head), Ok(BodyLength::None | BodyLength::Known(0))) {
+            self.table[slot].set(Flag::LastRequest);
+        }
+        self.answer(cx, slot, &answer, head.method == "HEAD");
+        Ok(if self.table[slot].is(Flag::LastRequest) { rest.len() } else { 0 })
+    }
+
+    fn route_client(
+        &mut self,
+        slot: Slot,
+        head: &RequestHead<'_>,
+        is_upgrade: bool,
+    ) -> Result<Route, Refusal> {
+        let route = http::route(head, is_upgrade)?;
+        if route == Route::Health {
+            return Ok(route);
+        }
+        if self.drain.is_some() {
+            return Err(Refusal::new(503, "overloaded", "the server is shutting down; connect to another"));
+        }
+        if self.table[slot].is(Flag::OverLimit) {
+            self.metrics.counters.connections_rejected_full += 1;
+            return Err(Refusal::new(
+                503,
+                "overloaded",
+                format!(
+                    "all {} connections are in use; try again later, or raise max_connections",
+                    self.settings.max_connections
+                ),
+            ));
+        }
+        self.access.may_connect(head)?;
+        Ok(route)
+    }
+
+    fn metrics_page<R: Ring>(&mut self, cx: &mut Context<'_, R>) -> String {
+        self.publish_metrics(cx.ring);
+        prometheus::render(&Snapshot::of(&self.all_metrics))
+    }
+
+    /// Answers a request that is not done. Nothing after it is read: its body, if any, was not looked at.
+    fn refuse<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, refusal: &Refusal) {
+        self.table[slot].set(Flag::LastRequest);
+        self.answer(cx, slot, &Answer::refusal(refusal), false);
+    }
+
+    fn requester(&self, slot: Slot) -> Requester {
+        let connection = &self.table[slot];
+        Requester {
+            is_loopback_peer: connection.peer.is_loopback(),
+            is_loopback_listener: connection.is(Flag::LoopbackListener),
+        }
+    }
+
+    // Upgrading -------------------------------------------------------------------------------------------------
+
+    fn upgrade<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        head: &RequestHead<'_>,
+        topic: &TopicName,
+        role: Role,
+    ) -> Result<(), Refusal> {
+        let accepted = accept_upgrade(head, &[]).map_err(|error| {
+            self.metrics.counters.handshakes_failed += 1;
+            Refusal {
+                header: error.response_header(),
+                ..Refusal::new(error.status(), "bad_request", error.to_string())
+            }
+        })?;
+        let may_publish = match self.access.may_publish(head, self.requester(slot)) {
+            _ if role == Role::Subscriber => false,
+            Ok(()) => true,
+            Err(refusal) if role == Role::Publisher => return Err(refusal),
+            Err(_) => false,
+        };
+        let id = self.open_topic(cx, topic)?;
+        let connection = &mut self.table[slot];
+        connection.phase = Phase::Open;
+        connection.topic = Some(id);
+        connection.deadline = self.clock.deadline(self.settings.ping);
+        if may_publish {
+            connection.set(Flag::MayPublish);
+        }
+        if role == Role::Publisher {
+            connection.set(Flag::PublisherOnly);
+            self.hub.attach_publisher(id);
+        } else {
+            if role == Role::Subscriber {
+                connection.set(Flag::SubscriberOnly);
+            }
+            self.hub.subscribe(slot, id);
+        }
+        accepted.write_response(connection.outbound_mut().reply());
+        self.mark(slot);
+        self.websockets += 1;
+        self.metrics.counters.upgrades += 1;
+        Ok(())
+    }
+
+    // Publishing ------------------------------------------------------------------------------------------------
+
+    /// Checks a publish from its head and takes as much of its body as there is.
+    fn begin_publish<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        head: &RequestHead<'_>,
+        topic: TopicName,
+        rest: &[u8],
+    ) -> Result<usize, Refusal> {
+        self.access.may_publish(head, self.requester(slot)).inspect_err(|_| {
+            self.metrics.counters.publishes_refused += 1;
+        })?;
+        let kind = kind_of_body(head)?;
+        let length = body_length(head)
+            .map_err(|error| Refusal::new(error.status(), "bad_request", error.to_string()))?;
+        let limit = self.settings.max_message_bytes;
+        let mut pending = PendingPublish { topic, kind, body: Vec::new(), rest: Rest::Nothing };
+        match length {
+            BodyLength::Known(length) if length > limit as u64 => {
+                return Err(Refusal::too_large(length, limit));
+            }
+            BodyLength::Known(length) if length <= rest.len() as u64 => {
+                let length = length as usize;
+                self.finish_publish(cx, slot, pending, Some(&rest[..length]));
+                return Ok(length);
+            }
+            BodyLength::None => {
+                self.finish_publish(cx, slot, pending, Some(&[]));
+                return Ok(0);
+            }
+            BodyLength::Known(length) => pending.rest = Rest::Bytes(length as usize),
+            BodyLength::Chunked => pending.rest = Rest::Chunks(ChunkedDecoder::new()),
+        }
+        if rest.is_empty() && head.headers.has_token("expect", "100-continue") {
+            self.table[slot].outbound_mut().reply().extend_from_slice(CONTINUE);
+            self.mark(slot);
+        }
+        self.table[slot].inbound_mut().publish = Some(Box::new(pending));
+        Ok(if rest.is_empty() { 0 } else { self.on_body(cx, slot, rest) })
+    }
+
+    /// Takes more of a publish's body; gives how many bytes belonged to it.
+    fn on_body<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, bytes: &[u8]) -> usize {
+        let limit = self.settings.max_message_bytes;
+        let connection = &mut self.table[slot];
+        connection.deadline = self.clock.deadline(self.settings.http_idle);
+        let mut pending = connection.inbound_mut().publish.take().expect("a body belongs to a publish");
+        let taken = match &mut pending.rest {
+            Rest::Nothing => 0,
+            Rest::Bytes(missing) => {
+                let taken = bytes.len().min(*missing);
+                pending.body.extend_from_slice(&bytes[..taken]);
+                *missing -= taken;
+                if *missing == 0 {
+                    pending.rest = Rest::Nothing;
+                }
+                taken
+            }
+            Rest::Chunks(decoder) => match decoder.decode(bytes, &mut pending.body, limit) {
+                Ok((taken, is_done)) => {
+                    if is_done {
+                        pending.rest = Rest::Nothing;
+                    }
+                    taken
+                }
+                Err(error) => {
+                    let code = if error.status() == 413 { "too_large" } else { "bad_request" };
+                    self.refuse(cx, slot, &Refusal::new(error.status(), code, error.to_string()));
+                    return bytes.len();
+                }
+            },
+        };
+        match pending.rest {
+            Rest::Nothing => self.finish_publish(cx, slot, *pending, None),
+            Rest::Bytes(_) | Rest::Chunks(_) => self.table[slot].inbound_mut().publish = Some(pending),
+        }
+        taken
+    }
+
+    /// Publishes a body that is whole: `in_place`, or what was gathered.
+    fn finish_publish<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        mut pending: PendingPublish,
+        in_place: Option<&[u8]>,
+    ) {
+        let body = in_place.unwrap_or(&pending.body);
+        match self.post(cx, &pending.topic, pending.kind, body) {
+            Ok(Some(answer)) => self.answer(cx, slot, &answer, false),
+            Ok(None) => {
+                if let Some(body) = in_place {
+                    pending.body = body.to_vec();
+                }
+                self.table[slot].inbound_mut().publish = Some(Box::new(pending));
+                self.hold_back(cx, slot);
+            }
+            Err(refusal) => {
+                self.metrics.counters.publishes_refused += 1;
+                self.answer(cx, slot, &Answer::refusal(&refusal), false);
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a WebSocket client sends: messages to publish, control frames to answer.
+
+use super::{Context, Shard};
+use crate::ids::Slot;
+use crate::net::connection::{Flag, Phase};
+use crate::net::outbound::After;
+use corecast_protocol::{CloseCode, Event, Input, MessageKind, Payload};
+use corecast_uring::Ring;
+
+impl Shard {
+    /// Handles frames; gives how many bytes were taken. Less than all only when a publish was held back.
+    pub(super) fn on_websocket_input<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        bytes: &mut [u8],
+    ) -> usize {
+        let total = bytes.len();
+        // For the log, should what follows break the protocol. Unmasking happens in place, so the first bytes are kept.
+        let mut seen = [0; 16];
+        let seen_length = total.min(seen.len());
+        seen[..seen_length].copy_from_slice(&bytes[..seen_length]);
+        let mut input = Input::new(bytes);
+        loop {
+            let connection = &mut self.table[slot];
+            match connection.protocol.poll_event(&mut input, &self.limits) {
+                Ok(None) => return total,
+                Ok(Some(Event::Message { kind, payload })) => self.on_message(cx, slot, kind, payload),
+                Ok(Some(Event::Ping(payload))) => {
+                    // RFC 6455 §5.5.2: answered unless a Close frame has been sent.
+                    if connection.phase == Phase::Open {
+                        connection.outbound_mut().queue_pong(&payload);
+                        self.mark(slot);
+                    }
+                }
+                Ok(Some(Event::Pong(_))) => self.metrics.counters.pongs_received += 1,
+                Ok(Some(Event::Close(close))) => {
+                    self.on_close_frame(cx, slot, close.map(|(code, _)| code));
+                    return total;
+                }
+                Err(error) => {
+                    self.fail_protocol(cx, slot, error, &seen[..seen_length]);
+                    return total;
+                }
+            }
+            let connection = &self.table[slot];
+            match connection.phase {
+                Phase::Open | Phase::Closing if connection.is(Flag::Paused) => {
+                    return total - input.remaining();
+                }
+                Phase::Open | Phase::Closing => {}
+                _ => return total,
+            }
+        }
+    }
+
+    fn on_message<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        kind: MessageKind,
+        payload: Payload<'_>,
+    ) {
+        let connection = &self.table[slot];
+        if connection.phase != Phase::Open {
+            // After our Close frame nothing is published any more.
+            return;
+        }
+        if !connection.is(Flag::MayPublish) {
+            self.metrics.counters.publishes_refused += 1;
+            let reason = if connection.is(Flag::SubscriberOnly) {
+                "this connection only subscribes: role=subscriber"
+            } else {
+                "publishing is not allowed here; the server has --allow-anonymous-publish for it"
+            };
+            self.close_websocket(cx, slot, CloseCode::POLICY, reason);
+            return;
+        }
+        let topic = connection.topic.expect("an open connection has a topic");
+        if self.publish(cx, topic, kind, &payload).is_err() && self.table[slot].phase == Phase::Open {
+            self.table[slot].inbound_mut().message = Some((kind, payload.into_vec()));
+            self.hold_back(cx, slot);
+        }
+    }
+
+    fn on_close_frame<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, code: Option<CloseCode>) {
+        let connection = &mut self.table[slot];
+        if connection.phase == Phase::Open {
+            // RFC 6455 §5.5.1: the answer typically echoes the code.
+            self.answer_close(cx, slot, code);
+            return;
+        }
+        // The answer to ours: the handshake is complete.
+        match &mut connection.outbound {
+            Some(outbound) if !outbound.is_sent() => outbound.after = After::Die,
+            _ => self.die(cx, slot),
+        }
+    }
+}
