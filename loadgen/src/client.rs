@@ -130,6 +130,11 @@ impl Client {
         matches!(self.state, State::Open(_))
     }
 
+    /// The handshake is done, whether or not the subscription is confirmed.
+    pub const fn is_upgraded(&self) -> bool {
+        matches!(self.state, State::Subscribing(_) | State::Open(_))
+    }
+
     /// Appends the handshake request. The key must be new and random (RFC 6455 §4.1).
     pub fn begin(&mut self, key: [u8; 16], role: &Role, out: &mut Vec<u8>) {
         role.with_handshake(self.topic, key, |handshake| handshake.write_request(out));

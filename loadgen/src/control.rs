@@ -1,0 +1,162 @@
+//! What the threads of a run tell each other: the phase and its times from the coordinator, progress from workers.
+//!
+//! Everything is a plain number that one side writes. Nobody waits for anybody: workers look once a turn.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// What workers are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Open connections and subscribe.
+    Connect,
+    /// Publish as [`Timing`] says, and receive.
+    Run,
+    /// Close all connections and end.
+    Close,
+}
+
+/// When what happens, in nanoseconds of [`crate::clock::now_ns`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// Publishing starts: warm-up.
+    pub(crate) start_ns: u64,
+    /// Messages due from here on count.
+    pub(crate) measure_ns: u64,
+    /// No message is due from here on.
+    pub(crate) until_ns: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    phase: AtomicU8,
+    start_ns: AtomicU64,
+    measure_ns: AtomicU64,
+    until_ns: AtomicU64,
+    pub(crate) workers: Box<[WorkerBoard]>,
+    pub(crate) publishers: Box<[PublisherBoard]>,
+    /// Open subscribers of each topic.
+    pub(crate) subscribers: Box<[AtomicU32]>,
+}
+
+/// One worker's progress. On cache lines of its own: the worker writes it every turn.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct WorkerBoard {
+    pub(crate) open: AtomicU32,
+    pub(crate) failed: AtomicU32,
+    /// No connection is being opened any more.
+    pub(crate) settled: AtomicBool,
+    /// Measured messages received for the first time.
+    pub(crate) received: AtomicU64,
+    pub(crate) lost_connections: AtomicU32,
+}
+
+/// One publisher's progress.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct PublisherBoard {
+    /// Sequence of the first measured message; `u32::MAX` before there is one.
+    pub(crate) measured_from: AtomicU32,
+    /// Messages sent, refused ones included.
+    pub(crate) sent: AtomicU32,
+    /// Measured messages that the server refused.
+    pub(crate) refused: AtomicU32,
+    /// Everything due was sent and answered, or cannot be.
+    pub(crate) finished: AtomicBool,
+}
+
+impl Control {
+    pub(crate) fn new(workers: usize, publishers: u32, topics: u32) -> Self {
+        let board = |_| PublisherBoard {
+            measured_from: AtomicU32::new(u32::MAX),
+            sent: AtomicU32::new(0),
+            refused: AtomicU32::new(0),
+            finished: AtomicBool::new(false),
+        };
+        Self {
+            phase: AtomicU8::new(Phase::Connect as u8),
+            start_ns: AtomicU64::new(0),
+            measure_ns: AtomicU64::new(0),
+            until_ns: AtomicU64::new(0),
+            workers: (0..workers).map(|_| WorkerBoard::default()).collect(),
+            publishers: (0..publishers).map(board).collect(),
+            subscribers: (0..topics).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Connect,
+            1 => Phase::Run,
+            _ => Phase::Close,
+        }
+    }
+
+    /// Starts the run phase.
+    pub(crate) fn run(&self, timing: Timing) {
+        self.start_ns.store(timing.start_ns, Ordering::Relaxed);
+        self.measure_ns.store(timing.measure_ns, Ordering::Relaxed);
+        self.until_ns.store(timing.until_ns, Ordering::Relaxed);
+        self.phase.store(Phase::Run as u8, Ordering::Release);
+    }
+
+    /// Ends publishing earlier than planned.
+    pub(crate) fn stop_publishing(&self, now_ns: u64) {
+        self.until_ns.fetch_min(now_ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn close(&self) {
+        self.phase.store(Phase::Close as u8, Ordering::Release);
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        Timing {
+            start_ns: self.start_ns.load(Ordering::Relaxed),
+            measure_ns: self.measure_ns.load(Ordering::Relaxed),
+            until_ns: self.until_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Measured deliveries that are to come to all subscribers together, as far as is known now.
+    pub(crate) fn expected_deliveries(&self) -> u64 {
+        let topics = self.subscribers.len();
+        let deliveries = |(index, publisher): (usize, &PublisherBoard)| {
+            let measured_from = publisher.measured_from.load(Ordering::Relaxed);
+            let refused = publisher.refused.load(Ordering::Relaxed);
+            let messages = publisher.sent.load(Ordering::Relaxed).saturating_sub(measured_from);
+            let subscribers = self.subscribers[index % topics].load(Ordering::Relaxed);
+            u64::from(messages.saturating_sub(refused)) * u64::from(subscribers)
+        };
+        self.publishers.iter().enumerate().map(deliveries).sum()
+    }
+
+    pub(crate) fn all_published(&self) -> bool {
+        self.publishers.iter().all(|publisher| publisher.finished.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.received.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expected_deliveries_leave_warm_up_and_refusals_out() {
+        let control = Control::new(1, 3, 2);
+        control.subscribers[0].store(10, Ordering::Relaxed);
+        control.subscribers[1].store(7, Ordering::Relaxed);
+        let set = |publisher: usize, measured_from, sent, refused| {
+            control.publishers[publisher].measured_from.store(measured_from, Ordering::Relaxed);
+            control.publishers[publisher].sent.store(sent, Ordering::Relaxed);
+            control.publishers[publisher].refused.store(refused, Ordering::Relaxed);
+        };
+        set(0, 5, 9, 0);
+        set(1, 0, 3, 1);
+        set(2, u32::MAX, 50, 0);
+        assert_eq!(control.expected_deliveries(), 4 * 10 + 2 * 7);
+    }
+}

@@ -1,0 +1,383 @@
+//! One publisher: which messages are due, and their bytes, without its socket.
+
+use std::sync::atomic::Ordering;
+
+use corecast_protocol::frame::encode_frame;
+
+use crate::control::{Control, Timing};
+use crate::endpoint::Peer;
+use crate::flight::Flight;
+use crate::measure::Measure;
+use crate::message::Message;
+use crate::scenario::{Load, Scenario};
+use crate::schedule::Schedule;
+use crate::stamp::Stamp;
+
+/// Bytes encoded ahead of one send. More that is due follows in the next turn.
+const MOST_BYTES_A_TURN: usize = 256 << 10;
+/// In the closed loop with several workers, how long until a publisher looks whether the others' subscribers have its
+/// messages.
+const CLOSED_LOOP_LOOK_NS: u64 = 50_000;
+
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    index: u32,
+    run: u32,
+    load: Load,
+    /// Known when publishing starts.
+    schedule: Option<Schedule>,
+    /// Of the next message.
+    sequence: u32,
+    measured_from: Option<u32>,
+    message: Message,
+    /// Something was due, but the connection took nothing.
+    is_held: bool,
+    /// Since when the connection takes messages again.
+    clear_since_ns: u64,
+    is_dead: bool,
+    window: ClosedWindow,
+}
+
+/// The closed loop's account of messages on their way.
+#[derive(Clone, Copy, Debug, Default)]
+struct ClosedWindow {
+    /// Messages that will never reach everyone: refused, or stuck for longer than the grace time.
+    given_up: u64,
+    complete: u64,
+    progress_ns: u64,
+}
+
+/// What publishers need to know of the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) control: &'a Control,
+    pub(crate) flight: &'a Flight,
+    pub(crate) timing: Timing,
+}
+
+impl Publisher {
+    pub(crate) fn new(scenario: &Scenario, run: u32, index: u32) -> Self {
+        Self {
+            index,
+            run,
+            load: scenario.load,
+            schedule: None,
+            sequence: 0,
+            measured_from: None,
+            message: Message::new(scenario, index),
+            is_held: false,
+            clear_since_ns: 0,
+            is_dead: false,
+            window: ClosedWindow::default(),
+        }
+    }
+
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Publishing starts at `timing.start_ns`.
+    pub(crate) fn start(&mut self, scenario: &Scenario, timing: Timing) {
+        if let Load::Open { rate } = self.load {
+            let publishers = scenario.publishers as usize;
+            self.schedule = Some(Schedule::new(timing.start_ns, rate, self.index as usize, publishers));
+        }
+        self.window.progress_ns = timing.start_ns;
+    }
+
+    /// The connection takes nothing for now. Lateness from here until it does again is not the generator's.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// The connection is gone for good.
+    pub(crate) fn kill(&mut self) {
+        self.is_dead = true;
+    }
+
+    /// The server refused messages: in the closed loop others may take their place.
+    pub(crate) fn refused(&mut self, count: u32) {
+        self.window.given_up += u64::from(count);
+    }
+
+    /// Appends all messages that are due at `now_ns` and fit. True when more are due.
+    pub(crate) fn produce(
+        &mut self,
+        now_ns: u64,
+        surroundings: &Surroundings<'_>,
+        peer: &mut Peer,
+        out: &mut Vec<u8>,
+        measure: &mut Measure,
+    ) -> bool {
+        if std::mem::take(&mut self.is_held) {
+            self.clear_since_ns = now_ns;
+        }
+        self.give_up_stuck(now_ns, surroundings);
+        let mut has_more = false;
+        while let Some(intended_ns) = self.due(now_ns, surroundings) {
+            if out.len() >= MOST_BYTES_A_TURN {
+                has_more = true;
+                break;
+            }
+            if matches!(peer, Peer::Poster(poster) if !poster.has_room()) {
+                self.is_held = true;
+                break;
+            }
+            self.send(intended_ns, now_ns, surroundings, peer, out, measure);
+        }
+        let board = &surroundings.control.publishers[self.index as usize];
+        board.sent.store(self.sequence, Ordering::Release);
+        has_more
+    }
+
+    /// When [`produce`](Self::produce) is to be called next, if nothing else happens.
+    pub(crate) fn wake_ns(&self, now_ns: u64, surroundings: &Surroundings<'_>) -> Option<u64> {
+        let timing = &surroundings.timing;
+        if self.is_dead || self.is_held {
+            return None;
+        }
+        match self.load {
+            Load::Open { .. } => {
+                Some(self.schedule?.due_ns(self.sequence)).filter(|due_ns| *due_ns < timing.until_ns)
+            }
+            Load::Closed { .. } if now_ns < timing.start_ns => Some(timing.start_ns),
+            Load::Closed { .. } if now_ns >= timing.until_ns => None,
+            // Alone, this worker sees every completion itself.
+            Load::Closed { .. } => {
+                (surroundings.control.workers.len() > 1).then_some(now_ns + CLOSED_LOOP_LOOK_NS)
+            }
+        }
+    }
+
+    /// Everything that was to be sent is encoded, or never will be.
+    pub(crate) fn is_finished(&self, now_ns: u64, timing: &Timing) -> bool {
+        self.is_dead
+            || match self.schedule {
+                Some(schedule) => schedule.due_ns(self.sequence) >= timing.until_ns,
+                None => now_ns >= timing.until_ns,
+            }
+    }
+
+    /// The measured messages sent, by sequence.
+    pub(crate) fn measured(&self) -> std::ops::Range<u32> {
+        self.measured_from.unwrap_or(self.sequence)..self.sequence
+    }
+
+    /// Messages that were due but not sent: the connection did not take them.
+    pub(crate) fn unsent(&self, timing: &Timing) -> u64 {
+        self.schedule.map_or(0, |schedule| {
+            schedule.due_before(timing.until_ns).saturating_sub(u64::from(self.sequence))
+        })
+    }
+
+    /// The bytes of a message that was sent before.
+    pub(crate) fn repeat(&mut self, stamp: &Stamp) -> Vec<u8> {
+        self.message.stamped(stamp).to_vec()
+    }
+
+    /// Intended time of the next message, if it is due.
+    fn due(&self, now_ns: u64, surroundings: &Surroundings<'_>) -> Option<u64> {
+        let timing = &surroundings.timing;
+        // The last sequence is kept free: see `Flight` and `Check`.
+        if self.is_dead || self.sequence == u32::MAX - 1 {
+            return None;
+        }
+        match (self.load, self.schedule) {
+            (Load::Open { .. }, Some(schedule)) => Some(schedule.due_ns(self.sequence))
+                .filter(|due_ns| *due_ns <= now_ns && *due_ns < timing.until_ns),
+            (Load::Open { .. }, None) => None,
+            (Load::Closed { in_flight }, _) => {
+                let has_time = (timing.start_ns..timing.until_ns).contains(&now_ns);
+                let settled = surroundings.flight.complete(self.index as usize) + self.window.given_up;
+                let on_their_way = u64::from(self.sequence).saturating_sub(settled);
+                (has_time && on_their_way < u64::from(in_flight)).then_some(now_ns)
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        intended_ns: u64,
+        now_ns: u64,
+        surroundings: &Surroundings<'_>,
+        peer: &mut Peer,
+        out: &mut Vec<u8>,
+        measure: &mut Measure,
+    ) {
+        let measured = intended_ns >= surroundings.timing.measure_ns;
+        let stamp = Stamp {
+            run: self.run,
+            publisher: self.index,
+            sequence: self.sequence,
+            measured,
+            intended_ns,
+            sent_ns: now_ns,
+        };
+        if measured && self.measured_from.is_none() {
+            self.measured_from = Some(self.sequence);
+            // Before the message is on its way: its receivers look here.
+            let board = &surroundings.control.publishers[self.index as usize];
+            board.measured_from.store(self.sequence, Ordering::Release);
+        }
+        if !surroundings.flight.publish(self.index as usize, self.sequence) {
+            measure.counts.untracked += 1;
+        }
+        let opcode = self.message.opcode();
+        let payload = self.message.stamped(&stamp);
+        match peer {
+            Peer::Poster(poster) => poster.request(stamp, payload, out),
+            Peer::Publisher(_) | Peer::Subscriber(_) => {
+                // RFC 6455 §5.3: the key is new for each frame and cannot be foretold.
+                encode_frame(out, opcode, payload, Some(rand::random()));
+            }
+        }
+        if measured {
+            measure.schedule_lag.record(now_ns - intended_ns);
+            measure.own_lag.record(now_ns.saturating_sub(intended_ns.max(self.clear_since_ns)));
+        }
+        self.sequence += 1;
+    }
+
+    /// A subscriber that never gets a message must not stop the closed loop for good.
+    fn give_up_stuck(&mut self, now_ns: u64, surroundings: &Surroundings<'_>) {
+        if !matches!(self.load, Load::Closed { .. }) {
+            return;
+        }
+        let complete = surroundings.flight.complete(self.index as usize);
+        if complete != self.window.complete {
+            self.window.complete = complete;
+            self.window.progress_ns = now_ns;
+        }
+        let patience_ns = surroundings.scenario.grace.as_nanos() as u64;
+        let stuck = u64::from(self.sequence).saturating_sub(complete + self.window.given_up);
+        if stuck > 0 && now_ns.saturating_sub(self.window.progress_ns) > patience_ns {
+            self.window.given_up += stuck;
+            self.window.progress_ns = now_ns;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Client;
+    use crate::stamp::{Encoding, Finder};
+    use clap::Parser;
+    use corecast_protocol::{Connection, Event, Input, Limits, Side};
+
+    const TIMING: Timing =
+        Timing { start_ns: 1_000_000_000, measure_ns: 1_500_000_000, until_ns: 2_000_000_000 };
+
+    struct Bench {
+        scenario: Scenario,
+        control: Control,
+        flight: Flight,
+        publisher: Publisher,
+        peer: Peer,
+        measure: Measure,
+    }
+
+    fn bench(arguments: &[&str]) -> Bench {
+        let arguments = std::iter::once(&"run").chain(arguments);
+        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
+        let scenario = Scenario::from_options(&options).expect("a valid scenario");
+        let mut publisher = Publisher::new(&scenario, 5, 0);
+        publisher.start(&scenario, TIMING);
+        let flight = Flight::new(1, 64);
+        flight.set_receivers(0, 1);
+        let control = Control::new(1, 1, 1);
+        let peer = Peer::Publisher(Client::new(0));
+        Bench { scenario, control, flight, publisher, peer, measure: Measure::default() }
+    }
+
+    impl Bench {
+        /// The stamps of all messages produced at this time.
+        fn produce(&mut self, now_ns: u64) -> Vec<Stamp> {
+            let mut out = Vec::new();
+            let surroundings = Surroundings {
+                scenario: &self.scenario,
+                control: &self.control,
+                flight: &self.flight,
+                timing: TIMING,
+            };
+            self.publisher.produce(now_ns, &surroundings, &mut self.peer, &mut out, &mut self.measure);
+            let mut server = Connection::new(Side::Server);
+            let mut input = Input::new(&mut out);
+            let mut stamps = Vec::new();
+            while let Some(event) = server.poll_event(&mut input, &Limits::default()).expect("valid frames") {
+                let Event::Message { payload, .. } = event else { panic!("only messages, not {event:?}") };
+                stamps.push(Finder::new(Encoding::Binary).find(&payload).expect("a stamp"));
+            }
+            stamps
+        }
+    }
+
+    #[test]
+    fn late_messages_keep_their_intended_time() {
+        let mut bench = bench(&["--rate", "1000"]);
+        assert_eq!(bench.produce(999_999_999), []);
+        let sent = bench.produce(1_002_500_000);
+        let intended: Vec<u64> = sent.iter().map(|stamp| stamp.intended_ns).collect();
+        assert_eq!(intended, [1_000_000_000, 1_001_000_000, 1_002_000_000]);
+        assert!(sent.iter().all(|stamp| stamp.sent_ns == 1_002_500_000 && !stamp.measured));
+        assert_eq!(bench.produce(1_002_500_000), []);
+    }
+
+    #[test]
+    fn the_measured_part_begins_and_ends_by_intended_time() {
+        let mut bench = bench(&["--rate", "1000"]);
+        let sent = bench.produce(3_000_000_000);
+        assert_eq!(sent.len(), 1_000, "one second of messages, however late");
+        assert_eq!(sent.iter().filter(|stamp| stamp.measured).count(), 500);
+        assert_eq!(bench.publisher.measured(), 500..1_000);
+        assert_eq!(bench.control.publishers[0].measured_from.load(Ordering::Relaxed), 500);
+        assert!(bench.publisher.is_finished(3_000_000_000, &TIMING));
+        assert_eq!(bench.publisher.unsent(&TIMING), 0);
+        assert_eq!(bench.measure.schedule_lag.histogram().len(), 500);
+    }
+
+    #[test]
+    fn lateness_while_the_connection_was_full_is_not_our_own() {
+        let mut bench = bench(&["--rate", "1000"]);
+        bench.produce(1_600_000_000);
+        bench.measure = Measure::default();
+        bench.publisher.hold();
+        assert_eq!(bench.produce(1_700_000_000).len(), 100);
+        assert!(bench.measure.schedule_lag.histogram().max() >= 99_000_000);
+        // All of them fell due before the connection took messages again, which is when they were sent.
+        assert_eq!(bench.measure.own_lag.histogram().count_at(0), 100);
+    }
+
+    #[test]
+    fn what_a_dead_connection_never_took_is_unsent() {
+        let mut bench = bench(&["--rate", "1000"]);
+        bench.produce(1_099_000_000);
+        bench.publisher.kill();
+        assert_eq!(bench.produce(2_500_000_000), []);
+        assert!(bench.publisher.is_finished(1_100_000_000, &TIMING));
+        assert_eq!(bench.publisher.unsent(&TIMING), 900);
+    }
+
+    #[test]
+    fn closed_loop_keeps_so_many_on_their_way() {
+        let mut bench = bench(&["--in-flight", "3"]);
+        let sent = bench.produce(1_600_000_000);
+        assert_eq!(sent.iter().map(|stamp| stamp.sequence).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(sent.iter().all(|stamp| stamp.intended_ns == stamp.sent_ns));
+        assert_eq!(bench.produce(1_600_100_000), []);
+        bench.flight.arrive(0, 1, 1, 1_600_200_000);
+        assert_eq!(bench.produce(1_600_200_000).len(), 1);
+        bench.publisher.refused(1);
+        assert_eq!(bench.produce(1_600_300_000).len(), 1);
+        assert_eq!(bench.produce(2_000_000_000), [], "its time is over");
+    }
+
+    #[test]
+    fn closed_loop_goes_on_when_a_message_is_lost() {
+        let mut bench = bench(&["--in-flight", "2", "--grace", "100ms"]);
+        assert_eq!(bench.produce(1_000_000_000).len(), 2);
+        assert_eq!(bench.produce(1_100_000_000).len(), 0);
+        assert_eq!(bench.produce(1_100_000_001).len(), 2, "longer than the grace time without any progress");
+    }
+}

@@ -1,0 +1,430 @@
+//! One worker: a thread with its ring, its share of the connections, and the loop that drives them.
+//!
+//! A turn: wait for completions until the next message is due, read the clock once, handle what came, publish what is due,
+//! send.
+
+mod connections;
+mod dispatch;
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use corecast_uring::{Completion, KernelRing, Ring, RingConfig, RingError, RingStats, SendOutcome};
+
+use crate::check::Check;
+use crate::client::{Client, Role};
+use crate::clock::{now_ns, thread_cpu_ns, thread_run_queue_ns};
+use crate::control::{Control, Phase, Timing, WorkerBoard};
+use crate::endpoint::{Endpoint, Peer};
+use crate::failure::Reasons;
+use crate::flight::Flight;
+use crate::http_publisher::HttpPublisher;
+use crate::measure::Measure;
+use crate::pacing::Pacing;
+use crate::preset::Via;
+use crate::publisher::{Publisher, Surroundings};
+use crate::receiver::Receiver;
+use crate::scenario::Scenario;
+
+/// Longest wait: phases change and stuck connections are looked for at least this often.
+const LONGEST_WAIT_NS: u64 = 20_000_000;
+/// How long closing handshakes may take in all.
+const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
+/// Completions taken in one turn, about. Larger turns make coarser arrival times, smaller ones more system calls.
+const COMPLETION_ENTRIES: u32 = 1_024;
+/// Twice the completions of a turn, so that buffers do not run out before they are given back.
+const RECEIVE_BUFFERS: u16 = 2_048;
+const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
+
+/// What all workers of a run share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) control: &'a Control,
+    pub(crate) flight: &'a Flight,
+    pub(crate) run: u32,
+    pub(crate) subscriber: &'a Role,
+    pub(crate) publisher: &'a Role,
+}
+
+/// What a worker found.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) measure: Measure,
+    pub(crate) check: Check,
+    /// Which of the worker's subscribers were subscribed, by their number in the check.
+    pub(crate) subscribed: Vec<bool>,
+    /// Connections that were not made.
+    pub(crate) failures: Reasons,
+    /// Open connections that ended before the run did.
+    pub(crate) disconnections: Reasons,
+    pub(crate) publishers: Vec<PublisherOutcome>,
+    pub(crate) closed: u64,
+    pub(crate) not_closed: u64,
+    pub(crate) usage: Usage,
+    /// Receives that found no buffer in the measured window.
+    pub(crate) receives_without_buffer: u64,
+    pub(crate) receives: u64,
+    pub(crate) ring: RingStats,
+}
+
+#[derive(Debug)]
+pub(crate) struct PublisherOutcome {
+    pub(crate) index: u32,
+    /// Sequences of measured messages.
+    pub(crate) measured: Range<u32>,
+    /// Those among all that the server refused, ascending.
+    pub(crate) refused: Vec<u32>,
+    /// Due, but never sent.
+    pub(crate) unsent: u64,
+}
+
+/// What the worker's thread did during the measured window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) wall_ns: u64,
+    pub(crate) cpu_ns: u64,
+    /// Ready to run, but without a core.
+    pub(crate) run_queue_ns: u64,
+}
+
+/// The number of subscribers (or publishers) that worker `worker` of `workers` has, out of `total`.
+pub(crate) fn share(total: u32, worker: usize, workers: usize) -> usize {
+    (total as usize + workers - 1 - worker) / workers
+}
+
+pub(crate) struct Worker<'a> {
+    shared: Shared<'a>,
+    number: usize,
+    ring: KernelRing,
+    /// Subscribers first, then publishers.
+    endpoints: Vec<Endpoint>,
+    subscribers: usize,
+    publishers: Vec<Publisher>,
+    receiver: Receiver,
+
+    /// Endpoints started so far: the next one to start.
+    started: usize,
+    /// Started and not settled, in the order of their start; settled ones are taken out when they come first.
+    opening: VecDeque<u32>,
+    opening_count: usize,
+    /// Endpoints with something to send.
+    to_send: Vec<u32>,
+    /// Receives that ended for want of a buffer.
+    to_rearm: Vec<u32>,
+    /// Closing handshakes that are not complete.
+    closing: usize,
+    phase: Phase,
+
+    failures: Reasons,
+    disconnections: Reasons,
+    closed: u64,
+    not_closed: u64,
+    receives: u64,
+    usage: UsageMeter,
+
+    outcomes: Vec<SendOutcome>,
+    batch: Vec<u32>,
+}
+
+impl<'a> Worker<'a> {
+    /// # Errors
+    /// When the ring cannot be made.
+    pub(crate) fn new(shared: Shared<'a>, number: usize) -> Result<Self, RingError> {
+        let scenario = shared.scenario;
+        let workers = scenario.workers.len();
+        let subscribers = share(scenario.subscribers, number, workers);
+        let global = |local: usize| (local * workers + number) as u32;
+        let mut endpoints: Vec<Endpoint> = (0..subscribers)
+            .map(|local| Endpoint::new(Peer::Subscriber(Client::new(scenario.topic_of(global(local))))))
+            .collect();
+        let mut publishers = Vec::new();
+        for local in 0..share(scenario.publishers, number, workers) {
+            let index = global(local);
+            let topic = scenario.topic_of(index);
+            endpoints.push(Endpoint::new(match scenario.via {
+                Via::Ws => Peer::Publisher(Client::new(topic)),
+                Via::Http => Peer::Poster(Box::new(HttpPublisher::new(scenario, topic))),
+            }));
+            publishers.push(Publisher::new(scenario, shared.run, index));
+        }
+        let ring = KernelRing::new(&RingConfig {
+            completion_entries: COMPLETION_ENTRIES,
+            files: table_size(endpoints.len(), publishers.len()),
+            receive_buffers: RECEIVE_BUFFERS,
+            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            ..RingConfig::default()
+        })?;
+        Ok(Self {
+            receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers),
+            shared,
+            number,
+            ring,
+            endpoints,
+            subscribers,
+            publishers,
+            started: 0,
+            opening: VecDeque::new(),
+            opening_count: 0,
+            to_send: Vec::new(),
+            to_rearm: Vec::new(),
+            closing: 0,
+            phase: Phase::Connect,
+            failures: Reasons::default(),
+            disconnections: Reasons::default(),
+            closed: 0,
+            not_closed: 0,
+            receives: 0,
+            usage: UsageMeter::default(),
+            outcomes: Vec::new(),
+            batch: Vec::new(),
+        })
+    }
+
+    /// Works until the run is over.
+    pub(crate) fn run(mut self) -> Outcome {
+        // The kernel may round sleeps up to 50 us to save wake-ups. Schedules are finer.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let scenario = self.shared.scenario;
+        let workers = scenario.workers.len();
+        let mut now = now_ns();
+        let pacing = Pacing::new(scenario.connect_rate, scenario.connect_concurrency, workers, now);
+        let mut completions: Vec<Completion> = Vec::new();
+        let mut close_deadline_ns = None;
+        let mut has_more = false;
+        loop {
+            let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
+            self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+            now = now_ns();
+            self.receives +=
+                completions.iter().filter(|completion| completion.buffer.is_some()).count() as u64;
+            for completion in completions.drain(..) {
+                self.dispatch(completion, now);
+            }
+            self.receiver.end_reap(self.shared.flight, now, self.shared.control);
+            self.change_phase();
+            let timing = self.shared.control.timing();
+            match self.phase {
+                Phase::Connect => self.connect(now, &pacing),
+                Phase::Run => has_more = self.publish(&timing),
+                Phase::Close => {
+                    has_more = false;
+                    let deadline_ns = *close_deadline_ns.get_or_insert(now + CLOSE_TIMEOUT_NS);
+                    if self.closing == 0 || now >= deadline_ns {
+                        break;
+                    }
+                }
+            }
+            self.usage.observe(now, &timing, &self.ring.stats(), self.receives);
+            self.flush();
+            self.rearm();
+            self.report_progress();
+            if (timing.measure_ns..timing.until_ns).contains(&now) {
+                self.receiver.measure.reap_lag.record(now_ns() - now);
+            }
+        }
+        self.into_outcome()
+    }
+
+    fn board(&self) -> &'a WorkerBoard {
+        &self.shared.control.workers[self.number]
+    }
+
+    fn surroundings(&self, timing: Timing) -> Surroundings<'a> {
+        let Shared { scenario, control, flight, .. } = self.shared;
+        Surroundings { scenario, control, flight, timing }
+    }
+
+    /// How long the ring may wait, so that nothing that is due comes late.
+    fn wait_ns(&self, now: u64, pacing: &Pacing) -> u64 {
+        if !self.to_send.is_empty() {
+            return 0;
+        }
+        let mut wait_ns = LONGEST_WAIT_NS;
+        match self.phase {
+            Phase::Connect if self.started < self.endpoints.len() => {
+                // One millisecond is fine enough for pacing: what fell due meanwhile is started together.
+                let is_paced = pacing.allowance(now, self.started, self.opening_count) == 0;
+                wait_ns = if is_paced { 1_000_000 } else { 0 };
+            }
+            Phase::Run => {
+                let timing = self.shared.control.timing();
+                let surroundings = self.surroundings(timing);
+                for mark_ns in [timing.measure_ns, timing.until_ns] {
+                    wait_ns = if mark_ns > now { wait_ns.min(mark_ns - now) } else { wait_ns };
+                }
+                for publisher in &self.publishers {
+                    if let Some(wake_ns) = publisher.wake_ns(now, &surroundings) {
+                        wait_ns = wait_ns.min(wake_ns.saturating_sub(now));
+                    }
+                }
+            }
+            Phase::Connect | Phase::Close => {}
+        }
+        wait_ns
+    }
+
+    fn change_phase(&mut self) {
+        let phase = self.shared.control.phase();
+        if phase == self.phase {
+            return;
+        }
+        self.phase = phase;
+        match phase {
+            Phase::Connect => unreachable!("no phase comes before connecting"),
+            Phase::Run => {
+                self.receiver.is_counting = true;
+                let timing = self.shared.control.timing();
+                for publisher in &mut self.publishers {
+                    publisher.start(self.shared.scenario, timing);
+                }
+            }
+            Phase::Close => self.close_all(),
+        }
+    }
+
+    /// Publishes what is due. True when there is more than one turn takes.
+    fn publish(&mut self, timing: &Timing) -> bool {
+        let surroundings = self.surroundings(*timing);
+        let mut has_more = false;
+        for local in 0..self.publishers.len() {
+            let at = self.subscribers + local;
+            let publisher = &mut self.publishers[local];
+            let endpoint = &mut self.endpoints[at];
+            // Handling completions took time: lateness is measured against now, not against the reap.
+            let now = now_ns();
+            if endpoint.socket.blocked || !endpoint.is_ready() {
+                publisher.hold();
+            } else {
+                let measure = &mut self.receiver.measure;
+                has_more |= publisher.produce(
+                    now,
+                    &surroundings,
+                    &mut endpoint.peer,
+                    &mut endpoint.socket.out,
+                    measure,
+                );
+                list(&mut self.to_send, at, endpoint);
+            }
+            let publisher = &self.publishers[local];
+            let endpoint = &self.endpoints[at];
+            let is_sent = endpoint.socket.out.is_empty() && !endpoint.has_unanswered();
+            let is_finished = publisher.is_finished(now, timing) && is_sent;
+            let board = &self.shared.control.publishers[publisher.index() as usize];
+            board.finished.store(is_finished, Ordering::Release);
+        }
+        has_more
+    }
+
+    fn report_progress(&self) {
+        self.board().received.store(self.receiver.measure.counts.received, Ordering::Relaxed);
+    }
+
+    fn into_outcome(self) -> Outcome {
+        let timing = self.shared.control.timing();
+        let (subscribers, posters) = {
+            let mut endpoints = self.endpoints;
+            let posters = endpoints.split_off(self.subscribers);
+            (endpoints, posters)
+        };
+        let publishers = self.publishers.iter().zip(posters).map(|(publisher, endpoint)| PublisherOutcome {
+            index: publisher.index(),
+            measured: publisher.measured(),
+            refused: match endpoint.peer {
+                Peer::Poster(poster) => poster.into_refused(),
+                Peer::Publisher(_) | Peer::Subscriber(_) => Vec::new(),
+            },
+            unsent: publisher.unsent(&timing),
+        });
+        Outcome {
+            publishers: publishers.collect(),
+            subscribed: subscribers.iter().map(|endpoint| endpoint.socket.was_open).collect(),
+            measure: self.receiver.measure,
+            check: self.receiver.check,
+            failures: self.failures,
+            disconnections: self.disconnections,
+            closed: self.closed,
+            not_closed: self.not_closed + self.closing as u64,
+            usage: self.usage.usage,
+            receives_without_buffer: self.usage.receives_without_buffer,
+            receives: self.usage.receives,
+            ring: self.ring.stats(),
+        }
+    }
+}
+
+/// Slots of a worker's table: posters that connect again need a second one while the first is being closed.
+pub(crate) fn table_size(endpoints: usize, publishers: usize) -> u32 {
+    (endpoints + publishers + 8) as u32
+}
+
+/// Notes that an endpoint has something to send.
+fn list(to_send: &mut Vec<u32>, at: usize, endpoint: &mut Endpoint) {
+    if !endpoint.socket.out.is_empty() && !endpoint.socket.listed {
+        endpoint.socket.listed = true;
+        to_send.push(at as u32);
+    }
+}
+
+/// Takes the thread's account at both ends of the measured window.
+#[derive(Debug, Default)]
+struct UsageMeter {
+    begin: Option<Snapshot>,
+    is_over: bool,
+    usage: Usage,
+    receives_without_buffer: u64,
+    receives: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Snapshot {
+    now_ns: u64,
+    cpu_ns: u64,
+    run_queue_ns: u64,
+    receives_without_buffer: u64,
+    receives: u64,
+}
+
+impl UsageMeter {
+    fn observe(&mut self, now_ns: u64, timing: &Timing, stats: &RingStats, receives: u64) {
+        let is_planned = timing.measure_ns > 0;
+        let is_before = now_ns < timing.measure_ns || (self.begin.is_some() && now_ns < timing.until_ns);
+        if self.is_over || !is_planned || is_before {
+            return;
+        }
+        let snapshot = Snapshot {
+            now_ns,
+            cpu_ns: thread_cpu_ns(),
+            run_queue_ns: thread_run_queue_ns(),
+            receives_without_buffer: stats.receives_without_buffer,
+            receives,
+        };
+        let Some(begin) = self.begin else {
+            self.begin = Some(snapshot);
+            return;
+        };
+        self.is_over = true;
+        self.usage = Usage {
+            wall_ns: snapshot.now_ns - begin.now_ns,
+            cpu_ns: snapshot.cpu_ns - begin.cpu_ns,
+            run_queue_ns: snapshot.run_queue_ns - begin.run_queue_ns,
+        };
+        self.receives_without_buffer = snapshot.receives_without_buffer - begin.receives_without_buffer;
+        self.receives = snapshot.receives - begin.receives;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_and_match_the_round_robin() {
+        assert_eq!([share(10, 0, 3), share(10, 1, 3), share(10, 2, 3)], [4, 3, 3]);
+        assert_eq!([share(1, 0, 2), share(1, 1, 2)], [1, 0]);
+        assert_eq!(share(0, 0, 1), 0);
+    }
+}

@@ -1,0 +1,257 @@
+//! What each completion means, and the sending at the end of a turn.
+
+use corecast_uring::{Completion, Errno, File, Op, ReceiveBuffer, Ring, Send, Token};
+
+use crate::client::Progress;
+use crate::endpoint::{Endpoint, Peer, Stage};
+use crate::failure::Failure;
+use crate::worker::{Worker, list};
+
+/// What an operation was for: the kind in its token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Create = 1,
+    Prepare = 2,
+    Connect = 3,
+    Receive = 4,
+    Writable = 5,
+    Close = 6,
+}
+
+impl Kind {
+    pub(super) fn token(self, at: usize, endpoint: &Endpoint) -> Token {
+        Token::new(self as u8, at as u32, endpoint.socket.generation)
+    }
+
+    fn of(token: Token) -> Self {
+        match token.kind() {
+            1 => Self::Create,
+            2 => Self::Prepare,
+            3 => Self::Connect,
+            4 => Self::Receive,
+            5 => Self::Writable,
+            6 => Self::Close,
+            other => unreachable!("no operation was pushed with kind {other}"),
+        }
+    }
+}
+
+impl Worker<'_> {
+    pub(super) fn dispatch(&mut self, completion: Completion, now: u64) {
+        let at = completion.token.slot() as usize;
+        let socket = &mut self.endpoints[at].socket;
+        if completion.token.generation() != socket.generation {
+            // Of a socket that this poster had before.
+            if let Some(buffer) = completion.buffer {
+                self.ring.release(buffer);
+            }
+            return;
+        }
+        match Kind::of(completion.token) {
+            Kind::Create => self.created(at, completion.result),
+            Kind::Prepare => self.prepared(at, completion.result),
+            Kind::Connect => self.connected(at, completion.result, now),
+            Kind::Receive => self.received(at, completion, now),
+            Kind::Writable => {
+                socket.blocked = false;
+                list(&mut self.to_send, at, &mut self.endpoints[at]);
+            }
+            Kind::Close => {}
+        }
+    }
+
+    fn created(&mut self, at: usize, result: Result<u32, Errno>) {
+        match result {
+            Ok(file) => {
+                self.endpoints[at].socket.file = Some(File(file));
+                if self.endpoints[at].socket.stage == Stage::Creating {
+                    self.prepare(at, 0);
+                }
+            }
+            Err(errno) => self.fail(at, &Failure::from_prepare(errno)),
+        }
+    }
+
+    fn prepared(&mut self, at: usize, result: Result<u32, Errno>) {
+        match (result, self.endpoints[at].socket.stage) {
+            (Ok(_), Stage::Preparing(step)) => self.prepare(at, step + 1),
+            (Err(errno), _) => self.fail(at, &Failure::from_prepare(errno)),
+            // Given up meanwhile.
+            (Ok(_), _) => {}
+        }
+    }
+
+    fn connected(&mut self, at: usize, result: Result<u32, Errno>, now: u64) {
+        let endpoint = &self.endpoints[at];
+        match result {
+            Ok(_) if endpoint.socket.stage == Stage::Down => {}
+            Ok(_) => {
+                self.come_up(at);
+                if matches!(self.endpoints[at].peer, Peer::Poster(_)) {
+                    self.opened(at, now);
+                }
+            }
+            Err(errno) => {
+                let scenario = self.shared.scenario;
+                let target = if endpoint.is_subscriber() { &scenario.subscribe } else { &scenario.publish };
+                self.fail(at, &Failure::from_connect(errno, target.address));
+            }
+        }
+    }
+
+    fn received(&mut self, at: usize, completion: Completion, now: u64) {
+        if let Some(mut buffer) = completion.buffer {
+            self.handle_bytes(at, &mut buffer, now);
+            self.ring.release(buffer);
+        }
+        match completion.result {
+            Ok(0) => self.end_of_stream(at),
+            Ok(_) if completion.more => {}
+            Ok(_) | Err(Errno::ENOBUFS) => self.to_rearm.push(at as u32),
+            Err(errno) => self.broke(at, errno),
+        }
+    }
+
+    fn handle_bytes(&mut self, at: usize, buffer: &mut ReceiveBuffer, now: u64) {
+        let Self { endpoints, receiver, shared, .. } = self;
+        let endpoint = &mut endpoints[at];
+        if endpoint.socket.stage == Stage::Down {
+            return;
+        }
+        let control = shared.control;
+        let out = &mut endpoint.socket.out;
+        let progress = match &mut endpoint.peer {
+            Peer::Subscriber(client) => {
+                let topic = client.topic();
+                client.handle_bytes(buffer, shared.subscriber, out, |message| {
+                    receiver.receive(at, topic, message, now, control);
+                })
+            }
+            // A server that sends publishers what they publish does nothing wrong.
+            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |_| {}),
+            Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
+                let publisher = &mut self.publishers[at - self.subscribers];
+                publisher.refused(answers.refused);
+                Progress::Open
+            }),
+        };
+        list(&mut self.to_send, at, endpoint);
+        match (progress, endpoint.socket.stage) {
+            (Ok(Progress::Opening), _) => {}
+            (Ok(Progress::Open), Stage::Closing) => {}
+            (Ok(Progress::Open), _) => self.opened(at, now),
+            (Ok(Progress::Closed), Stage::Closing) => self.end_closing(at, true),
+            (Ok(Progress::Closed), _) => {}
+            (Err(_), Stage::Closing) => self.end_closing(at, false),
+            (Err(failure), _) => self.fail(at, &failure),
+        }
+    }
+
+    /// The peer's stream is over.
+    fn end_of_stream(&mut self, at: usize) {
+        let endpoint = &mut self.endpoints[at];
+        let failure = match &mut endpoint.peer {
+            Peer::Subscriber(client) | Peer::Publisher(client) => client.end_of_stream(),
+            Peer::Poster(poster) => {
+                let again = poster.end_of_stream();
+                if again && endpoint.socket.stage == Stage::Up {
+                    return self.connect_again(at);
+                }
+                Some(Failure::EndOfStream(false))
+            }
+        };
+        self.close_socket(at);
+        match self.endpoints[at].socket.stage {
+            Stage::Closing => self.end_closing(at, failure.is_none()),
+            _ => self.fail(at, &failure.unwrap_or(Failure::EndOfStream(false))),
+        }
+    }
+
+    /// A receive or a send failed for good.
+    fn broke(&mut self, at: usize, errno: Errno) {
+        match self.endpoints[at].socket.stage {
+            Stage::Closing => self.end_closing(at, false),
+            _ => self.fail(at, &Failure::Broken(errno)),
+        }
+    }
+
+    /// An HTTP server may close a kept connection at any time (RFC 9112 §9.5): the next requests go over a new one.
+    fn connect_again(&mut self, at: usize) {
+        self.close_socket(at);
+        let socket = &mut self.endpoints[at].socket;
+        socket.generation += 1;
+        socket.blocked = false;
+        self.create(at);
+    }
+
+    /// Closes a socket whose receive has ended. One that is still watched for room is left to the end of the ring: a
+    /// socket may be closed only when no operation is in flight on it.
+    fn close_socket(&mut self, at: usize) {
+        let endpoint = &mut self.endpoints[at];
+        endpoint.socket.out = Vec::new();
+        if let Some(file) = endpoint.socket.file.take()
+            && !endpoint.socket.blocked
+        {
+            self.ring.push(Kind::Close.token(at, endpoint), Op::Close { file });
+        }
+    }
+
+    /// Sends what endpoints have to send: one send each, as a second one could overtake the rest of the first.
+    pub(super) fn flush(&mut self) {
+        let Self { endpoints, batch, outcomes, .. } = self;
+        batch.clear();
+        for at in self.to_send.drain(..) {
+            let socket = &mut endpoints[at as usize].socket;
+            socket.listed = false;
+            if socket.file.is_some() && !socket.blocked && !socket.out.is_empty() {
+                batch.push(at);
+            }
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let sends = batch.iter().map(|&at| {
+            let socket = &endpoints[at as usize].socket;
+            Send { file: socket.open_file(), bytes: &socket.out }
+        });
+        self.ring.send_batch(sends, outcomes);
+        let mut broken = Vec::new();
+        for outcome in outcomes.drain(..) {
+            let at = batch[outcome.index as usize];
+            let socket = &mut endpoints[at as usize].socket;
+            match outcome.result {
+                Ok(sent) => {
+                    socket.out.drain(..sent as usize);
+                    socket.blocked = true;
+                }
+                Err(Errno::EAGAIN) => socket.blocked = true,
+                Err(errno) => broken.push((at as usize, errno)),
+            }
+        }
+        for &at in batch.iter() {
+            let endpoint = &mut endpoints[at as usize];
+            if endpoint.socket.blocked {
+                let poll = Op::PollWritable { file: endpoint.socket.open_file() };
+                self.ring.push(Kind::Writable.token(at as usize, endpoint), poll);
+            } else if (at as usize) < self.subscribers {
+                // A subscriber seldom sends: it gives its memory back.
+                endpoint.socket.out = Vec::new();
+            } else {
+                endpoint.socket.out.clear();
+            }
+        }
+        for (at, errno) in broken {
+            self.broke(at, errno);
+        }
+    }
+
+    /// Arms receives again that had ended for want of a buffer, now that buffers are back.
+    pub(super) fn rearm(&mut self) {
+        for at in self.to_rearm.drain(..) {
+            let endpoint = &self.endpoints[at as usize];
+            let receive = Op::Receive { file: endpoint.socket.open_file() };
+            self.ring.push(Kind::Receive.token(at as usize, endpoint), receive);
+        }
+    }
+}
