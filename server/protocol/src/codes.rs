@@ -64,8 +64,8 @@ impl MessageKind {
     }
 }
 
-/// Why a connection is closed (RFC 6455 §7.4). Any number can be held; [`CloseCode::may_be_received`] tells which may
-/// stand in a Close frame.
+/// Why a connection is closed (RFC 6455 §7.4). Any number can be held; [`CloseCode::may_be_received`] tells
+/// which may stand in a Close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CloseCode(pub u16);
 
@@ -88,8 +88,8 @@ impl CloseCode {
 
     /// Whether a peer may put this code into a Close frame.
     ///
-    /// RFC 6455 §7.4.2 reserves 0-999 and 1000-2999, of which §7.4.1 and the IANA registry (1012-1014) define some;
-    /// 3000-4999 are free for libraries and applications; nothing is defined above.
+    /// RFC 6455 §7.4.2 reserves 0-999 and 1000-2999, of which §7.4.1 and the IANA registry (1012-1014) define
+    /// some; 3000-4999 are free for libraries and applications; nothing is defined above.
     pub const fn may_be_received(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }

@@ -1,42 +1,44 @@
-//! What a peer can do wrong after the handshake: which rule it broke, what was seen, what that most likely means.
+//! What a peer can do wrong after the handshake: which rule it broke, what was seen, what that most likely
+//! means.
 
 use crate::codes::{CloseCode, Opcode};
 
-/// A peer broke RFC 6455. The connection is failed (RFC 6455 §7.1.7): a Close frame with [`Self::close_code`] and
-/// [`Self::reason`], then nothing more is read.
+/// A peer broke RFC 6455. The connection is failed (RFC 6455 §7.1.7): a Close frame with [`Self::close_code`]
+/// and [`Self::reason`], then nothing more is read.
 ///
 /// `Display` is the long form, for logs. [`Self::reason`] is the short one, for the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     #[error(
-        "HTTP where a WebSocket frame should start ({:?}); most likely a proxy or application wrote an HTTP message \
-         onto a connection that had been upgraded: check that the proxy forwards upgraded connections as they are",
+        "HTTP where a WebSocket frame should start ({:?}); most likely a proxy or application wrote an HTTP \
+         message onto a connection that had been upgraded: check that the proxy forwards upgraded \
+         connections as they are",
         start.escape_ascii().to_string()
     )]
     HttpAfterUpgrade { start: [u8; 4] },
 
     #[error(
         "the compressed bit RSV1 is set, but no compression was agreed on; most likely a proxy stripped \
-         Sec-WebSocket-Extensions in one direction of the handshake: forward that header both ways, or switch \
-         permessage-deflate off at the peer"
+         Sec-WebSocket-Extensions in one direction of the handshake: forward that header both ways, or \
+         switch permessage-deflate off at the peer"
     )]
     CompressedWithoutNegotiation,
 
     #[error(
-        "reserved bits RSV1-3 are {rsv:03b}, but no extension was agreed on that uses them; most likely the peer is \
-         not speaking WebSocket, or an earlier length was wrong and this is no header at all"
+        "reserved bits RSV1-3 are {rsv:03b}, but no extension was agreed on that uses them; most likely the \
+         peer is not speaking WebSocket, or an earlier length was wrong and this is no header at all"
     )]
     ReservedBits { rsv: u8 },
 
     #[error(
-        "opcode {opcode:#x} is reserved; most likely the peer is not speaking WebSocket, or an earlier length was \
-         wrong and this is no header at all"
+        "opcode {opcode:#x} is reserved; most likely the peer is not speaking WebSocket, or an earlier \
+         length was wrong and this is no header at all"
     )]
     ReservedOpcode { opcode: u8 },
 
     #[error(
-        "a frame from the client is not masked; the client or a middlebox does not mask: update the client, or \
-         bypass the proxy that rewrites frames"
+        "a frame from the client is not masked; the client or a middlebox does not mask: update the client, \
+         or bypass the proxy that rewrites frames"
     )]
     UnmaskedFrame,
 
@@ -47,20 +49,20 @@ pub enum ProtocolError {
     MaskedFrame,
 
     #[error(
-        "payload length {length} is encoded in more bytes than it needs; the peer's frame encoder is broken, or this \
-         is no header at all"
+        "payload length {length} is encoded in more bytes than it needs; the peer's frame encoder is broken, \
+         or this is no header at all"
     )]
     NonMinimalLength { length: u64 },
 
     #[error(
-        "payload length {length:#x} has its top bit set; lengths have 63 bits: most likely an earlier length was \
-         wrong and this is no header at all"
+        "payload length {length:#x} has its top bit set; lengths have 63 bits: most likely an earlier length \
+         was wrong and this is no header at all"
     )]
     LengthTopBit { length: u64 },
 
     #[error(
-        "a {opcode} frame declares {length} bytes; control frames carry at most 125: shorten the ping data or the \
-         close reason"
+        "a {opcode} frame declares {length} bytes; control frames carry at most 125: shorten the ping data \
+         or the close reason"
     )]
     ControlTooLong { opcode: Opcode, length: u64 },
 
@@ -68,56 +70,56 @@ pub enum ProtocolError {
     FragmentedControl { opcode: Opcode },
 
     #[error(
-        "a continuation frame, but no message is open; the peer's fragmentation is broken: begin a message with a text \
-         or binary frame"
+        "a continuation frame, but no message is open; the peer's fragmentation is broken: begin a message \
+         with a text or binary frame"
     )]
     UnexpectedContinuation,
 
     #[error(
-        "a {opcode} frame while a fragmented message is open; only continuation and control frames may come before \
-         its end: most likely two threads of the peer send on one connection without a lock"
+        "a {opcode} frame while a fragmented message is open; only continuation and control frames may come \
+         before its end: most likely two threads of the peer send on one connection without a lock"
     )]
     InterleavedMessage { opcode: Opcode },
 
     #[error(
-        "a frame declares {length} bytes, over the limit of {limit} (max_frame_bytes); raise the limit, or have the \
-         peer split the message into smaller frames"
+        "a frame declares {length} bytes, over the limit of {limit} (max_frame_bytes); raise the limit, or \
+         have the peer split the message into smaller frames"
     )]
     FrameTooBig { length: u64, limit: u64 },
 
     #[error(
-        "a message reaches {length} bytes, over the limit of {limit} (max_message_bytes); raise the limit, or have the \
-         peer send several messages"
+        "a message reaches {length} bytes, over the limit of {limit} (max_message_bytes); raise the limit, \
+         or have the peer send several messages"
     )]
     MessageTooBig { length: u64, limit: u64 },
 
     #[error(
-        "a message has more than {limit} frames (max_fragments); have the peer send fewer and larger fragments, or \
-         raise the limit: many empty ones are an attack"
+        "a message has more than {limit} frames (max_fragments); have the peer send fewer and larger \
+         fragments, or raise the limit: many empty ones are an attack"
     )]
     TooManyFragments { limit: u32 },
 
     #[error(
-        "text is not valid UTF-8 at byte {position} of the message; most likely binary data sent as text: send it as a \
-         binary message"
+        "text is not valid UTF-8 at byte {position} of the message; most likely binary data sent as text: \
+         send it as a binary message"
     )]
     InvalidUtf8 { position: u64 },
 
     #[error(
-        "text ends inside a character after {length} bytes; most likely the peer cut it by bytes, or sends binary data \
-         as text: cut between characters, or send a binary message"
+        "text ends inside a character after {length} bytes; most likely the peer cut it by bytes, or sends \
+         binary data as text: cut between characters, or send a binary message"
     )]
     TruncatedUtf8 { length: u64 },
 
     #[error(
-        "a Close frame with one byte; its body is empty or begins with a code of two bytes: the peer's Close encoder \
-         is broken"
+        "a Close frame with one byte; its body is empty or begins with a code of two bytes: the peer's Close \
+         encoder is broken"
     )]
     ShortClose,
 
     #[error(
-        "close code {code} may not stand in a Close frame; use 1000-1003, 1007-1014 or 3000-4999: many libraries put \
-         1005 or 1006 there by mistake, where an empty Close frame is meant"
+        "close code {code} may not stand in a Close frame; use 1000-1003, 1007-1014 or 3000-4999: many \
+         libraries put 1005 or 1006 there by mistake, where an empty Close frame is meant"
     )]
     InvalidCloseCode { code: u16 },
 
@@ -195,7 +197,8 @@ impl ProtocolError {
         self.facts().section
     }
 
-    /// The reason for our Close frame: printable ASCII, at most 123 bytes, nothing that the peer sent but numbers.
+    /// The reason for our Close frame: printable ASCII, at most 123 bytes, nothing that the peer sent but
+    /// numbers.
     pub fn reason(&self) -> String {
         let Facts { section, reason, .. } = self.facts();
         let numbers = match self {

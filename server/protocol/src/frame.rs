@@ -49,8 +49,9 @@ pub struct FrameHeader {
 impl FrameHeader {
     /// The header that `bytes` begin with and its length in bytes, or `None` while it is incomplete.
     ///
-    /// Fails on what no header may say (RFC 6455 §5.2): a reserved opcode, a length in more bytes than it needs, a
-    /// length of 2^63 or more. Rules that depend on the connection are not checked here.
+    /// Fails on what no header may say (RFC 6455 §5.2): a reserved opcode, a length in more bytes than it
+    /// needs, a length of 2^63 or more. Rules that depend on the connection are not checked here.
+    #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
         let (payload_len, rest) = match second & LENGTH {
@@ -150,7 +151,8 @@ pub const fn server_header(opcode: Opcode, payload_len: usize) -> HeaderBytes {
     FrameHeader { fin: true, rsv: 0, opcode, mask: None, payload_len: payload_len as u64 }.encode()
 }
 
-/// Appends an unfragmented frame. A client passes a fresh, unpredictable masking key (RFC 6455 §5.3), a server `None`.
+/// Appends an unfragmented frame. A client passes a fresh, unpredictable masking key (RFC 6455 §5.3), a
+/// server `None`.
 ///
 /// # Panics
 /// If a control frame's payload is over 125 bytes: our own mistake.
@@ -176,8 +178,8 @@ pub fn encode_close(out: &mut Vec<u8>, code: CloseCode, reason: &str, mask: Opti
     encode_frame(out, Opcode::Close, &body[..2 + reason.len()], mask);
 }
 
-/// The length in bytes, header included, of the unmasked frame that starts here; `None` while its header is incomplete.
-/// Walks a log of our own frames, so nothing is checked.
+/// The length in bytes, header included, of the unmasked frame that starts here; `None` while its header is
+/// incomplete. Walks a log of our own frames, so nothing is checked.
 pub fn server_frame_len(bytes: &[u8]) -> Option<usize> {
     let &[_, length, ref rest @ ..] = bytes else { return None };
     Some(match length & LENGTH {

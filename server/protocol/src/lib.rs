@@ -1,7 +1,8 @@
 //! RFC 6455 without I/O, for both sides of a connection.
 //!
-//! Bytes go in, events and bytes come out; sockets, clock, randomness and logging belong to the caller. Buffers
-//! belong to the caller too: a frame that lies wholly inside the caller's input is handed out in place.
+//! Bytes go in, events and bytes come out; sockets, clock, randomness and logging belong to the caller.
+//! Buffers belong to the caller too: a frame that lies wholly inside the caller's input is handed out in
+//! place.
 //!
 //! The order of calls, on a server:
 //!
@@ -9,8 +10,9 @@
 //! 2. [`handshake::server::accept_upgrade`], then [`handshake::server::Accepted::write_response`],
 //! 3. [`Connection::new`], then [`Connection::poll_event`] for all bytes that follow the head,
 //! 4. [`frame::server_header`], [`frame::encode_frame`] and [`frame::encode_close`] for what goes out,
-//! 5. on [`ProtocolError`]: a Close frame with [`ProtocolError::close_code`] and [`ProtocolError::reason`]. TCP may be
-//!    closed once [`Connection::close_sent`] and [`Connection::close_received`] both hold, or after an error.
+//! 5. on [`ProtocolError`]: a Close frame with [`ProtocolError::close_code`] and [`ProtocolError::reason`].
+//!    TCP may be closed once [`Connection::close_sent`] and [`Connection::close_received`] both hold, or
+//!    after an error.
 //!
 //! A client begins with [`handshake::client::ClientHandshake`] and goes on with step 3.
 

@@ -4,9 +4,11 @@
 pub const DEFAULT_MAX_FRAME_BYTES: u64 = 512 * 1024;
 /// Largest message that is accepted by default, in bytes. Half of a topic's default log, which must hold two.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 512 * 1024;
-/// Frames of one message by default. Bounds floods of empty fragments, which cost CPU but never reach a size limit.
+/// Frames of one message by default. Bounds floods of empty fragments, which cost CPU but never reach a size
+/// limit.
 pub const DEFAULT_MAX_FRAGMENTS: u32 = 16 * 1024;
-/// Request or response head by default, in bytes. Cookies and tokens fit; common proxies send at most 8-16 KiB.
+/// Request or response head by default, in bytes. Cookies and tokens fit; common proxies send at most 8-16
+/// KiB.
 pub const DEFAULT_MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Header lines of one head by default.
 pub const DEFAULT_MAX_HEADERS: usize = 64;
@@ -91,8 +93,8 @@ impl Limits {
         Ok(Self { max_fragments: fragments, ..self })
     }
 
-    /// 512 bytes to 1 MiB: each byte that arrives has the head parsed again, so the work for one head grows with the
-    /// square of this.
+    /// 512 bytes to 1 MiB: each byte that arrives has the head parsed again, so the work for one head grows
+    /// with the square of this.
     pub fn with_max_head_bytes(self, bytes: usize) -> Result<Self, LimitError> {
         check("max_head_bytes", bytes as u64, MIN_HEAD_BYTES as u64, 1024 * 1024)?;
         Ok(Self { max_head_bytes: bytes, ..self })

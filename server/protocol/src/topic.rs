@@ -5,8 +5,8 @@ use std::fmt;
 /// The longest topic name, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 255;
 
-/// A topic's name: 1-255 bytes of `A-Z a-z 0-9 . _ - : ~ = @`, and not `.` or `..`, which URLs give a meaning of their
-/// own (RFC 3986 §5.2.4).
+/// A topic's name: 1-255 bytes of `A-Z a-z 0-9 . _ - : ~ = @`, and not `.` or `..`, which URLs give a meaning
+/// of their own (RFC 3986 §5.2.4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(Box<str>);
 
@@ -22,12 +22,13 @@ pub enum TopicError {
     )]
     DotSegment,
     #[error(
-        "byte {byte:#04x} at position {position} is not allowed in a topic name; \
-         use A-Z a-z 0-9 . _ - : ~ = @"
+        "byte {byte:#04x} at position {position} is not allowed in a topic name; use A-Z a-z 0-9 . _ - : ~ = \
+         @"
     )]
     Byte { byte: u8, position: usize },
     #[error(
-        "the percent sign at position {position} is not followed by two hexadecimal digits; write %25 for a percent sign"
+        "the percent sign at position {position} is not followed by two hexadecimal digits; write %25 for a \
+         percent sign"
     )]
     PercentEncoding { position: usize },
 }
@@ -39,8 +40,8 @@ impl TopicName {
         Ok(Self(name.into()))
     }
 
-    /// Percent-decodes one segment of a URL's path, once, and checks what comes out. Positions in errors count decoded
-    /// bytes, except that of a broken percent sign.
+    /// Percent-decodes one segment of a URL's path, once, and checks what comes out. Positions in errors
+    /// count decoded bytes, except that of a broken percent sign.
     pub fn from_path_segment(segment: &str) -> Result<Self, TopicError> {
         if !segment.contains('%') {
             return Self::new(segment);

@@ -1,10 +1,10 @@
 //! UTF-8 checked as bytes arrive (RFC 6455 §8.1, RFC 3629), in slices cut anywhere.
 
-/// Checks a text that arrives in slices. Fails at the first byte that no valid text could have there, even inside a
-/// character that began in an earlier slice.
+/// Checks a text that arrives in slices. Fails at the first byte that no valid text could have there, even
+/// inside a character that began in an earlier slice.
 ///
-/// Its whole state is the character that is incomplete: how many bytes it still needs, and which values the next one
-/// may have. RFC 3629 §4 restricts only the second byte of a character, so one range is enough.
+/// Its whole state is the character that is incomplete: how many bytes it still needs, and which values the
+/// next one may have. RFC 3629 §4 restricts only the second byte of a character, so one range is enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Utf8Validator {
     missing: u8,
@@ -43,7 +43,8 @@ impl Utf8Validator {
             start += 1;
         }
         let Err(error) = simdutf8::compat::from_utf8(&bytes[start..]) else { return Ok(()) };
-        // What follows is at most one incomplete character, or has the first impossible byte within four bytes.
+        // What follows is at most one incomplete character, or has the first impossible byte within four
+        // bytes.
         (start + error.valid_up_to()..bytes.len()).try_for_each(|position| self.step_at(position, bytes))
     }
 
@@ -158,8 +159,8 @@ mod tests {
         assert_verdict(b"a\xF0", Ok(Err(TruncatedCharacter { missing: 3 })));
     }
 
-    /// All sequences of up to three bytes and their verdicts by the standard library, which says valid, incomplete
-    /// or wrong.
+    /// All sequences of up to three bytes and their verdicts by the standard library, which says valid,
+    /// incomplete or wrong.
     #[test]
     fn all_short_sequences_agree_with_the_standard_library() {
         for sequence in 0..1u32 << 24 {

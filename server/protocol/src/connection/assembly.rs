@@ -10,14 +10,14 @@ use crate::limits::Limits;
 use crate::mask::apply_mask;
 use crate::utf8::Utf8Validator;
 
-/// Joins pieces of input. Payload bytes are unmasked, checked and appended as they arrive, and room is made for them
-/// only then: a declared length reserves nothing.
+/// Joins pieces of input. Payload bytes are unmasked, checked and appended as they arrive, and room is made
+/// for them only then: a declared length reserves nothing.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
     header: PartialHeader,
     frame: Option<OpenFrame>,
-    /// Payload of an incomplete control frame, at most 125 bytes. Apart from the message, because control frames come
-    /// between fragments.
+    /// Payload of an incomplete control frame, at most 125 bytes. Apart from the message, because control
+    /// frames come between fragments.
     control: Vec<u8>,
     message: Option<OpenMessage>,
 }
@@ -118,7 +118,8 @@ struct PartialHeader {
 }
 
 impl PartialHeader {
-    /// Completes the header from `input`, or keeps all of `input` towards it. Takes nothing if a rule is broken.
+    /// Completes the header from `input`, or keeps all of `input` towards it. Takes nothing if a rule is
+    /// broken.
     fn read(
         &mut self,
         rules: &Rules<'_>,

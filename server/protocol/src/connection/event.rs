@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use crate::codes::{CloseCode, MessageKind};
 
-/// A cursor over received bytes. What has not been parsed yet stays in it, so the caller may stop between two events
-/// and go on later with [`Input::into_rest`].
+/// A cursor over received bytes. What has not been parsed yet stays in it, so the caller may stop between two
+/// events and go on later with [`Input::into_rest`].
 #[derive(Debug)]
 pub struct Input<'a> {
     rest: &'a mut [u8],
@@ -25,8 +25,8 @@ impl<'a> Input<'a> {
         self.rest.is_empty()
     }
 
-    /// The bytes that have not been parsed. Right after an error they begin with the header that broke a rule, unless
-    /// part of that header came with earlier input.
+    /// The bytes that have not been parsed. Right after an error they begin with the header that broke a
+    /// rule, unless part of that header came with earlier input.
     pub const fn into_rest(self) -> &'a mut [u8] {
         self.rest
     }
@@ -57,8 +57,8 @@ pub enum Event<'a> {
     Ping(Payload<'a>),
     /// An answer to a ping of ours, or unasked for (RFC 6455 §5.5.3).
     Pong(Payload<'a>),
-    /// The peer closes: code, and a reason that is valid UTF-8; `None` for a Close frame without a body. To be
-    /// answered with a Close of our own if none was sent (RFC 6455 §5.5.1).
+    /// The peer closes: code, and a reason that is valid UTF-8; `None` for a Close frame without a body. To
+    /// be answered with a Close of our own if none was sent (RFC 6455 §5.5.1).
     Close(Option<(CloseCode, Payload<'a>)>),
 }
 

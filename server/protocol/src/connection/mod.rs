@@ -1,7 +1,8 @@
 //! One WebSocket connection after its handshake: bytes in, events out (RFC 6455 §5, §6.2, §7).
 //!
-//! A frame that lies wholly inside the input is unmasked and handed out in place: no copy, no allocation. Only what is
-//! incomplete when the input ends is kept, in one box that exists for as long as something is incomplete.
+//! A frame that lies wholly inside the input is unmasked and handed out in place: no copy, no allocation.
+//! Only what is incomplete when the input ends is kept, in one box that exists for as long as something is
+//! incomplete.
 
 mod assembly;
 mod event;
@@ -29,8 +30,39 @@ pub enum Side {
 
 /// The receiving half of a connection, and what is known about closing.
 ///
-/// Call [`Self::poll_event`] with each piece of input until it gives `None`; it never waits and never sends. What is
-/// sent needs no state here, except that [`Self::mark_close_sent`] records our Close frame.
+/// Call [`Self::poll_event`] with each piece of input until it gives `None`; it never waits and never sends.
+/// What is sent needs no state here, except that [`Self::mark_close_sent`] records our Close frame.
+///
+/// ```
+/// use corecast_protocol::frame::{encode_close, encode_frame};
+/// use corecast_protocol::{Connection, Event, Input, Limits, Opcode, Side};
+///
+/// /// Answers what has arrived; `false` once nothing more is to be read.
+/// fn handle(connection: &mut Connection, received: &mut [u8], limits: &Limits, out: &mut Vec<u8>) -> bool {
+///     let mut input = Input::new(received);
+///     loop {
+///         match connection.poll_event(&mut input, limits) {
+///             Ok(Some(Event::Message { kind, payload })) => encode_frame(out, kind.opcode(), &payload, None),
+///             Ok(Some(Event::Ping(payload))) => encode_frame(out, Opcode::Pong, &payload, None),
+///             Ok(Some(Event::Pong(_))) => {}
+///             // RFC 6455 §5.5.1: the answer repeats the code.
+///             Ok(Some(Event::Close(None))) => encode_frame(out, Opcode::Close, &[], None),
+///             Ok(Some(Event::Close(Some((code, _))))) => encode_close(out, code, "", None),
+///             Ok(None) => return !connection.close_received(),
+///             Err(error) => {
+///                 encode_close(out, error.close_code(), &error.reason(), None);
+///                 return false;
+///             }
+///         }
+///     }
+/// }
+///
+/// let mut connection = Connection::new(Side::Server);
+/// let mut received = vec![0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58];
+/// let mut out = Vec::new();
+/// assert!(handle(&mut connection, &mut received, &Limits::default(), &mut out));
+/// assert_eq!(out, b"\x81\x05Hello");
+/// ```
 #[derive(Debug)]
 pub struct Connection {
     state: State,
@@ -59,10 +91,11 @@ impl Connection {
         Self { state: State::Idle, side, close_sent: false }
     }
 
-    /// The next event out of `input`; `None` when all of `input` is consumed. What is incomplete then is kept inside.
+    /// The next event out of `input`; `None` when all of `input` is consumed. What is incomplete then is kept
+    /// inside.
     ///
-    /// After an error nothing more is parsed: the same error comes again and the input is discarded (RFC 6455 §7.1.7).
-    /// Likewise after a Close frame, but with `None` (RFC 6455 §5.5.1).
+    /// After an error nothing more is parsed: the same error comes again and the input is discarded (RFC 6455
+    /// §7.1.7). Likewise after a Close frame, but with `None` (RFC 6455 §5.5.1).
     #[inline]
     pub fn poll_event<'a>(
         &mut self,
@@ -89,7 +122,8 @@ impl Connection {
         result
     }
 
-    /// Heap bytes that this connection holds for incomplete input. The caller bounds their sum over connections.
+    /// Heap bytes that this connection holds for incomplete input. The caller bounds their sum over
+    /// connections.
     pub fn buffered_bytes(&self) -> usize {
         match &self.state {
             State::Incomplete(assembly) => assembly.heap_bytes(),

@@ -1,5 +1,5 @@
-//! What a frame header may say on this connection at this moment. Everything that can be refused from a header is
-//! refused here, before any payload is accepted.
+//! What a frame header may say on this connection at this moment. Everything that can be refused from a
+//! header is refused here, before any payload is accepted.
 
 use super::Side;
 use crate::codes::Opcode;
@@ -23,8 +23,10 @@ pub(super) struct MessageSoFar {
 }
 
 impl Rules<'_> {
-    /// The header that `bytes` begin with and its length, or `None` while it is incomplete. The verdict does not depend
-    /// on how the bytes were cut.
+    /// The header that `bytes` begin with and its length, or `None` while it is incomplete. The verdict does
+    /// not depend on how the bytes were cut.
+    // Inlined down to the header's bits: a header handed over in memory stalls on its own stores, which took
+    // three times as long as parsing it.
     #[inline]
     pub(super) fn read_header(&self, bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         // Every letter sets a reserved bit, so only bytes that will be refused are looked at twice.
@@ -40,6 +42,7 @@ impl Rules<'_> {
         Ok(Some((header, length)))
     }
 
+    #[inline]
     fn check(&self, header: &FrameHeader) -> Result<(), ProtocolError> {
         self.check_reserved_bits(header)?;
         match (self.side, header.mask) {
@@ -66,6 +69,7 @@ impl Rules<'_> {
         Err(ProtocolError::ReservedBits { rsv: header.rsv })
     }
 
+    #[inline]
     fn check_data(&self, header: &FrameHeader) -> Result<(), ProtocolError> {
         // RFC 6455 §5.4: fragments of one message are not interleaved with those of another.
         let so_far = match (self.message, header.opcode) {

@@ -34,8 +34,8 @@ pub struct Agreed<'a> {
     pub subprotocol: Option<&'a str>,
 }
 
-/// Why no connection was opened: the server refused, what answers is no WebSocket server, or we asked for something
-/// that cannot be sent.
+/// Why no connection was opened: the server refused, what answers is no WebSocket server, or we asked for
+/// something that cannot be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
     #[error("the answer to the handshake is no usable HTTP: {0}")]
@@ -46,31 +46,32 @@ pub enum HandshakeError {
     Refused { status: u16, reason: String, detail: String },
 
     #[error(
-        "the 101 response has no header `Upgrade: websocket` (RFC 6455 §4.1); most likely a proxy stripped it: have it \
-         forward upgraded connections"
+        "the 101 response has no header `Upgrade: websocket` (RFC 6455 §4.1); most likely a proxy stripped \
+         it: have it forward upgraded connections"
     )]
     MissingUpgrade,
 
     #[error(
-        "the 101 response has no header `Connection: Upgrade` (RFC 6455 §4.1); most likely a proxy replaced it: have it \
-         forward upgraded connections"
+        "the 101 response has no header `Connection: Upgrade` (RFC 6455 §4.1); most likely a proxy replaced \
+         it: have it forward upgraded connections"
     )]
     MissingConnection,
 
     #[error(
-        "`Sec-WebSocket-Accept` is missing or does not match the key (RFC 6455 §4.1); the server is no WebSocket server, \
-         or a cache answered for it: exclude this path from caching"
+        "`Sec-WebSocket-Accept` is missing or does not match the key (RFC 6455 §4.1); the server is no \
+         WebSocket server, or a cache answered for it: exclude this path from caching"
     )]
     WrongAccept,
 
     #[error(
-        "the server agreed to the extension \"{extension}\", which was not offered (RFC 6455 §4.1); it is broken"
+        "the server agreed to the extension \"{extension}\", which was not offered (RFC 6455 §4.1); it is \
+         broken"
     )]
     UnaskedExtension { extension: String },
 
     #[error(
-        "the server chose the subprotocol \"{subprotocol}\", which was not offered (RFC 6455 §4.1); offer it, or \
-         correct the server"
+        "the server chose the subprotocol \"{subprotocol}\", which was not offered (RFC 6455 §4.1); offer \
+         it, or correct the server"
     )]
     UnaskedSubprotocol { subprotocol: String },
 
@@ -79,8 +80,8 @@ pub enum HandshakeError {
 }
 
 impl<'a> ClientHandshake<'a> {
-    /// Whether everything in the request can be sent: no field may hold a line's end, or it could add lines of its own.
-    /// Call this once on what an operator gave.
+    /// Whether everything in the request can be sent: no field may hold a line's end, or it could add lines
+    /// of its own. Call this once on what an operator gave.
     pub fn check(&self) -> Result<(), HandshakeError> {
         check_field("the host", self.host, |byte| byte.is_ascii_graphic())?;
         check_field("the target", self.target, |byte| byte.is_ascii_graphic())?;
@@ -123,8 +124,8 @@ impl<'a> ClientHandshake<'a> {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Checks the answer at the start of `bytes` (RFC 6455 §4.1, numbers 1 to 6). Gives what was agreed on and the length
-    /// of the head: what follows it are frames. `None` while the head is incomplete.
+    /// Checks the answer at the start of `bytes` (RFC 6455 §4.1, numbers 1 to 6). Gives what was agreed on
+    /// and the length of the head: what follows it are frames. `None` while the head is incomplete.
     pub fn verify(
         &self,
         bytes: &[u8],
@@ -275,6 +276,11 @@ mod tests {
             (
                 "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
                 "Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                HandshakeError::WrongAccept,
+            ),
+            (
+                "Sec-WebSocket-Protocol: chat",
+                "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
                 HandshakeError::WrongAccept,
             ),
             (

@@ -13,7 +13,8 @@ pub const WEBSOCKET_VERSION: &str = "13";
 /// RFC 6455 §1.3: what both sides append to the key.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The value of Sec-WebSocket-Accept for a Sec-WebSocket-Key, given as it stands in the header (RFC 6455 §4.2.2, 5.4).
+/// The value of Sec-WebSocket-Accept for a Sec-WebSocket-Key, given as it stands in the header (RFC 6455
+/// §4.2.2, 5.4).
 pub fn accept_value(key: &[u8]) -> [u8; 28] {
     let digest = Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize();
     let mut value = [0; 28];

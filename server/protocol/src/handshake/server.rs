@@ -7,8 +7,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
 use crate::http1::{RequestHead, Version};
 
-/// A handshake that is in order. Nothing has been answered yet, so the caller may still refuse: Origin, limits and
-/// permissions are its own business.
+/// A handshake that is in order. Nothing has been answered yet, so the caller may still refuse: Origin,
+/// limits and permissions are its own business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     accept: [u8; 28],
@@ -16,55 +16,58 @@ pub struct Accepted {
     offers_subprotocols: bool,
 }
 
-/// Why a request that means to be a handshake is none. The peer's mistake, most often that of a proxy before us.
+/// Why a request that means to be a handshake is none. The peer's mistake, most often that of a proxy before
+/// us.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
     #[error("the method is not GET (RFC 6455 §4.2.1); a WebSocket handshake is a GET request")]
     NotGet,
 
     #[error(
-        "the request came as HTTP/1.0, which cannot be upgraded (RFC 6455 §4.2.1); most likely a proxy speaks HTTP/1.0 \
-         to this server: nginx `proxy_http_version 1.1;`"
+        "the request came as HTTP/1.0, which cannot be upgraded (RFC 6455 §4.2.1); most likely a proxy \
+         speaks HTTP/1.0 to this server: nginx `proxy_http_version 1.1;`"
     )]
     Http10,
 
     #[error(
-        "the header `Upgrade: websocket` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: nginx \
-         `proxy_set_header Upgrade $http_upgrade;`, Apache `ProxyPass ... upgrade=websocket`"
+        "the header `Upgrade: websocket` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: \
+         nginx `proxy_set_header Upgrade $http_upgrade;`, Apache `ProxyPass ... upgrade=websocket`"
     )]
     MissingUpgrade,
 
     #[error(
-        "the header `Connection: Upgrade` is missing (RFC 6455 §4.2.1); most likely a proxy replaced it: nginx \
-         `proxy_set_header Connection \"upgrade\";`, Apache `ProxyPass ... upgrade=websocket`"
+        "the header `Connection: Upgrade` is missing (RFC 6455 §4.2.1); most likely a proxy replaced it: \
+         nginx `proxy_set_header Connection \"upgrade\";`, Apache `ProxyPass ... upgrade=websocket`"
     )]
     MissingConnection,
 
     #[error(
-        "the header `Sec-WebSocket-Key` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: forward all \
-         Sec-WebSocket-* headers as they are"
+        "the header `Sec-WebSocket-Key` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: \
+         forward all Sec-WebSocket-* headers as they are"
     )]
     MissingKey,
 
     #[error(
-        "{keys} headers `Sec-WebSocket-Key`, where only one is allowed (RFC 6455 §11.3.1); have the client send one"
+        "{keys} headers `Sec-WebSocket-Key`, where only one is allowed (RFC 6455 §11.3.1); have the client \
+         send one"
     )]
     RepeatedKey { keys: usize },
 
     #[error(
-        "`Sec-WebSocket-Key` is not 16 bytes in base64 (RFC 6455 §4.2.1); the client is broken, or a proxy changed the \
-         header: forward all Sec-WebSocket-* headers as they are"
+        "`Sec-WebSocket-Key` is not 16 bytes in base64 (RFC 6455 §4.2.1); the client is broken, or a proxy \
+         changed the header: forward all Sec-WebSocket-* headers as they are"
     )]
     InvalidKey,
 
     #[error(
-        "the header `Sec-WebSocket-Version` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: forward all \
-         Sec-WebSocket-* headers as they are"
+        "the header `Sec-WebSocket-Version` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: \
+         forward all Sec-WebSocket-* headers as they are"
     )]
     MissingVersion,
 
     #[error(
-        "`Sec-WebSocket-Version` is \"{version}\", but only 13 is understood (RFC 6455 §4.4); update the client"
+        "`Sec-WebSocket-Version` is \"{version}\", but only 13 is understood (RFC 6455 §4.4); update the \
+         client"
     )]
     UnsupportedVersion { version: String },
 }
@@ -98,8 +101,8 @@ impl HandshakeError {
     }
 }
 
-/// Whether a request means to be a WebSocket handshake. Any one of its headers is enough, so that a handshake that lost
-/// one on its way gets a diagnosis and not a web page.
+/// Whether a request means to be a WebSocket handshake. Any one of its headers is enough, so that a handshake
+/// that lost one on its way gets a diagnosis and not a web page.
 pub fn is_upgrade(head: &RequestHead<'_>) -> bool {
     head.headers.has_token("upgrade", "websocket")
         || head.headers.contains("sec-websocket-key")
@@ -164,8 +167,8 @@ fn checked_key<'a>(head: &RequestHead<'a>) -> Result<&'a [u8], HandshakeError> {
     }
 }
 
-/// 16 bytes leave four bits of the last character unused. RFC 4648 §3.5 lets a decoder ignore them, and some clients
-/// put random characters there.
+/// 16 bytes leave four bits of the last character unused. RFC 4648 §3.5 lets a decoder ignore them, and some
+/// clients put random characters there.
 const KEY_DECODER: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
@@ -177,8 +180,9 @@ impl Accepted {
         self.subprotocol
     }
 
-    /// The client offered subprotocols and none of them is known. RFC 6455 §4.2.2 lets the server go on without one;
-    /// most clients then fail the connection, so refusing with the list of known ones tells more.
+    /// The client offered subprotocols and none of them is known. RFC 6455 §4.2.2 lets the server go on
+    /// without one; most clients then fail the connection, so refusing with the list of known ones tells
+    /// more.
     pub const fn offers_only_unknown_subprotocols(&self) -> bool {
         self.offers_subprotocols && self.subprotocol.is_none()
     }

@@ -13,8 +13,8 @@ pub enum BodyLength {
     Chunked,
 }
 
-/// How this request's body is framed (RFC 9112 §6.3). Whatever two readers could understand differently is refused:
-/// request smuggling lives on it (RFC 9112 §11.2).
+/// How this request's body is framed (RFC 9112 §6.3). Whatever two readers could understand differently is
+/// refused: request smuggling lives on it (RFC 9112 §11.2).
 pub fn body_length(head: &RequestHead<'_>) -> Result<BodyLength, HttpError> {
     let headers = &head.headers;
     let has_content_length = headers.contains("content-length");
@@ -58,13 +58,13 @@ fn decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// The longest line of a chunk's size with its extensions, and all trailer lines together, in bytes. Both are read
-/// over; nothing is kept of them.
+/// The longest line of a chunk's size with its extensions, and all trailer lines together, in bytes. Both are
+/// read over; nothing is kept of them.
 const MAX_CHUNK_LINE_BYTES: u32 = 256;
 const MAX_TRAILER_BYTES: u32 = 8 * 1024;
 
-/// Decodes a chunked body (RFC 9112 §7.1) from pieces cut anywhere. Lines must end in CR LF: lone line feeds are read
-/// differently by different programs.
+/// Decodes a chunked body (RFC 9112 §7.1) from pieces cut anywhere. Lines must end in CR LF: lone line feeds
+/// are read differently by different programs.
 #[derive(Debug)]
 pub struct ChunkedDecoder {
     state: ChunkState,
@@ -104,10 +104,11 @@ impl ChunkedDecoder {
         Self { state: ChunkState::FIRST, line_bytes: 0, body_bytes: 0 }
     }
 
-    /// Appends the body bytes in `input` to `out`. Gives how many bytes of `input` were consumed, and whether the body
-    /// is done: if it is, what is left of `input` is the next message, else all of it was consumed.
+    /// Appends the body bytes in `input` to `out`. Gives how many bytes of `input` were consumed, and whether
+    /// the body is done: if it is, what is left of `input` is the next message, else all of it was consumed.
     ///
-    /// `limit` bounds the whole body in bytes. It is held against each declared size, before the chunk arrives.
+    /// `limit` bounds the whole body in bytes. It is held against each declared size, before the chunk
+    /// arrives.
     pub fn decode(
         &mut self,
         input: &[u8],
@@ -337,6 +338,9 @@ mod tests {
         assert_eq!(decode(&[&extension], 100), Err(error));
         let zeros = [b'0'; 257];
         assert_eq!(decode(&[&zeros], 100), Err(error));
+        // The bound is on each line, not on all of a long body's.
+        let many_chunks = b"1;extension\r\nx\r\n".repeat(100);
+        assert_eq!(decode(&[&many_chunks], 100), Ok((vec![b'x'; 100], Vec::new(), false)));
         let trailers = [&b"0\r\n"[..], &b"X: y\r\n".repeat(1400)].concat();
         let error = HttpError::MalformedChunk { what: "a trailer section over 8192 bytes" };
         assert_eq!(decode(&[&trailers], 100), Err(error));

@@ -1,12 +1,12 @@
 //! What can be wrong with an HTTP message.
 
-/// A peer's HTTP message cannot be used. [`Self::status`] is what to answer; then the connection is closed, because where
-/// the next message would start is unknown.
+/// A peer's HTTP message cannot be used. [`Self::status`] is what to answer; then the connection is closed,
+/// because where the next message would start is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
     #[error(
-        "a TLS ClientHello on a plain port: TLS ends in the wrong place; use http:// or ws://, or have the proxy end \
-         TLS and forward plain HTTP"
+        "a TLS ClientHello on a plain port: TLS ends in the wrong place; use http:// or ws://, or have the \
+         proxy end TLS and forward plain HTTP"
     )]
     TlsClientHello,
 
@@ -14,13 +14,14 @@ pub enum HttpError {
     TlsAnswer,
 
     #[error(
-        "a PROXY protocol header, which this port does not expect; switch it off at the load balancer (HAProxy \
-         `send-proxy`, AWS `proxy_protocol_v2.enabled`)"
+        "a PROXY protocol header, which this port does not expect; switch it off at the load balancer \
+         (HAProxy `send-proxy`, AWS `proxy_protocol_v2.enabled`)"
     )]
     ProxyProtocol,
 
     #[error(
-        "{what} is malformed (RFC 9112); the peer does not speak HTTP/1.1, or a middlebox damaged the message"
+        "{what} is malformed (RFC 9112); the peer does not speak HTTP/1.1, or a middlebox damaged the \
+         message"
     )]
     Malformed { what: &'static str },
 
@@ -30,18 +31,20 @@ pub enum HttpError {
     UnsupportedVersion,
 
     #[error(
-        "{hosts} Host headers, where HTTP/1.1 requires exactly one (RFC 9112 §3.2); have the client or proxy send one"
+        "{hosts} Host headers, where HTTP/1.1 requires exactly one (RFC 9112 §3.2); have the client or proxy \
+         send one"
     )]
     NotOneHost { hosts: usize },
 
     #[error(
-        "the request target does not end within {limit} bytes (max_head_bytes); shorten the URL or raise the limit"
+        "the request target does not end within {limit} bytes (max_head_bytes); shorten the URL or raise the \
+         limit"
     )]
     TargetTooLong { limit: usize },
 
     #[error(
-        "the head does not end within {limit} bytes (max_head_bytes); most likely cookies or tokens are too long: \
-         shorten them or raise the limit"
+        "the head does not end within {limit} bytes (max_head_bytes); most likely cookies or tokens are too \
+         long: shorten them or raise the limit"
     )]
     HeadTooLong { limit: usize },
 
@@ -49,17 +52,20 @@ pub enum HttpError {
     TooManyHeaders { limit: usize },
 
     #[error(
-        "both Content-Length and Transfer-Encoding: where the body ends is ambiguous (RFC 9112 §6.3); send only one"
+        "both Content-Length and Transfer-Encoding: where the body ends is ambiguous (RFC 9112 §6.3); send \
+         only one"
     )]
     AmbiguousLength,
 
     #[error(
-        "Content-Length is no number, or several that differ (RFC 9112 §6.3); send it once, in decimal digits"
+        "Content-Length is no number, or several that differ (RFC 9112 §6.3); send it once, in decimal \
+         digits"
     )]
     InvalidContentLength,
 
     #[error(
-        "Transfer-Encoding in HTTP/1.0, which does not know it (RFC 9112 §6.1); send Content-Length or HTTP/1.1"
+        "Transfer-Encoding in HTTP/1.0, which does not know it (RFC 9112 §6.1); send Content-Length or \
+         HTTP/1.1"
     )]
     TransferEncodingInHttp10,
 

@@ -1,8 +1,9 @@
-//! Masking, which is also unmasking: every payload byte is XORed with the key byte of its position (RFC 6455 §5.3).
+//! Masking, which is also unmasking: every payload byte is XORed with the key byte of its position (RFC 6455
+//! §5.3).
 //!
-//! One loop serves all CPUs. It is compiled for what every CPU of the target has (SSE2, NEON) and again for AVX2, and the
-//! better one is chosen at run time. A third one for AVX-512 is not worth its code: measured against AVX2 it was slower
-//! below 4 KiB, equal there, and faster by 5 to 19 % only from 16 KiB on.
+//! One loop serves all CPUs. It is compiled for what every CPU of the target has (SSE2, NEON) and again for
+//! AVX2, and the better one is chosen at run time. A third one for AVX-512 is not worth its code: measured
+//! against AVX2 it was slower below 4 KiB, equal there, and faster by 5 to 19 % only from 16 KiB on.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -24,7 +25,8 @@ pub fn apply_mask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     xor_baseline(bytes, key);
 }
 
-/// The definition, one byte at a time: what [`apply_mask`] is proved equal to, and a baseline to measure against.
+/// The definition, one byte at a time: what [`apply_mask`] is proved equal to, and a baseline to measure
+/// against.
 pub fn apply_mask_scalar(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     for (position, byte) in bytes.iter_mut().enumerate() {
         // RFC 6455 §5.3: j = i MOD 4; transformed-octet-i = original-octet-i XOR masking-key-octet-j.
@@ -46,8 +48,8 @@ fn xor_baseline(bytes: &mut [u8], key: [u8; 4]) {
     xor_rest(xor_blocks::<16>(bytes, key), key);
 }
 
-/// XORs whole blocks of `WIDTH` bytes and gives what is left. `WIDTH` is a multiple of four, so the key fits every
-/// block alike. Inlined: the caller's target features decide which instructions this becomes.
+/// XORs whole blocks of `WIDTH` bytes and gives what is left. `WIDTH` is a multiple of four, so the key fits
+/// every block alike. Inlined: the caller's target features decide which instructions this becomes.
 #[inline(always)]
 fn xor_blocks<const WIDTH: usize>(bytes: &mut [u8], key: [u8; 4]) -> &mut [u8] {
     const { assert!(WIDTH.is_multiple_of(4)) };

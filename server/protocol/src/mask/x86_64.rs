@@ -2,7 +2,8 @@
 
 use super::{Xor, xor_blocks, xor_rest};
 
-/// The loop for AVX2, if this CPU has it. The standard library keeps the answer, so asking is a load and a test.
+/// The loop for AVX2, if this CPU has it. The standard library keeps the answer, so asking is a load and a
+/// test.
 #[inline]
 pub(super) fn avx2() -> Option<Xor> {
     is_x86_feature_detected!("avx2").then_some(xor_avx2 as Xor)

@@ -71,7 +71,8 @@ fn both_halves_of_the_closing_handshake_are_remembered() {
     connection.mark_close_sent();
     assert!(connection.close_sent() && !connection.close_received());
 
-    // RFC 6455 §5.5.1: the peer may still finish what it is sending; its messages keep coming until its Close.
+    // RFC 6455 §5.5.1: the peer may still finish what it is sending; its messages keep coming until its
+    // Close.
     let stream = [frame_to(Side::Client, 0x81, "last"), frame_to(Side::Client, 0x88, b"\x03\xE8")].concat();
     let mut seen = Vec::new();
     feed(&mut connection, &stream, &Limits::default(), &mut seen);

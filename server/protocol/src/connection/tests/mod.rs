@@ -1,5 +1,6 @@
-//! The receiving half, seen from outside. Streams are written here byte by byte, not with this crate's encoder, and each
-//! is fed whole, cut at every position, and one byte at a time: all must give the same events.
+//! The receiving half, seen from outside. Streams are written here byte by byte, not with this crate's
+//! encoder, and each is fed whole, cut at every position, and one byte at a time: all must give the same
+//! events.
 
 mod closing;
 mod examples;
@@ -98,8 +99,8 @@ fn assert_failing(side: Side, stream: &[u8], error: ProtocolError) {
     assert_events(side, stream, &[Seen::Failed(error)]);
 }
 
-/// A frame as this side receives it: masked at a server, plain at a client. `first` is FIN, RSV and opcode; `payload` has
-/// at most 125 bytes.
+/// A frame as this side receives it: masked at a server, plain at a client. `first` is FIN, RSV and opcode;
+/// `payload` has at most 125 bytes.
 fn frame_to(side: Side, first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     assert!(payload.len() <= 125, "longer frames are written out in their tests");

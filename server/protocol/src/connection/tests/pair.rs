@@ -1,5 +1,5 @@
-//! Client and server joined in memory: random messages, fragments, control frames and cuts. What one side sends is
-//! what the other sees.
+//! Client and server joined in memory: random messages, fragments, control frames and cuts. What one side
+//! sends is what the other sees.
 
 use super::*;
 use crate::codes::{MessageKind, Opcode};

@@ -1,5 +1,5 @@
-//! Frames that are wrong. The rule is broken in the header unless the test says otherwise, so no payload is needed to
-//! fail the connection.
+//! Frames that are wrong. The rule is broken in the header unless the test says otherwise, so no payload is
+//! needed to fail the connection.
 
 use super::*;
 use crate::codes::Opcode;
@@ -40,6 +40,10 @@ fn compressed_message_without_negotiation_is_told_apart() {
             assert_failing(side, &stream, ProtocolError::CompressedWithoutNegotiation);
         }
     }
+    // Wrongly masked, it is not likely to be a WebSocket frame at all.
+    let error = ProtocolError::ReservedBits { rsv: 4 };
+    assert_failing(Side::Server, &frame_to(Side::Client, 0xC1, ""), error);
+    assert_failing(Side::Client, &frame_to(Side::Server, 0xC1, ""), error);
 }
 
 /// RFC 6455 §5.2.
@@ -126,7 +130,8 @@ fn a_new_message_inside_a_fragmented_one_fails_the_connection() {
     }
 }
 
-/// RFC 6455 §8.1: the text is judged as it arrives, so the first impossible byte ends it, not the message's end.
+/// RFC 6455 §8.1: the text is judged as it arrives, so the first impossible byte ends it, not the message's
+/// end.
 #[test]
 fn invalid_text_fails_the_connection_at_its_first_impossible_byte() {
     for side in BOTH_SIDES {
@@ -216,7 +221,8 @@ fn http_after_the_upgrade_is_told_apart() {
     }
     // The same letters inside a message are a message.
     assert_events(Side::Client, b"\x81\x04GET ", &[text("GET ")]);
-    // "GE" is the start of "GET ", "GEX" is not: then it is a header with reserved bits and a reserved opcode.
+    // "GE" is the start of "GET ", "GEX" is not: then it is a header with reserved bits and a reserved
+    // opcode.
     assert_failing(Side::Client, b"GEX", ProtocolError::ReservedOpcode { opcode: 7 });
 }
 
@@ -247,7 +253,8 @@ fn after_an_error_the_input_still_begins_with_the_header_that_broke_the_rule() {
     assert_eq!(input.into_rest(), b"\x81\x05wrong");
 }
 
-/// Every pair of first bytes, with and without what a header may need: an event, an error or more input, no panic.
+/// Every pair of first bytes, with and without what a header may need: an event, an error or more input, no
+/// panic.
 #[test]
 fn no_header_panics() {
     for side in BOTH_SIDES {
