@@ -39,3 +39,6 @@ pub use kernel::{KernelRing, locked_bytes};
 pub use op::{Domain, File, ListenerId, Op, Send, SocketOption};
 pub use ring::{Ring, RingConfig, RingStats};
 pub use token::Token;
+#[cfg(feature = "glommio")]
+pub mod wake;
+pub mod probe;

@@ -23,7 +23,8 @@ pub struct Faults {
     /// A cancelled operation is found executing: `EALREADY`, and it completes later, with what it had to say or with
     /// `ECANCELED`.
     pub cancel_already: f64,
-    /// The completion of a cancelled operation or of a close is held back, so that others overtake it.
+    /// The completion of a cancel, of what it cancelled, of a shutdown or of a close is held back, so that others
+    /// overtake it. A close's index may have a new connection before the close's completion is seen.
     pub late_completion: f64,
     /// At a poll the completion queue is found to have overflowed: completions are delayed, accepts and receives end.
     pub cq_overflow: f64,
