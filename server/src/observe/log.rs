@@ -1,11 +1,12 @@
 //! The log: set-up, and a brake for lines that a peer can cause.
 
 use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::ids::Now;
 
 /// Sends what is traced to standard error. Call once, before anything is logged; a second call panics.
 pub fn init(config: &LogConfig) {
@@ -24,20 +25,21 @@ pub fn init(config: &LogConfig) {
 /// Lets a few lines pass in each period and counts the rest, so that a hostile peer fills counters and not the disk.
 ///
 /// ```
-/// # use std::time::{Duration, Instant};
-/// # use corecast::observe::log::RateLimit;
-/// let mut limit = RateLimit::new(1, Duration::from_secs(10));
-/// let now = Instant::now();
+/// # use std::time::Duration;
+/// # use corecast::{ids::Now, observe::log::RateLimit};
+/// let period = Duration::from_secs(10);
+/// let mut limit = RateLimit::new(1, period);
+/// let now = Now::default();
 /// assert_eq!(limit.allow(now), Some(0));
 /// assert_eq!(limit.allow(now), None);
-/// assert_eq!(limit.allow(now + Duration::from_secs(10)), Some(1));
+/// assert_eq!(limit.allow(now.after(period)), Some(1));
 /// ```
 #[derive(Clone, Debug)]
 pub struct RateLimit {
     lines: u32,
     period: Duration,
     /// Start of the period that counts, once there was a line.
-    since: Option<Instant>,
+    since: Option<Now>,
     /// Lines passed since then, at most `lines`.
     passed: u32,
     /// Lines held back since the last that passed.
@@ -51,8 +53,8 @@ impl RateLimit {
     }
 
     /// Whether a line may be logged now; if so, with how many were held back since the last one.
-    pub fn allow(&mut self, now: Instant) -> Option<u64> {
-        if self.since.is_none_or(|since| now.saturating_duration_since(since) >= self.period) {
+    pub fn allow(&mut self, now: Now) -> Option<u64> {
+        if self.since.is_none_or(|since| now.since(since) >= self.period) {
             self.since = Some(now);
             self.passed = 0;
         }
@@ -71,8 +73,7 @@ mod tests {
 
     #[test]
     fn lines_over_the_limit_are_counted_and_told_with_the_next() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
+        let at = |ms| Now::default().after(Duration::from_millis(ms));
         let mut limit = RateLimit::new(2, Duration::from_secs(1));
         assert_eq!(limit.allow(at(0)), Some(0));
         assert_eq!(limit.allow(at(1)), Some(0));
