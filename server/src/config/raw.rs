@@ -28,7 +28,7 @@ pub struct Sources {
     pub(super) mistakes: Vec<Mistake>,
 }
 
-/// The variable that names the configuration file.
+/// Names the configuration file, so it is not a key of it.
 const CONFIG_KEY: &str = "config";
 
 impl Sources {
