@@ -27,18 +27,18 @@ mod errno;
 mod error;
 mod kernel;
 mod op;
+pub mod probe;
 mod ring;
 pub mod testing;
 mod token;
+#[cfg(feature = "glommio")]
+pub mod wake;
 
 pub use buffers::ReceiveBuffer;
 pub use completion::{Completion, SendOutcome};
 pub use errno::Errno;
 pub use error::RingError;
-pub use kernel::{KernelRing, locked_bytes};
+pub use kernel::KernelRing;
 pub use op::{Domain, File, ListenerId, Op, Send, SocketOption};
 pub use ring::{Ring, RingConfig, RingStats};
 pub use token::Token;
-#[cfg(feature = "glommio")]
-pub mod wake;
-pub mod probe;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
 pub use setup::locked_bytes;
+pub(crate) use setup::{disabled_value, limit, ring as set_up};
 
 use crate::buffers::ReceiveBuffer;
 use crate::completion::{Completion, SendOutcome};

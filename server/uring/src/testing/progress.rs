@@ -125,10 +125,13 @@ impl FakeRing {
         for pending in self.pending.take(&mut self.rng, most, self.faults.late_completion) {
             self.stats.cqes += 1;
             if let Some((connection, kind)) = pending.settles {
-                let in_flight = &mut self.connections[connection as usize].in_flight;
-                let position = in_flight.iter().position(|&entry| entry == (pending.completion.token, kind));
-                in_flight
-                    .swap_remove(position.expect("a completion settles what was counted when it was pushed"));
+                let end = &mut self.connections[connection as usize];
+                let settled = (pending.completion.token, kind);
+                let position = end.in_flight.iter().position(|&operation| operation == settled);
+                end.in_flight.swap_remove(position.expect("it was counted when it was pushed"));
+                if kind == Kind::Close {
+                    self.free_files.extend(end.freed_by_close.take());
+                }
             }
             if let (Stream::Listener(listener), false) = (pending.stream, pending.completion.more) {
                 self.listeners[listener].in_flight = false;
