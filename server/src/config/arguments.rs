@@ -79,7 +79,7 @@ pub struct Settings {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Listening")]
 pub struct Listening {
-    /// Address and port for WebSocket and HTTP clients; repeat it for more. 0.0.0.0 and [::] stand for all interfaces
+    /// Address and port for WebSocket and HTTP clients; repeat it for more. `0.0.0.0` and `[::]` mean all interfaces
     /// [default: 127.0.0.1:9001]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
@@ -199,7 +199,7 @@ pub struct Timeouts {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Access")]
 pub struct Access {
-    /// Origin of browser pages that may connect besides the server's own, as scheme://host[:port]; repeat it for more;
+    /// Origin of browser pages that may connect besides the server's own, as `scheme://host[:port]`; repeat it for more;
     /// "*" allows all
     /// [default: none]
     #[arg(long, value_name = "ORIGIN")]
