@@ -80,7 +80,7 @@ impl Running {
 }
 
 /// The ring a shard needs under this configuration.
-pub fn ring_config(config: &Config) -> RingConfig {
+fn ring_config(config: &Config) -> RingConfig {
     RingConfig {
         submission_entries: config.submission_entries,
         completion_entries: config.completion_entries,

@@ -2,6 +2,7 @@
 
 use super::HubLimits;
 use crate::ids::Offset;
+use std::fmt;
 
 /// Sizes of pooled chunks. A log starts small, so that ten thousand quiet topics stay cheap, and grows to chunks that
 /// make one send carry hundreds of messages. A message that fits none of them gets a chunk of its own size.
@@ -11,7 +12,6 @@ const CLASSES: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
 const FREE_PER_CLASS: usize = 4;
 
 /// Whole encoded frames, back to back. A frame never crosses a chunk's end.
-#[derive(Debug)]
 pub(super) struct Chunk {
     bytes: Box<[u8]>,
     len: usize,
@@ -19,6 +19,12 @@ pub(super) struct Chunk {
     pub(super) first_offset: Offset,
     /// Subscribers whose cursor stands in this chunk; while there are any, it stays unless the log needs its room.
     pub(super) cursors: u32,
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chunk({} of {} bytes from {:?}, {} cursors)", self.len, self.bytes.len(), self.first_offset, self.cursors)
+    }
 }
 
 impl Chunk {
@@ -41,7 +47,6 @@ impl Chunk {
 }
 
 /// Gives out chunks up to `log_bytes` in use, and keeps a few free ones.
-#[derive(Debug)]
 pub(super) struct ChunkPool {
     limit: usize,
     used: usize,
@@ -51,6 +56,12 @@ pub(super) struct ChunkPool {
 /// The pool's `log_bytes` are all in use.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Exhausted;
+
+impl fmt::Debug for ChunkPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChunkPool({} of {} bytes)", self.used, self.limit)
+    }
+}
 
 impl ChunkPool {
     pub(super) fn new(limits: &HubLimits) -> Self {
@@ -62,7 +73,7 @@ impl ChunkPool {
     }
 
     /// A chunk for at least `need` bytes; of the class after `previous` (the capacity of the chunk that is full), but no
-    /// larger than `largest` unless the need is.
+    /// larger than `largest` unless the need is: a log is to stay within its bytes whatever the classes are.
     pub(super) fn take(
         &mut self,
         need: usize,
@@ -73,8 +84,11 @@ impl ChunkPool {
         let next_class =
             CLASSES.into_iter().find(|&size| size > previous).unwrap_or(CLASSES[CLASSES.len() - 1]);
         let wanted = need.max(next_class.min(largest));
-        let class = CLASSES.iter().position(|&size| size >= wanted);
-        let capacity = class.map_or(need, |class| CLASSES[class]);
+        let class = CLASSES
+            .iter()
+            .rposition(|&size| (need..=wanted).contains(&size))
+            .or_else(|| CLASSES.iter().position(|&size| (need..=largest).contains(&size)));
+        let capacity = class.map_or(wanted, |class| CLASSES[class]);
         if self.used + capacity > self.limit {
             return Err(Exhausted);
         }
@@ -117,6 +131,20 @@ mod tests {
     #[test]
     fn a_small_log_keeps_small_chunks() {
         assert_eq!(pool(1 << 20).take(100, 4096, 4096, Offset(1)).unwrap().capacity(), 4096);
+    }
+
+    #[test]
+    fn a_chunk_is_not_larger_than_asked_for_unless_the_message_is() {
+        let mut pool = pool(1 << 20);
+        let mut capacity = |need, previous, largest| {
+            pool.take(need, previous, largest, Offset(1)).unwrap().capacity()
+        };
+        assert_eq!(capacity(100, 4096, 5000), 4096);
+        assert_eq!(capacity(4500, 4096, 5000), 5000);
+        assert_eq!(capacity(5001, 4096, 5000), 5001);
+        assert_eq!(capacity(100, 0, 500), 500);
+        assert_eq!(capacity(17_000, 0, 20_000), 17_000);
+        assert_eq!(capacity(17_000, 0, 65_536), 65_536);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 /// A byte in a log: which chunk, counted from the log's first ever, and where in it.
 /// `chunk`'s end and `chunk + 1`'s start are the same place; `TopicLog::normal` gives the latter where it exists.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Default)]
-pub struct Position {
+pub(super) struct Position {
     chunk: u64,
     byte: usize,
 }

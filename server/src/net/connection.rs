@@ -163,6 +163,10 @@ impl Connection {
         self.in_flight & operation as u8 != 0
     }
 
+    pub fn is_only_in_flight(&self, operation: Operation) -> bool {
+        self.in_flight == operation as u8
+    }
+
     pub fn is_quiet(&self) -> bool {
         self.in_flight == 0
     }

@@ -1,6 +1,6 @@
 //! The connections of a shard, by slot. A slot is the index of the socket in the ring's table of direct descriptors.
 
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, Operation, Phase};
 use crate::ids::Slot;
 
 pub use super::connection::SLOT_BYTES;
@@ -49,11 +49,17 @@ impl Table {
         connection
     }
 
+    /// Whether all that is left of the slot's owner is the closing of its descriptor.
+    pub fn is_only_closing(&self, slot: Slot) -> bool {
+        self.slots.get(slot.index()).is_some_and(|connection| connection.is_only_in_flight(Operation::Close))
+    }
+
     /// Makes the slot free for its next owner, whose generation is another.
     pub fn vacate(&mut self, slot: Slot) {
         let connection = &mut self.slots[slot.index()];
         let generation = connection.generation.wrapping_add(1);
-        *connection = Connection { generation, ..Connection::default() };
+        *connection = Connection::default();
+        connection.generation = generation;
         self.occupied -= 1;
     }
 

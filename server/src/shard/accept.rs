@@ -90,6 +90,10 @@ impl Shard {
         let listener = &self.listeners[number];
         let is_admin = listener.is_admin;
         let is_loopback = listener.is_loopback;
+        if self.table.is_only_closing(slot) {
+            // The descriptor is free, as its new owner shows; the completion that says so is still to come.
+            self.table.vacate(slot);
+        }
         let connection = self.table.occupy(slot);
         connection.deadline = self.clock.deadline(self.settings.handshake);
         if is_admin {
@@ -98,11 +102,9 @@ impl Shard {
         if is_loopback {
             connection.set(Flag::LoopbackListener);
         }
-        let address = connection.begin(slot, Operation::PeerAddress);
-        let receive = connection.begin(slot, Operation::Receive);
-        let file = file(slot);
-        cx.ring.push(address, Op::PeerAddress { file });
-        cx.ring.push(receive, Op::Receive { file });
+        // Reading begins once the address is known: who may publish depends on it.
+        let token = connection.begin(slot, Operation::PeerAddress);
+        cx.ring.push(token, Op::PeerAddress { file: file(slot) });
         self.metrics.counters.connections_accepted += 1;
         if !is_admin && self.table.occupied() > self.settings.max_connections as usize {
             self.table[slot].set(Flag::OverLimit);

@@ -36,7 +36,7 @@ impl Shard {
     ) {
         self.metrics.counters.connections_closed_by_peer += 1;
         self.metrics.counters.close(code.unwrap_or(CloseCode::NO_STATUS).0);
-        self.send_close(cx, slot, code.unwrap_or(CloseCode::NORMAL), "", After::Die);
+        self.send_close(cx, slot, code.unwrap_or(CloseCode::NO_STATUS), "", After::Die);
     }
 
     /// Fails the connection (RFC 6455 §7.1.7): a Close frame, and nothing that still comes is looked at.

@@ -111,7 +111,9 @@ fn prepare(
         let id = listener.add_to(&mut ring);
         shard.add_listener(id, is_admin, is_loopback);
     }
-    let (wait, waker) = ring.wake_pair()?;
+    let eventfd = ring.eventfd().expect("the configuration asks for one");
+    let wait = EventWait::new(eventfd).map_err(ShardError::Thread)?;
+    let waker = Waker::new(eventfd).map_err(ShardError::Thread)?;
     Ok((shard, ring, wait, waker))
 }
 

@@ -19,7 +19,7 @@ use crate::http::AccessRules;
 use crate::hub::{Hub, HubLimits};
 use crate::ids::{Now, Slot};
 use crate::net::{
-    connection::{Flag, Operation},
+    connection::{Flag, Operation, Peer},
     table::Table,
 };
 use crate::observe::{Metrics, MetricsSlot, log::RateLimit};
@@ -237,9 +237,8 @@ impl Shard {
             Operation::Receive => self.on_receive(cx, slot, completion),
             Operation::PollWritable => self.mark(slot),
             Operation::PeerAddress => {
-                if let Some(address) = completion.address {
-                    connection.peer = crate::net::connection::Peer::new(address);
-                }
+                connection.peer = completion.address.map_or(Peer::UNKNOWN, Peer::new);
+                self.arm_receive(cx, slot);
             }
             Operation::Shutdown | Operation::CancelReceive | Operation::CancelPoll => {}
             Operation::Close => {

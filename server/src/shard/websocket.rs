@@ -86,7 +86,7 @@ impl Shard {
     fn on_close_frame<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, code: Option<CloseCode>) {
         let connection = &mut self.table[slot];
         if connection.phase == Phase::Open {
-            // RFC 6455 §5.5.1: the answer typically echoes the code.
+            // RFC 6455 §5.5.1: the answer typically echoes the code, or has none either.
             self.answer_close(cx, slot, code);
             return;
         }
