@@ -23,7 +23,14 @@ pub(super) struct Chunk {
 
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chunk({} of {} bytes from {:?}, {} cursors)", self.len, self.bytes.len(), self.first_offset, self.cursors)
+        write!(
+            f,
+            "Chunk({} of {} bytes from {:?}, {} cursors)",
+            self.len,
+            self.bytes.len(),
+            self.first_offset,
+            self.cursors
+        )
     }
 }
 
@@ -136,9 +143,8 @@ mod tests {
     #[test]
     fn a_chunk_is_not_larger_than_asked_for_unless_the_message_is() {
         let mut pool = pool(1 << 20);
-        let mut capacity = |need, previous, largest| {
-            pool.take(need, previous, largest, Offset(1)).unwrap().capacity()
-        };
+        let mut capacity =
+            |need, previous, largest| pool.take(need, previous, largest, Offset(1)).unwrap().capacity();
         assert_eq!(capacity(100, 4096, 5000), 4096);
         assert_eq!(capacity(4500, 4096, 5000), 5000);
         assert_eq!(capacity(5001, 4096, 5000), 5001);
