@@ -246,6 +246,10 @@ impl Hub {
             let Some(topic) = &self.topics[self.sweep] else { continue };
             let is_unused = topic.subscribers() == 0 && topic.publishers == 0 && !topic.is_ready;
             if is_unused && now.since(topic.last_used) >= self.limits.topic_idle {
+                if topic.is_listed_lagging {
+                    // Or the place's next topic would be listed twice.
+                    self.lagging.retain(|id| id.0 as usize != self.sweep);
+                }
                 self.ids.remove(&topic.name);
                 self.topics[self.sweep] = None;
                 self.vacant.push(TopicId(self.sweep as u32));
