@@ -127,6 +127,8 @@ impl Topic {
         self.remove_member(slot, memberships);
         if self.subscribers() == 0 {
             self.forget_members(pool);
+        } else {
+            self.free_passed(pool);
         }
     }
 
