@@ -1,9 +1,9 @@
 //! A running service: its listeners, its shards' threads, and how to stop it.
 
-use crate::config::{Config, ListenAddress, RESERVED_CONNECTIONS};
+use crate::config::{Config, ListenAddress};
 use crate::net::listener::{ListenError, Listener, SocketOptions};
 use crate::shard::executor::{self, ShardHandle, ShardListener};
-use corecast_uring::{RingConfig, probe};
+use corecast_uring::probe;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,7 +30,7 @@ pub struct Running {
 
 /// Checks the host, binds the listeners and starts the shards.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let ring = ring_config(&config);
+    let ring = config.ring();
     probe::check(&ring, config.shards)?;
     let options = SocketOptions {
         notsent_lowat: config.notsent_lowat,
@@ -76,17 +76,5 @@ impl Running {
     /// Waits until the service has stopped.
     pub fn join(self) -> Result<(), StartError> {
         Ok(self.shard.join()?)
-    }
-}
-
-/// The ring a shard needs under this configuration.
-fn ring_config(config: &Config) -> RingConfig {
-    RingConfig {
-        submission_entries: config.submission_entries,
-        completion_entries: config.completion_entries,
-        files: config.max_connections + RESERVED_CONNECTIONS,
-        receive_buffers: config.receive_buffers,
-        receive_buffer_bytes: config.receive_buffer_bytes,
-        eventfd: true,
     }
 }

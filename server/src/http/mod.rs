@@ -162,8 +162,8 @@ fn split_target(target: &str) -> (&str, &str) {
 }
 
 fn role(query: &str) -> Result<Role, Refusal> {
-    let roles = query.split('&').filter_map(|pair| pair.strip_prefix("role="));
-    roles.last().map_or(Ok(Role::Both), |role| match role {
+    let mut roles = query.split('&').filter_map(|pair| pair.strip_prefix("role="));
+    roles.next_back().map_or(Ok(Role::Both), |role| match role {
         "subscriber" => Ok(Role::Subscriber),
         "publisher" => Ok(Role::Publisher),
         other => Err(Refusal::new(
@@ -206,7 +206,7 @@ mod tests {
     };
 
     fn with_head<T>(request: &str, test: impl FnOnce(&RequestHead<'_>) -> T) -> T {
-        let request = format!("{request}\r\n\r\n");
+        let request = format!("{request}\r\nHost: localhost\r\n\r\n");
         match parse_request(request.as_bytes(), &Limits::default()) {
             Ok(Parsed::Complete { head, .. }) => test(&head),
             other => panic!("{other:?}"),
@@ -265,6 +265,6 @@ mod tests {
             assert_eq!(kind(binary), Ok(MessageKind::Binary), "{binary}");
         }
         assert_eq!(kind("application/x-ndjson"), Err(415));
-        assert_eq!(with_head("POST /topics/a HTTP/1.1", |head| kind_of_body(head)), Ok(MessageKind::Text));
+        assert_eq!(with_head("POST /topics/a HTTP/1.1", kind_of_body), Ok(MessageKind::Text));
     }
 }

@@ -418,6 +418,11 @@ impl Hub {
         self.note_laggers(id);
     }
 
+    /// Whether `take_runnable` has somebody to give: the shard must not wait for its ring before it has been called.
+    pub fn has_runnable(&self) -> bool {
+        !self.runnable.is_empty()
+    }
+
     /// Laggers that waited for the pass and can go on now.
     pub fn take_runnable(&mut self, runnable: &mut Vec<Slot>) {
         runnable.append(&mut self.runnable);

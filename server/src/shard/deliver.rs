@@ -184,7 +184,7 @@ impl Shard {
     fn reply_sent(&mut self, slot: Slot, taken: Option<usize>) {
         let Some(outbound) = &mut self.table[slot].outbound else { return };
         let tail_before = outbound.tail_bytes();
-        outbound.advance(taken.unwrap_or(outbound.unsent().len()));
+        outbound.advance(taken.unwrap_or_else(|| outbound.unsent().len()));
         self.tails_used -= tail_before - outbound.tail_bytes();
     }
 

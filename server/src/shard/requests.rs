@@ -91,9 +91,7 @@ impl Shard {
             Route::Health | Route::Ready => {
                 http::health(self.websockets, self.settings.max_connections, self.drain.is_some())
             }
-            Route::Metrics => {
-                Answer::text(200, "text/plain; version=0.0.4; charset=utf-8", self.metrics_page(cx))
-            }
+            Route::Metrics => Answer::text(200, prometheus::CONTENT_TYPE, self.metrics_page(cx)),
         };
         // A body nobody asked for is not read: the connection ends with the answer instead.
         if !matches!(body_length(head), Ok(BodyLength::None | BodyLength::Known(0))) {
