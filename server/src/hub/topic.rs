@@ -221,11 +221,16 @@ impl Topic {
             }
         }
         self.log.drop_oldest(pool);
-        self.free_passed(pool);
+        if self.subscribers() == 0 {
+            // Messages are not appended from here on: what is left in the log would have a gap behind it.
+            self.forget_members(pool);
+        } else {
+            self.free_passed(pool);
+        }
         true
     }
 
-    /// Like `leave`, but never lets go of the log: the caller is dropping a chunk of it.
+    /// Like `leave`, but never lets go of the log: the caller is dropping a chunk of it, and sees to the rest.
     fn leave_lapped(&mut self, slot: Slot, memberships: &mut [Membership]) {
         self.stop_lagging(slot, memberships);
         self.remove_member(slot, memberships);
