@@ -288,6 +288,11 @@ impl Hub {
         self.subscriptions -= 1;
     }
 
+    /// The topic's name.
+    pub fn name(&self, topic: TopicId) -> &str {
+        &self.topic(topic).name
+    }
+
     pub fn topic_of(&self, slot: Slot) -> Option<TopicId> {
         let membership = self.memberships.get(slot.index())?;
         (membership.topic != Membership::NONE).then_some(TopicId(membership.topic))
@@ -307,13 +312,15 @@ impl Hub {
         payload: &[u8],
         now: Now,
     ) -> Result<Published, HeldBack> {
+        if self.topic(id).is_full(payload.len(), &self.limits) {
+            return Err(HeldBack);
+        }
         while self.topic(id).is_over_log_limit(payload.len(), &self.limits) && self.drop_oldest(id) {}
         let offset = loop {
             let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
             match topic.append(kind, payload, now, &self.limits, &mut self.pool) {
                 Ok(offset) => break offset,
-                Err(Ok(topic::Full)) => return Err(HeldBack),
-                Err(Err(chunk::Exhausted)) => {
+                Err(chunk::Exhausted) => {
                     self.stats.pool_exhausted += 1;
                     if !self.reclaim() {
                         return Err(HeldBack);

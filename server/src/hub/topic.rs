@@ -6,7 +6,7 @@ use super::members::{Cursor, LagState, Lagger, Lapped, Member, Membership};
 use super::{Backlog, HubLimits, Progress};
 use crate::config::LagPolicy;
 use crate::ids::{Epoch, Now, Offset, Slot};
-use corecast_protocol::{MessageKind, frame::server_header};
+use corecast_protocol::{MessageKind, Opcode, frame::server_header};
 use std::rc::Rc;
 
 #[derive(Debug)]
@@ -52,10 +52,6 @@ struct Region {
     end: usize,
     begun: Now,
 }
-
-/// The topic's undelivered messages fill half its log: the publisher has to wait for the pass.
-#[derive(Debug, Eq, PartialEq)]
-pub(super) struct Full;
 
 /// What finishing a batch led to.
 #[derive(Debug, Default)]
@@ -146,8 +142,12 @@ impl Topic {
 
     // Publishing ------------------------------------------------------------------------------------------------
 
-    /// Numbers the message and, when anyone is subscribed, appends its frame. `Err(Ok(Full))`: wait for the pass;
-    /// `Err(Err(Exhausted))`: the shard's pool has no chunk left.
+    /// Whether undelivered messages and this one are more than half the log: the publisher has to wait for the pass.
+    pub(super) fn is_full(&self, payload_len: usize, limits: &HubLimits) -> bool {
+        self.unpassed > 0 && self.unpassed + frame_len(payload_len) > limits.topic_log_bytes / 2
+    }
+
+    /// Numbers the message and, when anyone is subscribed, appends its frame.
     pub(super) fn append(
         &mut self,
         kind: MessageKind,
@@ -155,20 +155,16 @@ impl Topic {
         now: Now,
         limits: &HubLimits,
         pool: &mut ChunkPool,
-    ) -> Result<Offset, Result<Full, Exhausted>> {
+    ) -> Result<Offset, Exhausted> {
         let offset = self.last.next();
         if self.subscribers() > 0 {
             let header = server_header(kind.opcode(), payload.len());
-            let len = header.len() + payload.len();
-            if self.unpassed > 0 && self.unpassed + len > limits.topic_log_bytes / 2 {
-                return Err(Ok(Full));
-            }
-            self.log.append(&header, payload, offset, limits.chunk_max(), pool).map_err(Err)?;
+            self.log.append(&header, payload, offset, limits.chunk_max(), pool)?;
             if self.unpassed == 0 {
                 self.oldest_unpassed = now;
                 self.passed_next = offset;
             }
-            self.unpassed += len;
+            self.unpassed += header.len() + payload.len();
         }
         self.last = offset;
         self.last_used = now;
@@ -177,7 +173,7 @@ impl Topic {
 
     /// Whether appending `payload_len` bytes would need a chunk beyond `topic_log_bytes`.
     pub(super) fn is_over_log_limit(&self, payload_len: usize, limits: &HubLimits) -> bool {
-        let len = payload_len + corecast_protocol::frame::MAX_HEADER_BYTES;
+        let len = frame_len(payload_len);
         !self.log.has_room(len) && self.log.capacity() + len.max(limits.chunk_max()) > limits.topic_log_bytes
     }
 
@@ -515,4 +511,10 @@ impl Topic {
             self.log.drop_oldest(pool);
         }
     }
+}
+
+/// Bytes of a message in the log.
+fn frame_len(payload_len: usize) -> usize {
+    // Text has the same header but for its opcode.
+    server_header(Opcode::Binary, payload_len).len() + payload_len
 }
