@@ -315,14 +315,14 @@ impl Hub {
         if self.topic(id).is_full(payload.len(), &self.limits) {
             return Err(HeldBack);
         }
-        while self.topic(id).is_over_log_limit(payload.len(), &self.limits) && self.drop_oldest(id) {}
+        while self.topic(id).is_over_log_limit(payload.len(), &self.limits) && self.drop_oldest(id, now) {}
         let offset = loop {
             let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
             match topic.append(kind, payload, now, &self.limits, &mut self.pool) {
                 Ok(offset) => break offset,
                 Err(chunk::Exhausted) => {
                     self.stats.pool_exhausted += 1;
-                    if !self.reclaim() {
+                    if !self.reclaim(now) {
                         return Err(HeldBack);
                     }
                 }
@@ -337,7 +337,7 @@ impl Hub {
     }
 
     /// Takes a chunk from the topic whose laggers hold the most.
-    fn reclaim(&mut self) -> bool {
+    fn reclaim(&mut self, now: Now) -> bool {
         let topics = &mut self.topics;
         self.lagging.retain(|id| match &mut topics[id.0 as usize] {
             Some(topic) => {
@@ -353,11 +353,11 @@ impl Hub {
             .filter(|(_, topic)| topic.can_shrink())
             .max_by_key(|(_, topic)| topic.log_capacity())
             .map(|(id, _)| *id);
-        largest.is_some_and(|id| self.drop_oldest(id))
+        largest.is_some_and(|id| self.drop_oldest(id, now))
     }
 
     /// Drops a topic's oldest chunk if the pass is done with it, lapping who stands in it.
-    fn drop_oldest(&mut self, id: TopicId) -> bool {
+    fn drop_oldest(&mut self, id: TopicId, now: Now) -> bool {
         let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
         let laps_before = self.lapped.len();
         let policy = self.limits.lag_policy;
@@ -366,8 +366,9 @@ impl Hub {
         let laps = self.lapped.len() - laps_before;
         self.stats.lapped += laps as u64;
         self.stats.delivered += topic.take_delivered();
-        if policy == LagPolicy::Disconnect {
+        if policy == LagPolicy::Disconnect && laps > 0 {
             self.subscriptions -= laps;
+            topic.last_used = now;
         }
         has_dropped
     }
