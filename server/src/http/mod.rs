@@ -5,7 +5,7 @@ mod origin;
 mod respond;
 
 pub use access::{AccessRules, Requester};
-pub use respond::{Answer, CONTINUE, health, published, topic_info};
+pub use respond::{Answer, CONTINUE, ConnectionInfo, connections, health, published, topic_info};
 
 use corecast_protocol::{
     MessageKind,
@@ -30,6 +30,7 @@ pub enum Route {
     Health,
     Ready,
     Metrics,
+    Connections,
 }
 
 /// Which sides of a topic a raw connection takes: `?role=`.
@@ -125,12 +126,13 @@ pub fn route_admin(head: &RequestHead<'_>) -> Result<Route, Refusal> {
         "/metrics" => Route::Metrics,
         "/health" => Route::Health,
         "/ready" => Route::Ready,
+        "/connections" => Route::Connections,
         path => {
             return Err(Refusal::new(
                 404,
                 "bad_request",
                 format!(
-                    "there is nothing at {path:?} on the admin listener; it has /metrics, /health and /ready"
+                    "there is nothing at {path:?} on the admin listener; it has /metrics, /health, /ready and /connections"
                 ),
             ));
         }

@@ -113,6 +113,33 @@ pub fn health(connections: u64, max_connections: u32, is_draining: bool) -> Answ
     Answer::json(status, &Body { status: text, websocket: Websocket { connections, max_connections } })
 }
 
+/// One line of the list of connections.
+#[derive(Debug, Serialize)]
+pub struct ConnectionInfo<'a> {
+    pub id: u32,
+    pub peer: String,
+    /// "http", "open", "closing", "lingering" or "dying".
+    pub state: &'static str,
+    pub topic: Option<&'a str>,
+    pub subscribed: bool,
+    /// Has not got everything that its topic's other subscribers have.
+    pub lagging: bool,
+    /// Its reading is paused: a publish was held back, or it does not take its replies.
+    pub paused: bool,
+    /// Bytes kept of frames, heads and bodies that are incomplete or wait.
+    pub inbound_bytes: usize,
+}
+
+/// The list of connections, cut at what is given; `total` says how many there are.
+pub fn connections(total: usize, shown: &[ConnectionInfo<'_>]) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        total: usize,
+        connections: &'a [ConnectionInfo<'a>],
+    }
+    Answer::json(200, &Body { total, connections: shown })
+}
+
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",

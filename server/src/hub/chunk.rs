@@ -1,7 +1,7 @@
 //! Chunks: the memory that logs are made of, from one bounded pool per shard.
 
 use super::HubLimits;
-use crate::ids::Offset;
+use crate::ids::{Now, Offset};
 use std::fmt;
 
 /// Sizes of pooled chunks. A log starts small, so that ten thousand quiet topics stay cheap, and grows to chunks that
@@ -17,6 +17,8 @@ pub(super) struct Chunk {
     len: usize,
     /// Offset of the first frame in it.
     pub(super) first_offset: Offset,
+    /// When that one was published.
+    pub(super) first_published: Now,
     /// Subscribers whose cursor stands in this chunk; while there are any, it stays unless the log needs its room.
     pub(super) cursors: u32,
 }
@@ -87,6 +89,7 @@ impl ChunkPool {
         previous: usize,
         largest: usize,
         first_offset: Offset,
+        now: Now,
     ) -> Result<Chunk, Exhausted> {
         let next_class =
             CLASSES.into_iter().find(|&size| size > previous).unwrap_or(CLASSES[CLASSES.len() - 1]);
@@ -103,7 +106,7 @@ impl ChunkPool {
         let bytes = class
             .and_then(|class| self.free[class].pop())
             .unwrap_or_else(|| vec![0; capacity].into_boxed_slice());
-        Ok(Chunk { bytes, len: 0, first_offset, cursors: 0 })
+        Ok(Chunk { bytes, len: 0, first_offset, first_published: now, cursors: 0 })
     }
 
     pub(super) fn give_back(&mut self, chunk: Chunk) {
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn chunks_grow_from_class_to_class_and_stay_at_the_largest() {
         let mut pool = pool(1 << 20);
-        let mut capacity_after = |previous| pool.take(100, previous, 1 << 20, Offset(1)).unwrap().capacity();
+        let mut capacity_after = |previous| pool.take(100, previous, 1 << 20, Offset(1), Now(0)).unwrap().capacity();
         assert_eq!(capacity_after(0), 4096);
         assert_eq!(capacity_after(4096), 16_384);
         assert_eq!(capacity_after(16_384), 65_536);
@@ -137,14 +140,14 @@ mod tests {
 
     #[test]
     fn a_small_log_keeps_small_chunks() {
-        assert_eq!(pool(1 << 20).take(100, 4096, 4096, Offset(1)).unwrap().capacity(), 4096);
+        assert_eq!(pool(1 << 20).take(100, 4096, 4096, Offset(1), Now(0)).unwrap().capacity(), 4096);
     }
 
     #[test]
     fn a_chunk_is_not_larger_than_asked_for_unless_the_message_is() {
         let mut pool = pool(1 << 20);
         let mut capacity =
-            |need, previous, largest| pool.take(need, previous, largest, Offset(1)).unwrap().capacity();
+            |need, previous, largest| pool.take(need, previous, largest, Offset(1), Now(0)).unwrap().capacity();
         assert_eq!(capacity(100, 4096, 5000), 4096);
         assert_eq!(capacity(4500, 4096, 5000), 5000);
         assert_eq!(capacity(5001, 4096, 5000), 5001);
@@ -156,18 +159,18 @@ mod tests {
     #[test]
     fn a_large_message_gets_a_chunk_of_its_own_size() {
         let mut pool = pool(1 << 20);
-        assert_eq!(pool.take(100_000, 0, 65_536, Offset(1)).unwrap().capacity(), 100_000);
+        assert_eq!(pool.take(100_000, 0, 65_536, Offset(1), Now(0)).unwrap().capacity(), 100_000);
         assert_eq!(pool.used(), 100_000);
     }
 
     #[test]
     fn the_pool_never_gives_more_than_its_limit_and_takes_back_what_it_gave() {
         let mut pool = pool(10_000);
-        let first = pool.take(4096, 0, 65_536, Offset(1)).unwrap();
-        let second = pool.take(4096, 0, 65_536, Offset(1)).unwrap();
-        assert_eq!(pool.take(4096, 0, 65_536, Offset(1)).unwrap_err(), Exhausted);
+        let first = pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap();
+        let second = pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap();
+        assert_eq!(pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap_err(), Exhausted);
         pool.give_back(first);
-        let third = pool.take(4096, 0, 65_536, Offset(1)).unwrap();
+        let third = pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap();
         pool.give_back(second);
         pool.give_back(third);
         assert_eq!(pool.used(), 0);
@@ -177,7 +180,7 @@ mod tests {
     #[should_panic(expected = "while a cursor stood in it")]
     fn a_chunk_with_a_cursor_in_it_does_not_go_back() {
         let mut pool = pool(10_000);
-        let mut chunk = pool.take(1, 0, 65_536, Offset(1)).unwrap();
+        let mut chunk = pool.take(1, 0, 65_536, Offset(1), Now(0)).unwrap();
         chunk.cursors = 1;
         pool.give_back(chunk);
     }

@@ -10,7 +10,7 @@
 //! for a lagging one: rare, bounded by a chunk, and cheaper than an index kept for every message.
 
 use super::chunk::{Chunk, ChunkPool, Exhausted};
-use crate::ids::Offset;
+use crate::ids::{Now, Offset};
 use corecast_protocol::frame::server_frame_len;
 use std::collections::VecDeque;
 
@@ -63,13 +63,14 @@ impl TopicLog {
         header: &[u8],
         payload: &[u8],
         offset: Offset,
+        now: Now,
         chunk_max: usize,
         pool: &mut ChunkPool,
     ) -> Result<(), Exhausted> {
         let len = header.len() + payload.len();
         if !self.has_room(len) {
             let previous = self.chunks.back().map_or(0, Chunk::capacity);
-            let mut chunk = pool.take(len, previous, chunk_max, offset)?;
+            let mut chunk = pool.take(len, previous, chunk_max, offset, now)?;
             chunk.cursors = std::mem::take(&mut self.cursors_beyond);
             self.capacity += chunk.capacity();
             self.chunks.push_back(chunk);
@@ -88,10 +89,10 @@ impl TopicLog {
         (&chunk.bytes()[from.byte..end], Position { chunk: from.chunk, byte: end })
     }
 
-    /// The first message of the chunk after the one that ends at `at`, if there is one.
-    pub(super) fn first_offset_after(&self, at: Position) -> Option<Offset> {
-        let next = self.normal(at);
-        (next.byte == 0).then(|| self.chunk(next).map(|chunk| chunk.first_offset)).flatten()
+    /// The chunk that begins at `at`, if one does.
+    pub(super) fn chunk_beginning_at(&self, at: Position) -> Option<&Chunk> {
+        let at = self.normal(at);
+        self.chunk(at).filter(|_| at.byte == 0)
     }
 
     /// The place `bytes` further on in the same chunk.

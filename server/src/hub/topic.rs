@@ -34,8 +34,8 @@ pub(super) struct Topic {
     region: Option<Region>,
     /// Bytes between `passed` and the log's end.
     unpassed: usize,
-    /// When the oldest message not yet passed was published.
-    oldest_unpassed: Now,
+    /// When the first message behind the region was published, or behind `passed` when there is no region.
+    first_behind: Now,
 }
 
 /// The part of the log that a pass is sending: `passed..to`, within one chunk.
@@ -50,7 +50,8 @@ struct Region {
     next: usize,
     /// Members from this index on joined after it began, at the log's end.
     end: usize,
-    begun: Now,
+    /// When its first message was published.
+    oldest: Now,
 }
 
 /// What finishing a batch led to.
@@ -80,7 +81,7 @@ impl Topic {
             delivered: 0,
             region: None,
             unpassed: 0,
-            oldest_unpassed: now,
+            first_behind: now,
         }
     }
 
@@ -159,9 +160,13 @@ impl Topic {
         let offset = self.last.next();
         if self.subscribers() > 0 {
             let header = server_header(kind.opcode(), payload.len());
-            self.log.append(&header, payload, offset, limits.chunk_max(), pool)?;
+            let behind = self.region.map_or(self.passed, |region| region.to);
+            let is_first_behind = self.log.normal(behind) == self.log.end();
+            self.log.append(&header, payload, offset, now, limits.chunk_max(), pool)?;
+            if is_first_behind {
+                self.first_behind = now;
+            }
             if self.unpassed == 0 {
-                self.oldest_unpassed = now;
                 self.passed_next = offset;
             }
             self.unpassed += header.len() + payload.len();
@@ -263,19 +268,19 @@ impl Topic {
 
     /// Collects the next members of the pass, at most `max`, beginning a region if none is under way; gives the bytes
     /// that each of them is to be sent. `batch_done` must follow once the sends are made.
-    pub(super) fn batch(&mut self, max: usize, now: Now, targets: &mut Vec<Slot>) -> &[u8] {
+    pub(super) fn batch(&mut self, max: usize, targets: &mut Vec<Slot>) -> &[u8] {
         if self.region.is_none() {
             let (_, to) = self.log.region(self.passed, self.log.end());
+            let first = self.log.chunk_beginning_at(self.passed);
+            let next = self.log.chunk_beginning_at(to);
             self.region = Some(Region {
                 to,
-                to_next: self.log.first_offset_after(to).unwrap_or_else(|| self.last.next()),
+                to_next: next.map_or(self.last.next(), |chunk| chunk.first_offset),
                 served: 0,
                 next: 0,
                 end: self.members.len(),
-                begun: self.oldest_unpassed,
+                oldest: first.map_or(self.first_behind, |chunk| chunk.first_published),
             });
-            // What is appended from here on waits for the next region.
-            self.oldest_unpassed = now;
         }
         let region = self.region.as_mut().expect("begun above");
         while region.next < region.end && targets.len() < max {
@@ -310,7 +315,7 @@ impl Topic {
         self.compact(memberships);
         self.settle_laggers(memberships, runnable);
         self.free_passed(pool);
-        BatchEnd { latency: Some(now.since(region.begun)), has_more: self.has_unpassed() }
+        BatchEnd { latency: Some(now.since(region.oldest)), has_more: self.has_unpassed() }
     }
 
     /// The socket took only `taken` bytes of the region.

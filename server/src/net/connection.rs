@@ -32,6 +32,19 @@ pub enum Phase {
     Dying,
 }
 
+impl Phase {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vacant => "vacant",
+            Self::Http => "http",
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Lingering => "lingering",
+            Self::Dying => "dying",
+        }
+    }
+}
+
 /// The operations a connection can have in flight, each at most once. As a set, and as the kind of their tokens.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 #[repr(u8)]

@@ -90,7 +90,10 @@ impl Shard {
         reason: &str,
         after: After,
     ) {
+        // A frame of the topic that is half out is finished first.
+        let tail = self.hub.rest_of_frame(slot).to_vec();
         self.leave_topic(cx, slot);
+        self.keep_tail(cx, slot, tail);
         if self.table[slot].phase == Phase::Dying {
             return;
         }
@@ -104,20 +107,13 @@ impl Shard {
         self.mark(slot);
     }
 
-    /// Ends the subscription or the publisher's claim. A frame of the topic that is half out is kept to be finished.
+    /// Ends the subscription or the publisher's claim.
     fn leave_topic<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
-        let tail = self.hub.rest_of_frame(slot).to_vec();
         self.hub.unsubscribe(slot, cx.now);
-        self.keep_tail(cx, slot, tail);
-        self.detach_publisher(cx, slot);
-    }
-
-    fn detach_publisher<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
-        if connection.is(Flag::PublisherOnly)
-            && let Some(topic) = connection.topic
-        {
-            connection.clear(Flag::PublisherOnly);
+        let Some(topic) = connection.topic.take() else { return };
+        self.websockets -= 1;
+        if connection.is(Flag::PublisherOnly) {
             self.hub.detach_publisher(topic, cx.now);
         }
     }
@@ -168,12 +164,8 @@ impl Shard {
         if connection.phase == Phase::Dying {
             return;
         }
-        if connection.topic.is_some() {
-            self.websockets -= 1;
-        }
-        self.table[slot].phase = Phase::Dying;
-        self.hub.unsubscribe(slot, cx.now);
-        self.detach_publisher(cx, slot);
+        connection.phase = Phase::Dying;
+        self.leave_topic(cx, slot);
         self.release_inbound(slot);
         let connection = &mut self.table[slot];
         if let Some(outbound) = connection.outbound.take() {

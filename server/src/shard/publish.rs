@@ -79,7 +79,7 @@ impl Shard {
         let is_done = if let Some((kind, payload)) = inbound.message.take() {
             let topic = topic.expect("a WebSocket publisher has a topic");
             let is_done = self.publish(cx, topic, kind, &payload).is_ok();
-            if !is_done {
+            if !is_done && self.table[slot].is(Flag::Held) {
                 self.table[slot].inbound_mut().message = Some((kind, payload));
             }
             is_done

@@ -2,7 +2,8 @@
 
 use super::{Context, Shard};
 use crate::http::{
-    self, Answer, CONTINUE, PendingPublish, Refusal, Requester, Rest, Role, Route, kind_of_body,
+    self, Answer, CONTINUE, ConnectionInfo, PendingPublish, Refusal, Requester, Rest, Role, Route,
+    kind_of_body,
 };
 use crate::ids::Slot;
 use crate::net::connection::{Flag, Phase};
@@ -14,6 +15,9 @@ use corecast_protocol::http1::{
 use corecast_protocol::topic::TopicName;
 use corecast_uring::Ring;
 use tracing::debug;
+
+/// Connections that the admin listener lists at most: one page, made within a turn.
+const CONNECTIONS_SHOWN: usize = 1000;
 
 impl Shard {
     /// Handles one request, or a piece of one, at the start of `bytes`; gives how many bytes that took. None: there is not
@@ -92,6 +96,7 @@ impl Shard {
                 http::health(self.websockets, self.settings.max_connections, self.drain.is_some())
             }
             Route::Metrics => Answer::text(200, prometheus::CONTENT_TYPE, self.metrics_page(cx)),
+            Route::Connections => self.connections_page(),
         };
         // A body nobody asked for is not read: the connection ends with the answer instead.
         if !matches!(body_length(head), Ok(BodyLength::None | BodyLength::Known(0))) {
@@ -132,6 +137,25 @@ impl Shard {
     fn metrics_page<R: Ring>(&mut self, cx: &mut Context<'_, R>) -> String {
         self.publish_metrics(cx.ring);
         prometheus::render(&Snapshot::of(&self.all_metrics))
+    }
+
+    fn connections_page(&self) -> Answer {
+        let shown: Vec<ConnectionInfo<'_>> = self
+            .table
+            .iter()
+            .take(CONNECTIONS_SHOWN)
+            .map(|(slot, connection)| ConnectionInfo {
+                id: slot.0,
+                peer: connection.peer.to_string(),
+                state: connection.phase.name(),
+                topic: connection.topic.map(|topic| self.hub.name(topic)),
+                subscribed: self.hub.topic_of(slot).is_some(),
+                lagging: self.hub.is_lagging(slot),
+                paused: connection.is(Flag::Paused),
+                inbound_bytes: connection.inbound_bytes(),
+            })
+            .collect();
+        http::connections(self.table.occupied(), &shown)
     }
 
     /// Answers a request that is not done. Nothing after it is read: its body, if any, was not looked at.
