@@ -31,8 +31,8 @@ pub enum RingError {
 
     /// The kernel counts a ring's memory as locked.
     #[error(
-        "RLIMIT_MEMLOCK is too small: a ring needs {needed} bytes of locked memory, the limit for all of this user's is \
-         {limit}. Raise it (`ulimit -l`, systemd: LimitMEMLOCK=infinity, docker: --ulimit memlock=-1) or use fewer shards"
+        "RLIMIT_MEMLOCK is too small: {needed} bytes of locked memory are needed, the limit for all rings of this user \
+         is {limit}. Raise it (`ulimit -l`, systemd: LimitMEMLOCK=infinity, docker: --ulimit memlock=-1) or use fewer shards"
     )]
     LockedMemory { needed: u64, limit: u64 },
 

@@ -86,19 +86,20 @@ pub fn check(config: &RingConfig, shards: u32) -> Result<Capabilities, ProbeErro
 }
 
 fn try_rings(config: &RingConfig, count: u32) -> Result<Probe, RingError> {
+    let for_all = |error| match error {
+        RingError::LockedMemory { needed, limit } => {
+            RingError::LockedMemory { needed: needed * u64::from(count), limit }
+        }
+        other => other,
+    };
+    let (ring, _) = set_up(config).map_err(for_all)?;
     let mut probe = Probe::new();
-    let mut rings = Vec::new();
-    for made in 0..u64::from(count.max(1)) {
-        let (ring, _) = set_up(config).map_err(|error| match error {
-            RingError::LockedMemory { needed, limit } => {
-                RingError::LockedMemory { needed: needed * u64::from(count).max(made + 1), limit }
-            }
-            other => other,
-        })?;
-        ring.submitter()
-            .register_probe(&mut probe)
-            .map_err(|error| RingError::system("asking for supported operations", &error))?;
-        rings.push(ring);
+    ring.submitter()
+        .register_probe(&mut probe)
+        .map_err(|error| RingError::system("asking for supported operations", &error))?;
+    let mut others = Vec::new();
+    for _ in 1..count {
+        others.push(set_up(config).map_err(for_all)?);
     }
     Ok(probe)
 }

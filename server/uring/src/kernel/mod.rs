@@ -36,7 +36,12 @@ const KIND_COMMAND: u8 = 0xF1;
 /// before that counts as broken.
 const REFUSALS_MAX: u32 = 1_000;
 
-/// An io_uring with its table of sockets and its receive buffers. It is made, used and dropped on one thread.
+/// An io_uring with its table of sockets and its receive buffers. It is made, used and dropped on one thread:
+///
+/// ```compile_fail,E0277
+/// fn on_another_thread<T: std::marker::Send>() {}
+/// on_another_thread::<corecast_uring::KernelRing>();
+/// ```
 pub struct KernelRing {
     // Dropped in this order: the thread's index of the ring, then the ring, then the memory that it uses.
     gate: Gate,

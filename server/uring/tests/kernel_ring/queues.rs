@@ -1,0 +1,139 @@
+//! Submission and completion queues: waiting, waking, overflowing, and what a ring refuses.
+
+use std::io::Write;
+use std::time::Duration;
+
+use corecast_uring::{Errno, File, KernelRing, Op, Ring, RingConfig, RingError, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::bench::{Bench, CANCEL, PATIENCE, RECEIVE, TIMEOUT, config, token};
+
+#[test]
+fn eventfd_counts_when_something_arrives() {
+    let mut bench = Bench::new(RingConfig { eventfd: true, ..config() });
+    let (file, mut peer) = bench.pair();
+    bench.ring.push(token(RECEIVE, file), Op::Receive { file });
+    while bench.ring.has_work() {
+        bench.ring.poll(&mut bench.waiting);
+    }
+    let eventfd = bench.ring.eventfd().expect("configured").try_clone_to_owned().unwrap();
+    let ready = |timeout: Timespec| {
+        let mut fds = [PollFd::new(&eventfd, PollFlags::IN)];
+        poll(&mut fds, Some(&timeout)).unwrap() == 1
+    };
+    // What has happened so far may have been announced.
+    if ready(Timespec { tv_sec: 0, tv_nsec: 0 }) {
+        rustix::io::read(&eventfd, &mut [0; 8]).unwrap();
+    }
+    assert!(!ready(Timespec { tv_sec: 0, tv_nsec: 0 }));
+    peer.write_all(b"x").unwrap();
+    assert!(
+        ready(Timespec { tv_sec: PATIENCE.as_secs().cast_signed(), tv_nsec: 0 }),
+        "the eventfd never fired"
+    );
+    assert!(bench.ring.has_work());
+    assert_eq!(bench.next(RECEIVE).result, Ok(1));
+}
+
+#[test]
+fn idle_poll_makes_no_system_call() {
+    let mut bench = Bench::new(config());
+    let (_file, _peer) = bench.pair();
+    while bench.ring.has_work() {
+        bench.ring.poll(&mut bench.waiting);
+    }
+    let enters = bench.ring.stats().enters;
+    bench.ring.poll(&mut bench.waiting);
+    assert_eq!(bench.ring.stats().enters, enters);
+}
+
+#[test]
+fn timeout_fires_once() {
+    let mut bench = Bench::new(config());
+    let completion = bench.run(TIMEOUT, File(0), Op::Timeout { after: Duration::from_millis(1) });
+    assert_eq!(completion.result, Err(Errno::ETIME));
+    assert!(!completion.more);
+}
+
+#[test]
+fn cancelled_timeout_does_not_fire() {
+    let mut bench = Bench::new(config());
+    bench.ring.push(token(TIMEOUT, File(0)), Op::Timeout { after: Duration::from_secs(3600) });
+    let cancel = bench.run(CANCEL, File(0), Op::Cancel { target: token(TIMEOUT, File(0)) });
+    assert_eq!(cancel.result, Ok(0));
+    assert_eq!(bench.next(TIMEOUT).result, Err(Errno::ECANCELED));
+}
+
+#[test]
+fn wait_returns_with_nothing_when_the_time_is_over() {
+    let mut bench = Bench::new(config());
+    bench.ring.wait(Some(Duration::from_millis(1)), &mut bench.waiting);
+    assert!(bench.waiting.is_empty());
+}
+
+#[test]
+fn more_operations_than_the_queue_holds_submit_themselves() {
+    let mut bench = Bench::new(RingConfig { submission_entries: 4, ..config() });
+    for generation in 0..100 {
+        let after = Duration::from_micros(u64::from(generation));
+        bench.ring.push(Token::new(TIMEOUT, 0, generation), Op::Timeout { after });
+    }
+    let mut generations: Vec<u32> = (0..100).map(|_| bench.next(TIMEOUT).token.generation()).collect();
+    generations.sort_unstable();
+    assert_eq!(generations, (0..100).collect::<Vec<_>>());
+    assert_eq!(bench.ring.stats().sqes, 100);
+}
+
+#[test]
+fn overflowing_completion_queue_loses_nothing() {
+    let mut bench = Bench::new(RingConfig { submission_entries: 4, completion_entries: 4, ..config() });
+    for generation in 0..100 {
+        bench.ring.push(Token::new(TIMEOUT, 0, generation), Op::Timeout { after: Duration::from_hours(1) });
+    }
+    for generation in 0..100 {
+        let target = Token::new(TIMEOUT, 0, generation);
+        bench.ring.push(Token::new(CANCEL, 0, generation), Op::Cancel { target });
+    }
+    let mut generations: Vec<u32> = (0..100).map(|_| bench.next(TIMEOUT).token.generation()).collect();
+    generations.sort_unstable();
+    assert_eq!(generations, (0..100).collect::<Vec<_>>());
+    for _ in 0..100 {
+        assert_eq!(bench.next(CANCEL).result, Ok(0));
+    }
+    assert!(bench.ring.stats().cq_overflows > 0, "{:?}", bench.ring.stats());
+}
+
+#[test]
+fn more_rings_than_a_thread_has_indexes_work_on_one_thread() {
+    // A thread can register 16. Making, dropping and making anew shows that a dropped ring gives its index back.
+    for _ in 0..3 {
+        let mut benches: Vec<_> = (0..20).map(|_| Bench::new(config())).collect();
+        for bench in &mut benches {
+            assert_eq!(
+                bench.run(TIMEOUT, File(0), Op::Timeout { after: Duration::from_millis(1) }).result,
+                Err(Errno::ETIME)
+            );
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "kinds from 0xF0 belong to the ring")]
+fn reserved_kinds_are_refused() {
+    Bench::new(config()).ring.push(Token::new(0xF0, 0, 0), Op::Close { file: File(0) });
+}
+
+#[test]
+fn table_beyond_the_limit_of_open_files_is_explained() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let Some(limit) = limit.filter(|&limit| limit < 1 << 20) else {
+        println!("SKIPPED: RLIMIT_NOFILE is too large to exceed here");
+        return;
+    };
+    let files = u32::try_from(limit).unwrap() + 1;
+    let error = KernelRing::new(&RingConfig { files, ..config() }).expect_err("one more than the limit");
+    assert!(
+        matches!(error, RingError::OpenFiles { needed, limit: seen } if needed == limit + 1 && seen == limit)
+    );
+    assert!(error.to_string().contains("LimitNOFILE="), "{error}");
+}

@@ -1,0 +1,94 @@
+//! Batches of sends: what is short, what is refused, and that the rest says nothing.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use corecast_uring::{Errno, File, Op, Ring, RingConfig, Send, SendOutcome};
+
+use crate::bench::{Bench, PATIENCE, POLL, RECEIVE, config, token};
+
+/// `POLLOUT`, 4 on every Linux.
+const POLLOUT: u32 = 4;
+
+#[test]
+fn short_send_gives_the_count_and_full_socket_eagain_until_writable() {
+    let mut bench = Bench::new(config());
+    let (file, mut peer) = bench.pair();
+    let huge = vec![1; 64 << 20];
+    let first = bench.send(file, &huge).expect("an empty socket takes something");
+    assert!(first > 0 && (first as usize) < huge.len(), "{first} bytes taken");
+    let more = bench.fill(file);
+    assert_eq!(bench.send(file, b"x"), Err(Errno::EAGAIN));
+    let stats = bench.ring.stats();
+    assert!(stats.sends_short >= 1, "{stats:?}");
+    assert!(stats.sends_refused >= 2, "{stats:?}");
+
+    bench.ring.push(token(POLL, file), Op::PollWritable { file });
+    bench.ring.poll(&mut bench.waiting);
+    assert!(bench.waiting.is_empty(), "a full socket is not writable: {:?}", bench.waiting);
+
+    let mut arrived = vec![0; first as usize + more.len()];
+    peer.read_exact(&mut arrived).unwrap();
+    assert!(arrived[..first as usize].iter().all(|&byte| byte == 1));
+    assert_eq!(arrived[first as usize..], more);
+    let writable = bench.next(POLL);
+    assert!(writable.result.unwrap() & POLLOUT != 0, "{writable:?}");
+    assert!(!writable.more);
+    assert_eq!(bench.send(file, b"again"), Ok(5));
+}
+
+#[test]
+fn two_thousand_sends_in_one_batch_name_those_that_failed() {
+    let sockets = 2_000;
+    let mut bench = Bench::new(RingConfig { files: 2_048, ..config() });
+    let address = bench.listen_ipv4();
+    let mut ends = Vec::new();
+    for _ in 0..sockets {
+        let peer = TcpStream::connect(address).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        ends.push((bench.accept(), peer));
+    }
+    // Every 97th send goes to an index where there is no socket.
+    let texts: Vec<String> = (0..sockets).map(|n| format!("message {n}")).collect();
+    let sends: Vec<Send<'_>> = (0..sockets)
+        .map(|n| Send { file: if n % 97 == 0 { File(2_047) } else { ends[n].0 }, bytes: texts[n].as_bytes() })
+        .collect();
+    let mut outcomes = Vec::new();
+    bench.ring.send_batch(sends.into_iter(), &mut outcomes);
+    outcomes.sort_by_key(|outcome| outcome.index);
+    let expected: Vec<_> =
+        (0..2_000).step_by(97).map(|index| SendOutcome { index, result: Err(Errno::EBADF) }).collect();
+    assert_eq!(outcomes, expected);
+    for (n, (_, peer)) in ends.iter_mut().enumerate().filter(|(n, _)| n % 97 != 0) {
+        let mut arrived = vec![0; texts[n].len()];
+        peer.read_exact(&mut arrived).unwrap();
+        assert_eq!(arrived, texts[n].as_bytes());
+    }
+    assert_eq!(bench.ring.stats().sends, 2_000);
+    assert_eq!(bench.ring.stats().cq_overflows, 0);
+}
+
+#[test]
+fn send_to_a_reset_connection_is_refused_without_a_signal() {
+    let mut bench = Bench::new(config());
+    let (file, peer) = bench.pair();
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    bench.ring.push(token(RECEIVE, file), Op::Receive { file });
+    drop(peer);
+    assert_eq!(bench.next(RECEIVE).result, Err(Errno::ECONNRESET));
+    assert_eq!(bench.send(file, b"x"), Err(Errno::EPIPE));
+}
+
+#[test]
+fn batch_whose_source_panics_is_never_sent() {
+    let mut bench = Bench::new(config());
+    let (file, _peer) = bench.pair();
+    let sends =
+        (0..2).map(|n| if n == 0 { Send { file, bytes: b"x" } } else { panic!("the source is broken") });
+    assert!(catch_unwind(AssertUnwindSafe(|| bench.ring.send_batch(sends, &mut Vec::new()))).is_err());
+    let later = catch_unwind(AssertUnwindSafe(|| bench.ring.poll(&mut Vec::new())));
+    let message = later.expect_err("the ring must not be used again");
+    assert!(message.downcast_ref::<&str>().is_some_and(|text| text.contains("earlier batch")));
+}

@@ -1,0 +1,108 @@
+//! The table of sockets: accepting into it, asking who is there, closing in order.
+
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use corecast_uring::{Errno, File, Op, Ring, RingConfig, Token};
+
+use crate::bench::{ACCEPT, ADDRESS, Bench, CANCEL, PATIENCE, RECEIVE, SHUTDOWN, config, token};
+
+#[test]
+fn peer_address_is_known_for_ipv4_and_ipv6() {
+    for local in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = match TcpListener::bind(local) {
+            Ok(listener) => listener,
+            Err(error) => {
+                println!("SKIPPED for {local}: this host has no such loopback address ({error})");
+                continue;
+            }
+        };
+        let mut bench = Bench::new(config());
+        let address = listener.local_addr().unwrap();
+        bench.listen(listener);
+        let peer = TcpStream::connect(address).unwrap();
+        let file = bench.accept();
+        let completion = bench.run(ADDRESS, file, Op::PeerAddress { file });
+        assert!(completion.result.is_ok(), "{completion:?}");
+        assert_eq!(completion.token, token(ADDRESS, file));
+        assert_eq!(completion.address, Some(peer.local_addr().unwrap()));
+        assert!(!completion.more);
+    }
+}
+
+#[test]
+fn peer_address_of_a_unix_socket_is_absent() {
+    let directory = std::env::temp_dir().join(format!("corecast-uring-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut bench = Bench::new(config());
+    bench.listen(listener);
+    let _peer = UnixStream::connect(&path).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    let file = bench.accept();
+    let completion = bench.run(ADDRESS, file, Op::PeerAddress { file });
+    assert!(completion.result.is_ok(), "{completion:?}");
+    assert_eq!(completion.address, None);
+}
+
+#[test]
+fn peer_address_of_no_socket_is_an_error() {
+    let mut bench = Bench::new(config());
+    let file = File(9);
+    assert_eq!(bench.run(ADDRESS, file, Op::PeerAddress { file }).result, Err(Errno::EBADF));
+}
+
+#[test]
+fn cancel_then_close_gives_the_peer_a_fin() {
+    let mut bench = Bench::new(config());
+    let (file, mut peer) = bench.pair();
+    bench.ring.push(token(RECEIVE, file), Op::Receive { file });
+    assert_eq!(bench.send(file, b"bye"), Ok(3));
+    assert_eq!(bench.run(SHUTDOWN, file, Op::Shutdown { file }).result, Ok(0));
+    assert_eq!(bench.run(CANCEL, file, Op::Cancel { target: token(RECEIVE, file) }).result, Ok(0));
+    let ended = bench.next(RECEIVE);
+    assert_eq!(ended.result, Err(Errno::ECANCELED));
+    assert!(!ended.more);
+    bench.close(file);
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"bye");
+}
+
+#[test]
+fn cancel_of_what_is_not_there_says_so() {
+    let mut bench = Bench::new(config());
+    let completion = bench.run(CANCEL, File(0), Op::Cancel { target: Token::new(RECEIVE, 5, 5) });
+    assert_eq!(completion.result, Err(Errno::ENOENT));
+}
+
+#[test]
+fn closed_index_is_used_again() {
+    let mut bench = Bench::new(RingConfig { files: 1, ..config() });
+    let address = bench.listen_ipv4();
+    for _ in 0..3 {
+        let mut peer = TcpStream::connect(address).unwrap();
+        let file = bench.accept();
+        assert_eq!(file, File(0));
+        bench.close(file);
+        assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn full_table_ends_the_accept_and_costs_the_connection() {
+    let mut bench = Bench::new(RingConfig { files: 2, ..config() });
+    let address = bench.listen_ipv4();
+    let _kept: Vec<_> = (0..2).map(|_| (TcpStream::connect(address).unwrap(), bench.accept())).collect();
+    let mut lost = TcpStream::connect(address).unwrap();
+    lost.set_read_timeout(Some(PATIENCE)).unwrap();
+    let ended = bench.next(ACCEPT);
+    assert_eq!(ended.result, Err(Errno::ENFILE));
+    assert!(!ended.more);
+    match lost.read(&mut [0; 8]) {
+        Ok(count) => assert_eq!(count, 0),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+}
