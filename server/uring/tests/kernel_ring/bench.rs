@@ -2,6 +2,9 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use corecast_uring::{
@@ -93,6 +96,18 @@ impl Bench {
     pub(crate) fn pair(&mut self) -> (File, TcpStream) {
         let address = self.listen_ipv4();
         let peer = TcpStream::connect(address).unwrap();
+        peer.set_read_timeout(Some(PATIENCE)).unwrap();
+        (self.accept(), peer)
+    }
+
+    /// Like `pair`, over a Unix socket: what one end writes has arrived at the other when the write returns.
+    pub(crate) fn pair_unix(&mut self) -> (File, UnixStream) {
+        static NAMES: AtomicU32 = AtomicU32::new(0);
+        let number = NAMES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corecast-uring-{}-{number}", std::process::id());
+        let address = UnixAddress::from_abstract_name(name).unwrap();
+        self.listen(UnixListener::bind_addr(&address).unwrap());
+        let peer = UnixStream::connect_addr(&address).unwrap();
         peer.set_read_timeout(Some(PATIENCE)).unwrap();
         (self.accept(), peer)
     }

@@ -1,7 +1,7 @@
 //! Batches of sends: what is short, what is refused, and that the rest says nothing.
 
 use std::io::Read;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -15,20 +15,22 @@ const POLLOUT: u32 = 4;
 #[test]
 fn short_send_gives_the_count_and_full_socket_eagain_until_writable() {
     let mut bench = Bench::new(config());
-    let (file, mut peer) = bench.pair();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&listener).set_send_buffer_size(65_536).unwrap();
+    let address = listener.local_addr().unwrap();
+    bench.listen(listener);
+    let mut peer = TcpStream::connect(address).unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let file = bench.accept();
+
     let huge = vec![1; 64 << 20];
     let first = bench.send(file, &huge).expect("an empty socket takes something");
     assert!(first > 0 && (first as usize) < huge.len(), "{first} bytes taken");
     let more = bench.fill(file);
-    assert_eq!(bench.send(file, b"x"), Err(Errno::EAGAIN));
     let stats = bench.ring.stats();
-    assert!(stats.sends_short >= 1, "{stats:?}");
-    assert!(stats.sends_refused >= 2, "{stats:?}");
+    assert!(stats.sends_short >= 1 && stats.sends_refused >= 1, "{stats:?}");
 
     bench.ring.push(token(POLL, file), Op::PollWritable { file });
-    bench.ring.poll(&mut bench.waiting);
-    assert!(bench.waiting.is_empty(), "a full socket is not writable: {:?}", bench.waiting);
-
     let mut arrived = vec![0; first as usize + more.len()];
     peer.read_exact(&mut arrived).unwrap();
     assert!(arrived[..first as usize].iter().all(|&byte| byte == 1));
@@ -37,6 +39,21 @@ fn short_send_gives_the_count_and_full_socket_eagain_until_writable() {
     assert!(writable.result.unwrap() & POLLOUT != 0, "{writable:?}");
     assert!(!writable.more);
     assert_eq!(bench.send(file, b"again"), Ok(5));
+}
+
+#[test]
+fn full_socket_is_not_writable_before_the_far_end_reads() {
+    let mut bench = Bench::new(config());
+    let (file, mut peer) = bench.pair_unix();
+    let mut arrived = vec![0; bench.fill(file).len()];
+    assert_eq!(bench.send(file, b"x"), Err(Errno::EAGAIN));
+    bench.ring.push(token(POLL, file), Op::PollWritable { file });
+    bench.ring.poll(&mut bench.waiting);
+    assert!(bench.waiting.is_empty(), "{:?}", bench.waiting);
+    peer.read_exact(&mut arrived).unwrap();
+    bench.ring.poll(&mut bench.waiting);
+    assert_eq!(bench.waiting.len(), 1, "{:?}", bench.waiting);
+    assert_eq!(bench.send(file, b"x"), Ok(1));
 }
 
 #[test]

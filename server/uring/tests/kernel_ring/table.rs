@@ -2,7 +2,6 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
 
 use corecast_uring::{Errno, File, Op, Ring, RingConfig, Token};
 
@@ -33,15 +32,8 @@ fn peer_address_is_known_for_ipv4_and_ipv6() {
 
 #[test]
 fn peer_address_of_a_unix_socket_is_absent() {
-    let directory = std::env::temp_dir().join(format!("corecast-uring-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("socket");
-    let listener = UnixListener::bind(&path).unwrap();
     let mut bench = Bench::new(config());
-    bench.listen(listener);
-    let _peer = UnixStream::connect(&path).unwrap();
-    std::fs::remove_dir_all(&directory).unwrap();
-    let file = bench.accept();
+    let (file, _peer) = bench.pair_unix();
     let completion = bench.run(ADDRESS, file, Op::PeerAddress { file });
     assert!(completion.result.is_ok(), "{completion:?}");
     assert_eq!(completion.address, None);
