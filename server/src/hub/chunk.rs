@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn chunks_grow_from_class_to_class_and_stay_at_the_largest() {
         let mut pool = pool(1 << 20);
-        let mut capacity_after = |previous| pool.take(100, previous, 1 << 20, Offset(1), Now(0)).unwrap().capacity();
+        let mut capacity_after =
+            |previous| pool.take(100, previous, 1 << 20, Offset(1), Now(0)).unwrap().capacity();
         assert_eq!(capacity_after(0), 4096);
         assert_eq!(capacity_after(4096), 16_384);
         assert_eq!(capacity_after(16_384), 65_536);
@@ -146,8 +147,9 @@ mod tests {
     #[test]
     fn a_chunk_is_not_larger_than_asked_for_unless_the_message_is() {
         let mut pool = pool(1 << 20);
-        let mut capacity =
-            |need, previous, largest| pool.take(need, previous, largest, Offset(1), Now(0)).unwrap().capacity();
+        let mut capacity = |need, previous, largest| {
+            pool.take(need, previous, largest, Offset(1), Now(0)).unwrap().capacity()
+        };
         assert_eq!(capacity(100, 4096, 5000), 4096);
         assert_eq!(capacity(4500, 4096, 5000), 5000);
         assert_eq!(capacity(5001, 4096, 5000), 5001);

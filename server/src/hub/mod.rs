@@ -395,7 +395,7 @@ impl Hub {
             // Its subscribers have all left.
             return Some(Batch { topic: id, bytes: &[] });
         }
-        Some(Batch { topic: id, bytes: topic.batch(max, targets) })
+        Some(Batch { topic: id, bytes: topic.batch(max, now, targets) })
     }
 
     /// Gives, when the batch was the last of its region, the time since the region's oldest message was published.

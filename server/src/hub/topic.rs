@@ -34,8 +34,9 @@ pub(super) struct Topic {
     region: Option<Region>,
     /// Bytes between `passed` and the log's end.
     unpassed: usize,
-    /// When the first message behind the region was published, or behind `passed` when there is no region.
-    first_behind: Now,
+    /// When the oldest message that is neither passed nor in the region was published, or somewhat earlier: when the
+    /// region began.
+    oldest_unpassed: Now,
 }
 
 /// The part of the log that a pass is sending: `passed..to`, within one chunk.
@@ -81,7 +82,7 @@ impl Topic {
             delivered: 0,
             region: None,
             unpassed: 0,
-            first_behind: now,
+            oldest_unpassed: now,
         }
     }
 
@@ -160,13 +161,9 @@ impl Topic {
         let offset = self.last.next();
         if self.subscribers() > 0 {
             let header = server_header(kind.opcode(), payload.len());
-            let behind = self.region.map_or(self.passed, |region| region.to);
-            let is_first_behind = self.log.normal(behind) == self.log.end();
             self.log.append(&header, payload, offset, now, limits.chunk_max(), pool)?;
-            if is_first_behind {
-                self.first_behind = now;
-            }
             if self.unpassed == 0 {
+                self.oldest_unpassed = now;
                 self.passed_next = offset;
             }
             self.unpassed += header.len() + payload.len();
@@ -268,7 +265,7 @@ impl Topic {
 
     /// Collects the next members of the pass, at most `max`, beginning a region if none is under way; gives the bytes
     /// that each of them is to be sent. `batch_done` must follow once the sends are made.
-    pub(super) fn batch(&mut self, max: usize, targets: &mut Vec<Slot>) -> &[u8] {
+    pub(super) fn batch(&mut self, max: usize, now: Now, targets: &mut Vec<Slot>) -> &[u8] {
         if self.region.is_none() {
             let (_, to) = self.log.region(self.passed, self.log.end());
             let first = self.log.chunk_beginning_at(self.passed);
@@ -279,8 +276,10 @@ impl Topic {
                 served: 0,
                 next: 0,
                 end: self.members.len(),
-                oldest: first.map_or(self.first_behind, |chunk| chunk.first_published),
+                oldest: first.map_or(self.oldest_unpassed, |chunk| chunk.first_published),
             });
+            // What is appended to its chunk from here on waits for the next region.
+            self.oldest_unpassed = now;
         }
         let region = self.region.as_mut().expect("begun above");
         while region.next < region.end && targets.len() < max {
