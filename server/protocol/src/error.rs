@@ -225,7 +225,8 @@ impl ProtocolError {
             }
             Self::CompressedWithoutNegotiation => (
                 "compressed_without_negotiation",
-                "RFC 7692 §6",
+                // Not RFC 7692 §6, which binds only those who agreed to it.
+                "RFC 6455 §5.2",
                 "compressed frame, but compression was not negotiated",
             ),
             Self::ReservedBits { .. } => ("reserved_bits", "RFC 6455 §5.2", "reserved bits set"),
@@ -306,6 +307,14 @@ mod tests {
         assert_eq!(RULES.iter().collect::<HashSet<_>>().len(), RULES.len());
         let is_label_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         assert!(RULES.iter().all(|rule| rule.bytes().all(is_label_byte)));
+    }
+
+    #[test]
+    fn sections_are_those_of_rfc_6455() {
+        assert_eq!(ProtocolError::CompressedWithoutNegotiation.section(), "RFC 6455 §5.2");
+        for (error, _) in ALL {
+            assert!(error.section().starts_with("RFC 6455 §"), "{}: {}", error.rule(), error.section());
+        }
     }
 
     #[test]
