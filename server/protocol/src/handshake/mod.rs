@@ -1,6 +1,7 @@
 //! The opening handshake, both sides (RFC 6455 §4).
 
 pub mod client;
+mod grammar;
 pub mod server;
 
 use base64::Engine;

@@ -1,11 +1,18 @@
 //! The server's half: does this request open a WebSocket connection, and what is answered (RFC 6455 §4.2)?
 
+mod error;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
+pub use self::error::HandshakeError;
+use super::grammar::{is_extension_list, is_token_list};
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
 use crate::http1::{RequestHead, Version};
+
+/// Bytes of a header's value that are quoted in the error.
+const QUOTED_BYTES: usize = 64;
 
 /// A handshake that is in order. Nothing has been answered yet, so the caller may still refuse: Origin,
 /// limits and permissions are its own business.
@@ -14,91 +21,6 @@ pub struct Accepted {
     accept: [u8; 28],
     subprotocol: Option<&'static str>,
     offers_subprotocols: bool,
-}
-
-/// Why a request that means to be a handshake is none. The peer's mistake, most often that of a proxy before
-/// us.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HandshakeError {
-    #[error("the method is not GET (RFC 6455 §4.2.1); a WebSocket handshake is a GET request")]
-    NotGet,
-
-    #[error(
-        "the request came as HTTP/1.0, which cannot be upgraded (RFC 6455 §4.2.1); most likely a proxy \
-         speaks HTTP/1.0 to this server: nginx `proxy_http_version 1.1;`"
-    )]
-    Http10,
-
-    #[error(
-        "the header `Upgrade: websocket` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: \
-         nginx `proxy_set_header Upgrade $http_upgrade;`, Apache `ProxyPass ... upgrade=websocket`"
-    )]
-    MissingUpgrade,
-
-    #[error(
-        "the header `Connection: Upgrade` is missing (RFC 6455 §4.2.1); most likely a proxy replaced it: \
-         nginx `proxy_set_header Connection \"upgrade\";`, Apache `ProxyPass ... upgrade=websocket`"
-    )]
-    MissingConnection,
-
-    #[error(
-        "the header `Sec-WebSocket-Key` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: \
-         forward all Sec-WebSocket-* headers as they are"
-    )]
-    MissingKey,
-
-    #[error(
-        "{keys} headers `Sec-WebSocket-Key`, where only one is allowed (RFC 6455 §11.3.1); have the client \
-         send one"
-    )]
-    RepeatedKey { keys: usize },
-
-    #[error(
-        "`Sec-WebSocket-Key` is not 16 bytes in base64 (RFC 6455 §4.2.1); the client is broken, or a proxy \
-         changed the header: forward all Sec-WebSocket-* headers as they are"
-    )]
-    InvalidKey,
-
-    #[error(
-        "the header `Sec-WebSocket-Version` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: \
-         forward all Sec-WebSocket-* headers as they are"
-    )]
-    MissingVersion,
-
-    #[error(
-        "`Sec-WebSocket-Version` is \"{version}\", but only 13 is understood (RFC 6455 §4.4); update the \
-         client"
-    )]
-    UnsupportedVersion { version: String },
-}
-
-impl HandshakeError {
-    /// The status to answer with. [`Self::response_header`] goes with it.
-    pub const fn status(&self) -> u16 {
-        match self {
-            Self::NotGet => 405,
-            Self::Http10 => 505,
-            // RFC 6455 §4.2.2: 426 Upgrade Required for a version that is not understood.
-            Self::UnsupportedVersion { .. } => 426,
-            Self::MissingUpgrade
-            | Self::MissingConnection
-            | Self::MissingKey
-            | Self::RepeatedKey { .. }
-            | Self::InvalidKey
-            | Self::MissingVersion => 400,
-        }
-    }
-
-    /// Name and value of the header that the answer must carry besides the usual ones.
-    pub const fn response_header(&self) -> Option<(&'static str, &'static str)> {
-        match self {
-            // RFC 9110 §15.5.6: a 405 names the methods that are allowed.
-            Self::NotGet => Some(("Allow", "GET")),
-            // RFC 6455 §4.4: a 426 names the versions that are understood.
-            Self::UnsupportedVersion { .. } => Some(("Sec-WebSocket-Version", WEBSOCKET_VERSION)),
-            _ => None,
-        }
-    }
 }
 
 /// Whether a request means to be a WebSocket handshake. Any one of its headers is enough, so that a handshake
@@ -111,6 +33,7 @@ pub fn is_upgrade(head: &RequestHead<'_>) -> bool {
 
 /// Checks a handshake (RFC 6455 §4.2.1) and agrees on a subprotocol: the first of the client's that is in
 /// `subprotocols`, none if there is none. Host is checked by [`crate::http1::parse_request`].
+/// Extensions are declined, whatever is offered.
 pub fn accept_upgrade(
     head: &RequestHead<'_>,
     subprotocols: &[&'static str],
@@ -130,6 +53,7 @@ pub fn accept_upgrade(
     }
     check_version(head)?;
     let key = checked_key(head)?;
+    check_lists(head)?;
 
     // RFC 6455 §4.1: the client's list is in order of its preference.
     let mut offered = headers.tokens("sec-websocket-protocol").peekable();
@@ -139,17 +63,33 @@ pub fn accept_upgrade(
 }
 
 fn check_version(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
-    let versions: Vec<&[u8]> = head.header("sec-websocket-version").collect();
-    if versions.is_empty() {
-        return Err(HandshakeError::MissingVersion);
-    }
-    let version = versions.join(&b", "[..]);
-    if version != WEBSOCKET_VERSION.as_bytes() {
-        // Peer text that ends up in logs: printable, and short.
-        let version = version[..version.len().min(16)].escape_ascii().to_string();
+    let mut versions = head.header("sec-websocket-version");
+    let version = versions.next().ok_or(HandshakeError::MissingVersion)?;
+    if version != WEBSOCKET_VERSION.as_bytes() || versions.next().is_some() {
+        let version = quoted(head, "sec-websocket-version");
         return Err(HandshakeError::UnsupportedVersion { version });
     }
     Ok(())
+}
+
+/// Extensions are read only for their grammar: none is implemented, and declining needs no answer (RFC 6455
+/// §9.1).
+fn check_lists(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
+    let name = "sec-websocket-protocol";
+    if head.headers.contains(name) && !is_token_list(&head.headers, name) {
+        return Err(HandshakeError::MalformedSubprotocols { value: quoted(head, name) });
+    }
+    let name = "sec-websocket-extensions";
+    if head.headers.contains(name) && !is_extension_list(&head.headers, name) {
+        return Err(HandshakeError::MalformedExtensions { value: quoted(head, name) });
+    }
+    Ok(())
+}
+
+/// All values of this name, for an error. Peer text that ends up in logs: printable, and short.
+fn quoted(head: &RequestHead<'_>, name: &str) -> String {
+    let value = head.header(name).collect::<Vec<_>>().join(&b", "[..]);
+    value[..value.len().min(QUOTED_BYTES)].escape_ascii().to_string()
 }
 
 fn checked_key<'a>(head: &RequestHead<'a>) -> Result<&'a [u8], HandshakeError> {
@@ -312,6 +252,32 @@ mod tests {
             assert_eq!(refused, error, "{line} -> {replacement}");
             assert_eq!(refused.status(), status, "{error}");
         }
+    }
+
+    /// RFC 6455 §4.2.1 on violations of the grammar, and §9.1.
+    #[test]
+    fn lists_against_the_grammar_are_refused() {
+        let offer = |line: &str| accept(&example_with("Origin: http://example.com", line), &["chat"]);
+        let subprotocols = |value: &str| HandshakeError::MalformedSubprotocols { value: value.into() };
+        let extensions = |value: &str| HandshakeError::MalformedExtensions { value: value.into() };
+        for (line, error) in [
+            // The example's own line comes after this one.
+            ("Sec-WebSocket-Protocol: two words", subprotocols("two words, chat, superchat")),
+            ("Sec-WebSocket-Extensions:", extensions("")),
+            ("Sec-WebSocket-Extensions: foo; bar=", extensions("foo; bar=")),
+            ("Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Extensions: b;", extensions("a, b;")),
+        ] {
+            let refused = offer(line).unwrap_err();
+            assert_eq!(refused, error, "{line}");
+            assert_eq!(refused.status(), 400, "{line}");
+        }
+        let empty = example_with("Sec-WebSocket-Protocol: chat, superchat", "Sec-WebSocket-Protocol:");
+        assert_eq!(accept(&empty, &["chat"]), Err(subprotocols("")));
+
+        let browser = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
+        assert_eq!(offer(browser).unwrap().subprotocol(), Some("chat"));
+        let long = format!("Sec-WebSocket-Extensions: {};", "x".repeat(1000));
+        assert_eq!(offer(&long), Err(extensions(&"x".repeat(64))));
     }
 
     #[test]

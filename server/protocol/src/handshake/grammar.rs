@@ -1,0 +1,149 @@
+//! The grammar of the handshake's header values: tokens, and the lists made of them (RFC 6455 §4.3, §9.1).
+
+use crate::http1::Headers;
+
+/// Whether all lines of this name together are a list of one token or more: `1#token`.
+pub(super) fn is_token_list(headers: &Headers<'_>, name: &str) -> bool {
+    is_list(headers, name, is_token)
+}
+
+/// Whether all lines of this name together are what RFC 6455 §9.1 calls an `extension-list`.
+pub(super) fn is_extension_list(headers: &Headers<'_>, name: &str) -> bool {
+    is_list(headers, name, is_extension)
+}
+
+/// RFC 9110 §5.6.2. RFC 6455 refers to RFC 2616 §2.2, whose tokens are the same.
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `1#element` of RFC 2616 §2.1: null elements are allowed (`a,,b`), but do not count as the one that is
+/// required.
+fn is_list(headers: &Headers<'_>, name: &str, is_element: fn(&[u8]) -> bool) -> bool {
+    // Commas in quoted strings need no care: what is quoted must be a token, which has none.
+    let mut elements = headers
+        .values(name)
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+        .peekable();
+    elements.peek().is_some() && elements.all(is_element)
+}
+
+/// `extension-token *( ";" extension-param )`
+fn is_extension(element: &[u8]) -> bool {
+    let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    parts.next().is_some_and(is_token) && parts.all(is_extension_parameter)
+}
+
+/// `token [ "=" (token | quoted-string) ]`
+fn is_extension_parameter(parameter: &[u8]) -> bool {
+    let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else { return is_token(parameter) };
+    let (name, value) = (parameter[..equals].trim_ascii_end(), parameter[equals + 1..].trim_ascii_start());
+    is_token(name) && (is_token(value) || is_quoted_token(value))
+}
+
+/// RFC 6455 §9.1: "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
+fn is_quoted_token(bytes: &[u8]) -> bool {
+    let Some(quoted) = bytes.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+        return false;
+    };
+    let mut unescaped = Vec::with_capacity(quoted.len());
+    let mut rest = quoted.iter();
+    while let Some(&byte) = rest.next() {
+        let byte = if byte == b'\\' { rest.next().copied() } else { Some(byte) };
+        match byte {
+            Some(byte) => unescaped.push(byte),
+            None => return false,
+        }
+    }
+    is_token(&unescaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::Header;
+
+    fn lines<'a>(values: &[&'a str]) -> Headers<'a> {
+        Headers(values.iter().map(|value| Header { name: "X", value: value.as_bytes() }).collect())
+    }
+
+    #[test]
+    fn tokens_are_visible_ascii_without_separators() {
+        let token: Vec<u8> = (0..=255).filter(|&byte| is_token(&[byte])).collect();
+        let separators_of_rfc_2616 = b"()<>@,;:\\\"/[]?={}";
+        let expected: Vec<u8> = (0x21..=0x7E).filter(|byte| !separators_of_rfc_2616.contains(byte)).collect();
+        assert_eq!(token, expected);
+        assert!(!is_token(b""));
+        assert!(is_token(b"corecast.json.v1"));
+    }
+
+    #[test]
+    fn token_lists_have_at_least_one_token_and_nothing_else() {
+        for values in [&["chat"][..], &["chat, superchat"], &[", chat,,\tx ,"], &["a", "b,c"], &["", "a"]] {
+            assert!(is_token_list(&lines(values), "x"), "{values:?}");
+        }
+        for values in [
+            &[][..],
+            &[""],
+            &[", ,"],
+            &["", ""],
+            &["two words"],
+            &["chat", "two words"],
+            &["a/b"],
+            &["\"quoted\""],
+            &["chat; q=1"],
+            &["caf\u{e9}"],
+        ] {
+            assert!(!is_token_list(&lines(values), "x"), "{values:?}");
+        }
+    }
+
+    /// The examples of RFC 6455 §9.1, and what browsers send.
+    #[test]
+    fn extension_lists_have_names_and_parameters() {
+        for values in [
+            &["deflate-stream"][..],
+            &["mux; max-channels=4; flow-control, deflate-stream"],
+            &["permessage-deflate; client_max_window_bits, x-webkit-deflate-frame"],
+            &["foo", "bar; baz=2"],
+            &["foo;bar=\"baz\""],
+            &["foo ; bar\t= baz ,"],
+            &["foo; bar=\"b\\a\\z\""],
+        ] {
+            assert!(is_extension_list(&lines(values), "x"), "{values:?}");
+        }
+        for values in [
+            &[][..],
+            &[""],
+            &[","],
+            &[";"],
+            &["; foo"],
+            &["foo;"],
+            &["foo; ;bar"],
+            &["foo bar"],
+            &["foo; bar baz"],
+            &["foo; =5"],
+            &["foo; bar="],
+            &["foo=bar"],
+            &["foo; bar=1=2"],
+            &["foo; bar=\""],
+            &["foo; bar=\"\""],
+            &["foo; bar=\"open"],
+            &["foo; bar=\"open\\\""],
+            &["foo; bar=\"two words\""],
+            &["foo; bar=\"a,b\""],
+            &["foo; bar=\"a\\,b\""],
+            &["foo; bar=\"a\\\"b\""],
+            &["foo(bar)"],
+            &["foo", "bar; baz="],
+        ] {
+            assert!(!is_extension_list(&lines(values), "x"), "{values:?}");
+        }
+    }
+}
