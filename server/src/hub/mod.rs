@@ -13,6 +13,8 @@
 mod chunk;
 mod log;
 mod members;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 pub use members::Lapped;
