@@ -1,10 +1,14 @@
 //! The client's half: the request, and whether the answer opens the connection (RFC 6455 §4.1).
 
+mod check;
+mod error;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+pub use self::error::HandshakeError;
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
-use crate::http1::{HttpError, Parsed, ResponseHead, parse_response};
+use crate::http1::{Parsed, ResponseHead, parse_response};
 use crate::limits::Limits;
 
 /// Bytes of a refusal's body that are quoted in the error.
@@ -13,7 +17,7 @@ const SNIPPET_BYTES: usize = 200;
 /// What a client asks for. The same value checks the answer.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientHandshake<'a> {
-    /// Host, and the port if it is not the scheme's own (RFC 6455 §4.1).
+    /// Name or address, and the port if it is not the scheme's own (RFC 6455 §4.1).
     pub host: &'a str,
     /// Path and query; begins with `/`.
     pub target: &'a str,
@@ -23,7 +27,7 @@ pub struct ClientHandshake<'a> {
     pub subprotocols: &'a [&'a str],
     /// For clients that act as a browser does.
     pub origin: Option<&'a str>,
-    /// More header lines.
+    /// More header lines; none of those that the handshake has itself.
     pub headers: &'a [(String, String)],
 }
 
@@ -34,68 +38,7 @@ pub struct Agreed<'a> {
     pub subprotocol: Option<&'a str>,
 }
 
-/// Why no connection was opened: the server refused, what answers is no WebSocket server, or we asked for
-/// something that cannot be sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HandshakeError {
-    #[error("the answer to the handshake is no usable HTTP: {0}")]
-    Http(#[from] HttpError),
-
-    /// `detail` is where a redirection leads, else the start of the body as far as it has arrived.
-    #[error("the server refused the handshake: {status} {reason}; it says: \"{detail}\"")]
-    Refused { status: u16, reason: String, detail: String },
-
-    #[error(
-        "the 101 response has no header `Upgrade: websocket` (RFC 6455 §4.1); most likely a proxy stripped \
-         it: have it forward upgraded connections"
-    )]
-    MissingUpgrade,
-
-    #[error(
-        "the 101 response has no header `Connection: Upgrade` (RFC 6455 §4.1); most likely a proxy replaced \
-         it: have it forward upgraded connections"
-    )]
-    MissingConnection,
-
-    #[error(
-        "`Sec-WebSocket-Accept` is missing or does not match the key (RFC 6455 §4.1); the server is no \
-         WebSocket server, or a cache answered for it: exclude this path from caching"
-    )]
-    WrongAccept,
-
-    #[error(
-        "the server agreed to the extension \"{extension}\", which was not offered (RFC 6455 §4.1); it is \
-         broken"
-    )]
-    UnaskedExtension { extension: String },
-
-    #[error(
-        "the server chose the subprotocol \"{subprotocol}\", which was not offered (RFC 6455 §4.1); offer \
-         it, or correct the server"
-    )]
-    UnaskedSubprotocol { subprotocol: String },
-
-    #[error("{what} has the byte {byte:#04x}, which may not be sent there; remove it")]
-    Unsendable { what: &'static str, byte: u8 },
-}
-
 impl<'a> ClientHandshake<'a> {
-    /// Whether everything in the request can be sent: no field may hold a line's end, or it could add lines
-    /// of its own. Call this once on what an operator gave.
-    pub fn check(&self) -> Result<(), HandshakeError> {
-        check_field("the host", self.host, |byte| byte.is_ascii_graphic())?;
-        check_field("the target", self.target, |byte| byte.is_ascii_graphic())?;
-        check_field("the origin", self.origin.unwrap_or_default(), |byte| byte.is_ascii_graphic())?;
-        for subprotocol in self.subprotocols {
-            check_field("a subprotocol", subprotocol, is_token_byte)?;
-        }
-        for (name, value) in self.headers {
-            check_field("a header name", name, is_token_byte)?;
-            check_field("a header value", value, |byte| byte == b'\t' || byte >= b' ' && byte != 0x7F)?;
-        }
-        Ok(())
-    }
-
     /// Appends the request (RFC 6455 §4.1).
     ///
     /// # Panics
@@ -187,23 +130,11 @@ fn printable(bytes: &[u8]) -> String {
     text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
-fn check_field(what: &'static str, text: &str, is_allowed: fn(u8) -> bool) -> Result<(), HandshakeError> {
-    match text.bytes().find(|&byte| !is_allowed(byte)) {
-        Some(byte) => Err(HandshakeError::Unsendable { what, byte }),
-        None => Ok(()),
-    }
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::handshake::server::accept_upgrade;
-    use crate::http1::parse_request;
+    use crate::http1::{HttpError, parse_request};
 
     /// The client of RFC 6455 §1.3; its key is the text "the sample nonce".
     const EXAMPLE: ClientHandshake<'static> = ClientHandshake {
@@ -328,24 +259,6 @@ mod tests {
             verify("SSH-2.0-OpenSSH_9.6\r\n"),
             Err(HttpError::Malformed { what: "the version" }.into())
         );
-    }
-
-    #[test]
-    fn fields_cannot_add_lines_of_their_own() {
-        let unsendable = |handshake: ClientHandshake<'_>| match handshake.check() {
-            Err(HandshakeError::Unsendable { what, .. }) => what,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(EXAMPLE.check(), Ok(()));
-        assert_eq!(unsendable(ClientHandshake { host: "a\r\nX: y", ..EXAMPLE }), "the host");
-        assert_eq!(unsendable(ClientHandshake { target: "/a b", ..EXAMPLE }), "the target");
-        assert_eq!(unsendable(ClientHandshake { origin: Some("a\n"), ..EXAMPLE }), "the origin");
-        assert_eq!(unsendable(ClientHandshake { subprotocols: &["a,b"], ..EXAMPLE }), "a subprotocol");
-        let header = |name: &str, value: &str| [(name.to_owned(), value.to_owned())];
-        let name = header("a:", "b");
-        assert_eq!(unsendable(ClientHandshake { headers: &name, ..EXAMPLE }), "a header name");
-        let value = header("a", "b\r\nc");
-        assert_eq!(unsendable(ClientHandshake { headers: &value, ..EXAMPLE }), "a header value");
     }
 
     #[test]
