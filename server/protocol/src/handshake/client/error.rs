@@ -38,6 +38,12 @@ pub enum HandshakeError {
     UnaskedExtension { extension: String },
 
     #[error(
+        "`Sec-WebSocket-Extensions: {value}` in the 101 response is no list of extensions (RFC 6455 §9.1); \
+         correct the server: without extensions the header must be left out"
+    )]
+    MalformedExtensions { value: String },
+
+    #[error(
         "the server chose the subprotocol \"{subprotocol}\", which was not offered (RFC 6455 §4.1); offer \
          it, or correct the server"
     )]

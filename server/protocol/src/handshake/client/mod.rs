@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 pub use self::error::HandshakeError;
+use super::grammar::is_extension_list;
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
 use crate::http1::{Parsed, ResponseHead, parse_response};
 use crate::limits::Limits;
@@ -91,9 +92,7 @@ impl<'a> ClientHandshake<'a> {
         if accepts.next() != Some(&expected) || accepts.next().is_some() {
             return Err(HandshakeError::WrongAccept);
         }
-        if let Some(extension) = headers.tokens("sec-websocket-extensions").next() {
-            return Err(HandshakeError::UnaskedExtension { extension: printable(extension.as_bytes()) });
-        }
+        refuse_extensions(&head)?;
         Ok(Some((Agreed { subprotocol: self.agreed_subprotocol(&head)? }, length)))
     }
 
@@ -112,6 +111,20 @@ impl<'a> ClientHandshake<'a> {
 
     fn encoded_key(&self) -> String {
         STANDARD.encode(self.key)
+    }
+}
+
+/// None is ever offered, so the header is wrong whatever it says.
+fn refuse_extensions(head: &ResponseHead<'_>) -> Result<(), HandshakeError> {
+    let name = "sec-websocket-extensions";
+    if !head.headers.contains(name) {
+        return Ok(());
+    }
+    let value = printable(&head.header(name).collect::<Vec<_>>().join(&b", "[..]));
+    if is_extension_list(&head.headers, name) {
+        Err(HandshakeError::UnaskedExtension { extension: value })
+    } else {
+        Err(HandshakeError::MalformedExtensions { value })
     }
 }
 
@@ -196,7 +209,8 @@ mod tests {
     /// RFC 6455 §4.1, numbers 2 to 6.
     #[test]
     fn answers_that_break_a_rule_fail_the_connection() {
-        let unasked_extension = HandshakeError::UnaskedExtension { extension: "permessage-deflate".into() };
+        let unasked_extension = |name: &str| HandshakeError::UnaskedExtension { extension: name.into() };
+        let malformed = |value: &str| HandshakeError::MalformedExtensions { value: value.into() };
         let unasked = |name: &str| HandshakeError::UnaskedSubprotocol { subprotocol: name.into() };
         for (line, replacement, error) in [
             ("Upgrade: websocket", "", HandshakeError::MissingUpgrade),
@@ -216,9 +230,11 @@ mod tests {
             ),
             (
                 "Sec-WebSocket-Protocol: chat",
-                "Sec-WebSocket-Extensions: permessage-deflate",
-                unasked_extension,
+                "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover",
+                unasked_extension("permessage-deflate; server_no_context_takeover"),
             ),
+            ("Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Extensions:", malformed("")),
+            ("Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Extensions: foo;", malformed("foo;")),
             ("Sec-WebSocket-Protocol: chat", "Sec-WebSocket-Protocol: other", unasked("other")),
             (
                 "Sec-WebSocket-Protocol: chat",
