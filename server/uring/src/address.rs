@@ -5,7 +5,8 @@ pub(crate) const IPV4_BYTES: u32 = 16;
 /// Bytes of a `sockaddr_in6`.
 pub(crate) const IPV6_BYTES: u32 = 28;
 
-/// A socket address as the kernel reads and writes it: `sockaddr_in`, `sockaddr_in6`, or the start of another family's.
+/// A socket address as the kernel reads and writes it: `sockaddr_in`, `sockaddr_in6`, or the start of another
+/// family's.
 ///
 /// ```text
 ///  0      2      4          8                         24         28

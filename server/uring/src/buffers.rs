@@ -8,9 +8,10 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 /// Bytes that were received, in a buffer lent by the ring. Reads and writes as a byte slice.
 ///
-/// Exactly one handle exists for a lent buffer, and the kernel does not write to it until the handle has been given
-/// back with [`Ring::release`](crate::Ring::release). A handle that is dropped instead takes its buffer out of
-/// circulation for good: it stays counted in [`RingStats::buffers_lent`](crate::RingStats::buffers_lent).
+/// Exactly one handle exists for a lent buffer, and the kernel does not write to it until the handle has been
+/// given back with [`Ring::release`](crate::Ring::release). A handle that is dropped instead takes its buffer
+/// out of circulation for good: it stays counted in
+/// [`RingStats::buffers_lent`](crate::RingStats::buffers_lent).
 #[must_use = "give the buffer back with Ring::release, or the ring runs out of them"]
 pub struct ReceiveBuffer {
     memory: Rc<BufferMemory>,
@@ -22,10 +23,10 @@ impl Deref for ReceiveBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the range lies inside the mapping (checked when it was lent), which the `Rc` keeps mapped, zeroed
-        // by the kernel when mapped and so initialized. Nobody writes while `self` is borrowed: this is the only
-        // handle (`BufferMemory::lend` panics on a second), and the kernel writes only to buffers it was provided
-        // with, which excludes this one until `release` consumes the handle.
+        // SAFETY: the range lies inside the mapping (checked when it was lent), which the `Rc` keeps mapped,
+        // zeroed by the kernel when mapped and so initialized. Nobody writes while `self` is borrowed: this
+        // is the only handle (`BufferMemory::lend` panics on a second), and the kernel writes only to buffers
+        // it was provided with, which excludes this one until `release` consumes the handle.
         unsafe { slice::from_raw_parts(self.memory.start(self.id).as_ptr(), self.length as usize) }
     }
 }
@@ -82,8 +83,8 @@ impl BufferMemory {
     ///
     /// # Panics
     ///
-    /// When the buffer is lent already or the length is beyond its end: either would break the promise that the
-    /// handle's safety rests on.
+    /// When the buffer is lent already or the length is beyond its end: either would break the promise that
+    /// the handle's safety rests on.
     pub(crate) fn lend(self: &Rc<Self>, id: u16, length: u32) -> ReceiveBuffer {
         assert!(length <= self.buffer_bytes, "{length} bytes in a buffer of {}", self.buffer_bytes);
         assert!(!self.lent[usize::from(id)].replace(true), "receive buffer {id} is lent already");

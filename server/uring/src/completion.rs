@@ -11,8 +11,8 @@ pub struct Completion {
     pub token: Token,
     /// What it means depends on the operation: see [`Op`](crate::Op).
     pub result: Result<u32, Errno>,
-    /// Whether more completions of this operation follow. When false it has ended: whoever still wants an accept or
-    /// a receive pushes it anew.
+    /// Whether more completions of this operation follow. When false it has ended: whoever still wants an
+    /// accept or a receive pushes it anew.
     pub more: bool,
     /// The bytes of a receive. Give it back with [`Ring::release`](crate::Ring::release).
     pub buffer: Option<ReceiveBuffer>,

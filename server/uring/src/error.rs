@@ -10,37 +10,46 @@ pub enum RingError {
 
     /// `io_uring_setup` gave `ENOSYS`.
     #[error(
-        "this kernel has no io_uring, or a seccomp filter hides it (io_uring_setup: ENOSYS). Run Linux 6.7 or newer with \
-         CONFIG_IO_URING. {SECCOMP_FIX}"
+        "this kernel has no io_uring, or a seccomp filter hides it (io_uring_setup: ENOSYS). Run Linux 6.7 or \
+         newer with CONFIG_IO_URING. {SECCOMP_FIX}"
     )]
     NotSupported,
 
-    /// `io_uring_setup` gave `EPERM` and the sysctl explains it.
+    /// `io_uring_setup` gave `EPERM` because `kernel.io_uring_disabled` is 1.
     #[error(
-        "kernel.io_uring_disabled is {value}, which forbids io_uring to {}. Set it with `sysctl -w kernel.io_uring_disabled=0`{}",
-        if *.value == 1 { "processes without CAP_SYS_ADMIN outside the group kernel.io_uring_group" } else { "every process" },
-        if *.value == 1 { ", or put the service's group id into kernel.io_uring_group" } else { "" },
+        "kernel.io_uring_disabled is 1, which forbids io_uring to processes without CAP_SYS_ADMIN outside the \
+         group kernel.io_uring_group. Put the service's group id there, or run \
+         `sysctl -w kernel.io_uring_disabled=0`"
+    )]
+    DisabledForUnprivileged,
+
+    /// `io_uring_setup` gave `EPERM` because `kernel.io_uring_disabled` is 2.
+    #[error(
+        "kernel.io_uring_disabled is {value}, which forbids io_uring to every process. Run \
+         `sysctl -w kernel.io_uring_disabled=0`"
     )]
     Disabled { value: u8 },
 
     /// `io_uring_setup` gave `EPERM` and the sysctl does not explain it.
     #[error(
-        "a security policy forbids io_uring (io_uring_setup: EPERM, kernel.io_uring_disabled does not). {SECCOMP_FIX}"
+        "a security policy forbids io_uring (io_uring_setup: EPERM, though kernel.io_uring_disabled allows it). \
+         {SECCOMP_FIX}"
     )]
     Forbidden,
 
     /// The kernel counts a ring's memory as locked.
     #[error(
-        "RLIMIT_MEMLOCK is too small: {needed} bytes of locked memory are needed, the limit for all rings of this user \
-         is {limit}. Raise it (`ulimit -l`, systemd: LimitMEMLOCK=infinity, docker: --ulimit memlock=-1) or use fewer shards"
+        "RLIMIT_MEMLOCK is too small: {needed} bytes of locked memory are needed, the limit for all rings of this \
+         user is {limit}. Raise it (`ulimit -l`, systemd: LimitMEMLOCK=infinity, docker: --ulimit memlock=-1) or \
+         use fewer shards"
     )]
     LockedMemory { needed: u64, limit: u64 },
 
     /// A table of direct descriptors may be as large as the limit of open files.
     #[error(
-        "RLIMIT_NOFILE is too small: a ring for {needed} sockets needs it to be at least that, it is {limit}. Raise it \
-         (`ulimit -n {needed}`, systemd: LimitNOFILE={needed}, docker: --ulimit nofile={needed}), allow fewer connections, \
-         or spread them over more shards"
+        "RLIMIT_NOFILE is too small: a ring for {needed} sockets needs it to be at least that, it is {limit}. \
+         Raise it (`ulimit -n {needed}`, systemd: LimitNOFILE={needed}, docker: --ulimit nofile={needed}), allow \
+         fewer connections, or spread them over more shards"
     )]
     OpenFiles { needed: u64, limit: u64 },
 
@@ -52,8 +61,8 @@ pub enum RingError {
 }
 
 /// The three calls, and how to allow them where they are commonly forbidden.
-const SECCOMP_FIX: &str = "In a container, allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp \
-    profile (docker, podman: --security-opt seccomp=profile.json, or seccomp=unconfined to try; systemd: \
+const SECCOMP_FIX: &str = "In a container, allow io_uring_setup, io_uring_enter and io_uring_register in the \
+    seccomp profile (docker, podman: --security-opt seccomp=profile.json, or seccomp=unconfined to try; systemd: \
     SystemCallFilter=io_uring_setup io_uring_enter io_uring_register)";
 
 impl RingError {
@@ -64,4 +73,29 @@ impl RingError {
 
 pub(crate) fn errno_of(error: &io::Error) -> Errno {
     Errno(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_names_the_cause_and_the_fix() {
+        let cases = [
+            (RingError::NotSupported, ["ENOSYS", "CONFIG_IO_URING"]),
+            (RingError::DisabledForUnprivileged, ["io_uring_disabled is 1", "kernel.io_uring_group"]),
+            (
+                RingError::Disabled { value: 2 },
+                ["io_uring_disabled is 2", "sysctl -w kernel.io_uring_disabled=0"],
+            ),
+            (RingError::Forbidden, ["EPERM", "--security-opt seccomp=profile.json"]),
+            (RingError::LockedMemory { needed: 118_784, limit: 65_536 }, ["118784 bytes", "LimitMEMLOCK="]),
+            (RingError::OpenFiles { needed: 10_064, limit: 1_024 }, ["is 1024", "ulimit -n 10064"]),
+        ];
+        for (error, parts) in cases {
+            let text = error.to_string();
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+            assert!(!text.contains("  "), "{text}");
+        }
+    }
 }

@@ -7,12 +7,12 @@
 //! ```
 //!
 //! Who may touch which memory, and when:
-//! - **Received bytes** lie in buffers that belong to the ring. A completion lends one as a [`ReceiveBuffer`], the only
-//!   handle to it; until it is released the kernel does not know the buffer.
-//! - **Sent bytes** belong to the caller. The kernel reads them inside [`Ring::send_batch`] and at no other time: no send
-//!   waits for room, none is handed to a worker thread.
-//! - **Arguments** of operations (addresses, times, options) are copied into memory of the ring that stays in place until
-//!   the kernel is done with them.
+//! - **Received bytes** lie in buffers that belong to the ring. A completion lends one as a
+//!   [`ReceiveBuffer`], the only handle to it; until it is released the kernel does not know the buffer.
+//! - **Sent bytes** belong to the caller. The kernel reads them inside [`Ring::send_batch`] and at no other
+//!   time: no send waits for room, none is handed to a worker thread.
+//! - **Arguments** of operations (addresses, times, options) are copied into memory of the ring that stays in
+//!   place until the kernel is done with them.
 //!
 //! Sockets are direct descriptors: indexes into a table of the ring, not file descriptors of the process.
 //!

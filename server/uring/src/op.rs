@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use crate::token::Token;
 
-/// A socket in the ring's table of direct descriptors: an index, not a process descriptor. It is valid on its own
-/// ring only, from the completion that named it until the completion of its [`Op::Close`].
+/// A socket in the ring's table of direct descriptors: an index, not a process descriptor. It is valid on its
+/// own ring only, from the completion that named it until the completion of its [`Op::Close`].
 #[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
 pub struct File(pub u32);
 
@@ -12,16 +12,17 @@ pub struct File(pub u32);
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub struct ListenerId(pub u8);
 
-/// An operation as plain data. Each gives at least one [`Completion`](crate::Completion) with the token it was
-/// pushed with. Sends are not among them: see [`Ring::send_batch`](crate::Ring::send_batch).
+/// An operation as plain data. Each gives at least one [`Completion`](crate::Completion) with the token it
+/// was pushed with. Sends are not among them: see [`Ring::send_batch`](crate::Ring::send_batch).
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum Op {
-    /// Accepts connections until it ends, each into the table at an index that the kernel chooses: the completion's
-    /// result. A full table costs the connection that found it full and ends the operation with `ENFILE`.
+    /// Accepts connections until it ends, each into the table at an index that the kernel chooses: the
+    /// completion's result. A full table costs the connection that found it full and ends the operation with
+    /// `ENFILE`.
     Accept { listener: ListenerId },
 
-    /// Receives into provided buffers until it ends. A result of 0 is the end of the peer's stream; `ENOBUFS` says
-    /// that all buffers were lent.
+    /// Receives into provided buffers until it ends. A result of 0 is the end of the peer's stream; `ENOBUFS`
+    /// says that all buffers were lent.
     Receive { file: File },
 
     /// Completes once, when the socket takes bytes again or is broken.
@@ -37,9 +38,9 @@ pub enum Op {
     /// `ENOENT`: it had completed already. `EALREADY`: it is executing, its own completion follows.
     Cancel { target: Token },
 
-    /// Takes the socket out of the table; its completion frees the index. No other operation on the file may be in
-    /// flight: an armed one keeps the socket open, no FIN goes out, and its completions come in the name of an
-    /// index that may have a new owner.
+    /// Takes the socket out of the table; its completion frees the index. No other operation on the file may
+    /// be in flight: an armed one keeps the socket open, no FIN goes out, and its completions come in the
+    /// name of an index that may have a new owner.
     Close { file: File },
 
     /// Completes once with `ETIME` after this long, or with `ECANCELED`.
@@ -64,7 +65,8 @@ pub enum Domain {
     Ipv6,
 }
 
-/// Socket options a client needs. A server sets its own on the listener, from which accepted sockets inherit them.
+/// Socket options a client needs. A server sets its own on the listener, from which accepted sockets inherit
+/// them.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum SocketOption {
     /// `TCP_NODELAY`: small sends go out at once.

@@ -13,7 +13,8 @@ use crate::error::RingError;
 use crate::kernel::{disabled_value, limit, set_up};
 use crate::ring::RingConfig;
 
-/// The first kernel with everything a ring needs; the last to come was reading a socket option through the ring.
+/// The first kernel with everything a ring needs; the last to come was reading a socket option through the
+/// ring.
 const KERNEL_MIN: (u32, u32) = (6, 7);
 
 /// Why a service with these rings cannot run here. Each message names the cause and what to do about it.
@@ -24,7 +25,7 @@ pub enum ProbeError {
     )]
     Kernel { release: String },
 
-    #[error("this kernel's io_uring lacks {}. Run Linux 6.7 or newer, built without restrictions", .operations.join(", "))]
+    #[error("this kernel's io_uring lacks {}. Run Linux 6.7 or newer, unrestricted", .operations.join(", "))]
     Operations { operations: Vec<&'static str> },
 
     #[error(transparent)]
@@ -51,8 +52,9 @@ pub struct Capabilities {
     pub open_files_limit: u64,
 }
 
-/// Makes a ring and asks the kernel what it supports. Where the locked memory of all shards' rings is beyond the limit,
-/// makes as many rings as there are shards: neither privileged processes nor all kernels are bound by that limit.
+/// Makes a ring and asks the kernel what it supports. Where the locked memory of all shards' rings is beyond
+/// the limit, makes as many rings as there are shards: neither privileged processes nor all kernels are bound
+/// by that limit.
 ///
 /// # Errors
 ///

@@ -5,26 +5,28 @@ use crate::completion::{Completion, SendOutcome};
 use crate::op::{Op, Send};
 use crate::token::Token;
 
-/// What the kernel's ring and the fake one have in common: everything that a server or a client does with sockets.
+/// What the kernel's ring and the fake one have in common: everything that a server or a client does with
+/// sockets.
 ///
 /// The calling order is a turn: `poll` (or `wait`), handle the completions, `push` what follows from them,
-/// `send_batch`, and again. A turn in which nothing came and after which [`has_work`](Self::has_work) is false may
-/// be followed by a sleep on the ring's eventfd.
+/// `send_batch`, and again. A turn in which nothing came and after which [`has_work`](Self::has_work) is
+/// false may be followed by a sleep on the ring's eventfd.
 pub trait Ring {
-    /// Queues an operation; the next `poll`, `wait` or `send_batch` submits it. Never fails: when the submission queue
-    /// is full it is submitted first, and completions that come meanwhile are kept for the next `poll` or `wait`.
+    /// Queues an operation; the next `poll`, `wait` or `send_batch` submits it. Never fails: when the
+    /// submission queue is full it is submitted first, and completions that come meanwhile are kept for the
+    /// next `poll` or `wait`.
     ///
     /// # Panics
     ///
     /// When the token's kind is reserved ([`Token::RESERVED_KINDS`]).
     fn push(&mut self, token: Token, op: Op);
 
-    /// Sends each item once, without waiting for room in its socket, after everything pushed before. When it returns
-    /// the outcome of every send is known and the kernel has let go of all `bytes`. Outcomes of those that did not
-    /// go out whole are appended to `outcomes`, in any order: what is not there went out whole.
+    /// Sends each item once, without waiting for room in its socket, after everything pushed before. When it
+    /// returns the outcome of every send is known and the kernel has let go of all `bytes`. Outcomes of those
+    /// that did not go out whole are appended to `outcomes`, in any order: what is not there went out whole.
     ///
-    /// Two sends to one file in one call are a mistake of the caller: when the first is short, the kernel may take
-    /// the second all the same, and the stream is torn. The fake ring panics on it.
+    /// Two sends to one file in one call are a mistake of the caller: when the first is short, the kernel may
+    /// take the second all the same, and the stream is torn. The fake ring panics on it.
     ///
     /// # Panics
     ///
@@ -34,12 +36,12 @@ pub trait Ring {
     /// Submits what is queued and appends all completions there are, without waiting for one.
     fn poll(&mut self, completions: &mut Vec<Completion>);
 
-    /// Like `poll`, but blocks until there is at least one completion, `timeout` has passed (`None`: never), or a
-    /// signal came: the last two may leave `completions` as it was.
+    /// Like `poll`, but blocks until there is at least one completion, `timeout` has passed (`None`: never),
+    /// or a signal came: the last two may leave `completions` as it was.
     fn wait(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>);
 
-    /// Whether a `poll` now has something to do: operations to submit, completions kept, or work of the kernel that
-    /// waits for a call. While it is true do not sleep: no event announces this work again.
+    /// Whether a `poll` now has something to do: operations to submit, completions kept, or work of the
+    /// kernel that waits for a call. While it is true do not sleep: no event announces this work again.
     fn has_work(&self) -> bool;
 
     /// Gives a buffer back for further receives.
@@ -64,8 +66,8 @@ pub struct RingStats {
     pub sqes: u64,
     /// Completions taken. A send that went out whole has none.
     pub cqes: u64,
-    /// Times the completion queue was found to have overflowed. Nothing is lost by it, but it ends accepts and
-    /// receives, and it costs: the queue is too small for the load.
+    /// Times the completion queue was found to have overflowed. Nothing is lost by it, but it ends accepts
+    /// and receives, and it costs: the queue is too small for the load.
     pub cq_overflows: u64,
     /// Sends asked for.
     pub sends: u64,
@@ -86,7 +88,8 @@ pub struct RingConfig {
     pub submission_entries: u32,
     /// Completions that fit before the queue overflows; the kernel rounds up to a power of two.
     pub completion_entries: u32,
-    /// Sockets that fit in the table of direct descriptors: at most the process's `RLIMIT_NOFILE`, for each ring anew.
+    /// Sockets that fit in the table of direct descriptors: at most the process's `RLIMIT_NOFILE`, for each
+    /// ring anew.
     pub files: u32,
     /// Receive buffers: a power of two, at most 32,768.
     pub receive_buffers: u16,

@@ -1,7 +1,7 @@
 use std::fmt;
 
-/// What a completion is about: the caller's own key, handed to the kernel with the operation and given back with
-/// each of its completions.
+/// What a completion is about: the caller's own key, handed to the kernel with the operation and given back
+/// with each of its completions.
 ///
 /// ```text
 ///  63      56 55                32 31                              0
@@ -10,8 +10,8 @@ use std::fmt;
 /// +----------+--------------------+---------------------------------+
 /// ```
 ///
-/// The generation tells a slot's current owner from an earlier one, so that a completion which arrives late is
-/// recognised and dropped instead of being taken for somebody else's.
+/// The generation tells a slot's current owner from an earlier one, so that a completion which arrives late
+/// is recognised and dropped instead of being taken for somebody else's.
 #[derive(Copy, Clone, Eq, PartialEq, Hash)]
 pub struct Token(u64);
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use glommio::io::BufferedFile;
 
-/// Waits for a ring's eventfd through the executor's own ring, so that the executor sleeps in the kernel as usual.
+/// Waits for a ring's eventfd through the executor's own ring, so that the executor sleeps in the kernel as
+/// usual.
 ///
 /// ```text
 ///   socket --> data ring --> eventfd <-- Waker::wake, from any thread
@@ -35,8 +36,9 @@ impl EventWait {
         Ok(Self { eventfd })
     }
 
-    /// Returns when the eventfd was signalled since the last return: at once if it was already. It may also return
-    /// without need; after it, poll the ring. A wait that is dropped may take the signal with it: poll the ring then too.
+    /// Returns when the eventfd was signalled since the last return: at once if it was already. It may also
+    /// return without need; after it, poll the ring. A wait that is dropped may take the signal with it: poll
+    /// the ring then too.
     ///
     /// # Panics
     ///

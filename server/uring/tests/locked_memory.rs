@@ -1,4 +1,5 @@
-//! A ring where the limit of locked memory is too small. A binary of its own: the limit is the whole process's.
+//! A ring where the limit of locked memory is too small. A binary of its own: the limit is the whole
+//! process's.
 
 use corecast_uring::{KernelRing, RingConfig, RingError, probe};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

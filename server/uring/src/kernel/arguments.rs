@@ -5,10 +5,11 @@ use io_uring::types::Timespec;
 
 use crate::address::RawAddress;
 
-/// Memory for arguments that the kernel reads when it takes an operation from the submission queue: times and addresses.
+/// Memory for arguments that the kernel reads when it takes an operation from the submission queue: times and
+/// addresses.
 ///
-/// There is a cell for each entry of the queue and one for the operation that is about to be queued, used in turn. When a
-/// cell comes round again its operation has been taken, as no more than those can be waiting.
+/// There is a cell for each entry of the queue and one for the operation that is about to be queued, used in
+/// turn. When a cell comes round again its operation has been taken, as no more than those can be waiting.
 pub(crate) struct Arguments {
     cells: Box<[Cell]>,
     next: usize,

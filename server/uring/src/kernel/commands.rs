@@ -13,10 +13,12 @@ const SOCKET_GET_OPTION: u32 = 2;
 /// Bytes of an address that has nothing but a family: a Unix socket's that was never bound.
 const FAMILY_BYTES: u32 = 2;
 
-/// Socket options read and set through the ring: operations with memory that must stay in place until they complete.
+/// Socket options read and set through the ring: operations with memory that must stay in place until they
+/// complete.
 ///
-/// Such an operation is known to the kernel under a token of the ring, whose slot is the command's place here; the
-/// caller's token waits in the command. As it completes while it is submitted there is never one to cancel.
+/// Such an operation is known to the kernel under a token of the ring, whose slot is the command's place
+/// here; the caller's token waits in the command. As it completes while it is submitted there is never one to
+/// cancel.
 #[derive(Default)]
 pub(crate) struct Commands {
     #[expect(clippy::vec_box, reason = "the kernel's memory must stay in place when the vector grows")]
@@ -51,9 +53,9 @@ pub(crate) enum Answer {
 }
 
 impl Commands {
-    /// The kernel wants to be asked for exactly as many bytes as an address has (more is `EINVAL`), and gives fewer when
-    /// fewer are asked for. So the first question has an IPv4 address's length; its answer, or its failure, tells whether
-    /// a second is needed.
+    /// The kernel wants to be asked for exactly as many bytes as an address has (more is `EINVAL`), and gives
+    /// fewer when fewer are asked for. So the first question has an IPv4 address's length; its answer, or its
+    /// failure, tells whether a second is needed.
     pub(crate) fn peer_address(&mut self, token: Token, file: File) -> squeue::Entry {
         let slot = self.place(token, file, Question::PeerAddress(IPV4_BYTES), RawAddress::default());
         self.entry_for_peer_address(slot, IPV4_BYTES)
@@ -124,7 +126,8 @@ impl Commands {
             .build()
             .user_data(Self::ring_token(slot).to_u64());
         // The io-uring crate builds only the setting twin, which differs in nothing but the command's number.
-        // SAFETY: an entry is 64 bytes laid out as the kernel's `io_uring_sqe`, in which `cmd_op` is the u32 at byte 8.
+        // SAFETY: an entry is 64 bytes laid out as the kernel's `io_uring_sqe`, in which `cmd_op` is the u32
+        // at byte 8.
         unsafe { (&raw mut entry).cast::<u32>().add(2).write(SOCKET_GET_OPTION) };
         entry
     }

@@ -12,12 +12,13 @@ const REGISTER_RING_FDS: libc::c_uint = 20;
 /// Number of `IORING_UNREGISTER_RING_FDS` in `linux/io_uring.h`.
 const UNREGISTER_RING_FDS: libc::c_uint = 21;
 
-/// The way into the kernel for one ring: `io_uring_enter` through the ring's registered index, which saves looking up
-/// the file descriptor in each call.
+/// The way into the kernel for one ring: `io_uring_enter` through the ring's registered index, which saves
+/// looking up the file descriptor in each call.
 ///
 /// The io-uring crate can register the index too, but forgets it with its short-lived `Submitter`.
 ///
-/// The index belongs to the thread and keeps the ring alive. So a gate is dropped before the ring, on its thread.
+/// The index belongs to the thread and keeps the ring alive. So a gate is dropped before the ring, on its
+/// thread.
 pub(crate) struct Gate {
     ring_fd: RawFd,
     /// Absent when the thread has no free index (it has 16): the file descriptor does as well.
@@ -75,9 +76,9 @@ impl Gate {
             }
             None => libc::c_long::from(self.ring_fd),
         };
-        // SAFETY: the ring is open as long as the gate (its owner drops the gate first). The argument is null, or points
-        // to a live `io_uring_getevents_arg` of that size whose timespec lives as well. What queued operations point to is
-        // the promise of whoever queued them.
+        // SAFETY: the ring is open as long as the gate (its owner drops the gate first). The argument is
+        // null, or points to a live `io_uring_getevents_arg` of that size whose timespec lives as well. What
+        // queued operations point to is the promise of whoever queued them.
         let result = unsafe {
             libc::syscall(
                 libc::SYS_io_uring_enter,

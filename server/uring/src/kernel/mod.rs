@@ -32,8 +32,8 @@ const KIND_SEND: u8 = 0xF0;
 /// Kind of the tokens that commands have: the slot is the command's.
 const KIND_COMMAND: u8 = 0xF1;
 
-/// How often in a row the kernel may say that it cannot take an operation now (no memory, completions to be taken first)
-/// before that counts as broken.
+/// How often in a row the kernel may say that it cannot take an operation now (no memory, completions to be
+/// taken first) before that counts as broken.
 const REFUSALS_MAX: u32 = 1_000;
 
 /// An io_uring with its table of sockets and its receive buffers. It is made, used and dropped on one thread:
@@ -58,7 +58,7 @@ pub struct KernelRing {
     kept: Vec<Completion>,
     /// Outcomes of the sends of the batch in hand.
     outcomes: Vec<SendOutcome>,
-    /// Commands to be asked again; queued as soon as the completion queue has been read.
+    /// Commands with another question, to be queued by the next `poll`.
     again: Vec<squeue::Entry>,
     /// Set while a batch's entries point to the caller's bytes.
     sending: bool,
@@ -100,8 +100,8 @@ impl KernelRing {
         ListenerId(id)
     }
 
-    /// The eventfd that completions signal, if the ring was configured with one. It counts up at least once whenever
-    /// there is new work after a time without.
+    /// The eventfd that completions signal, if the ring was configured with one. It counts up at least once
+    /// whenever there is new work after a time without.
     pub fn eventfd(&self) -> Option<BorrowedFd<'_>> {
         self.eventfd.as_ref().map(AsFd::as_fd)
     }
@@ -146,8 +146,8 @@ impl KernelRing {
 
     /// # Safety
     ///
-    /// What the entry points to must stay valid until the operation has completed, or until it has been submitted for
-    /// operations whose arguments the kernel copies then.
+    /// What the entry points to must stay valid until the operation has completed, or until it has been
+    /// submitted for operations whose arguments the kernel copies then.
     unsafe fn queue(&mut self, entry: &squeue::Entry) {
         while self.queued == self.ring.params().sq_entries() {
             self.submit();
@@ -157,9 +157,10 @@ impl KernelRing {
         self.queued += 1;
     }
 
-    /// Hands all queued operations to the kernel and takes what completes on the spot, so that the completion queue is as
-    /// good as empty before each submission: it has no fewer entries than a submission, and a batch of sends cannot
-    /// overflow it. If other operations do, that is put right here, as an outcome of a send may be behind them.
+    /// Hands all queued operations to the kernel and takes what completes on the spot, so that the completion
+    /// queue is as good as empty before each submission: it has no fewer entries than a submission, and a
+    /// batch of sends cannot overflow it. If other operations do, that is put right here, as an outcome of a
+    /// send may be behind them.
     fn submit(&mut self) {
         while self.queued > 0 {
             self.enter(Events::Leave);
@@ -171,8 +172,8 @@ impl KernelRing {
         }
     }
 
-    /// One call into the kernel. Interruptions and passing refusals are dealt with; the caller looks at what there is to
-    /// reap and what is still queued.
+    /// One call into the kernel. Interruptions and passing refusals are dealt with; the caller looks at what
+    /// there is to reap and what is still queued.
     fn enter(&mut self, events: Events) {
         for _ in 0..REFUSALS_MAX {
             self.stats.enters += 1;
@@ -236,14 +237,21 @@ impl KernelRing {
                 }
             }
         }
-        while let Some(entry) = self.again.pop() {
+    }
+
+    /// Queues the commands that have another question, as far as there is room. Not part of `reap`, which
+    /// must not submit: it runs while a submission is being retried.
+    fn ask_again(&mut self) {
+        while self.queued < self.ring.params().sq_entries()
+            && let Some(entry) = self.again.pop()
+        {
             // SAFETY: the command's memory stays in place until its completion is taken.
             unsafe { self.queue(&entry) };
         }
     }
 
-    /// Whether the kernel has work for this thread that only a call runs: received data to be copied, connections to be
-    /// accepted, completions that did not fit into the queue.
+    /// Whether the kernel has work for this thread that only a call runs: received data to be copied,
+    /// connections to be accepted, completions that did not fit into the queue.
     fn kernel_waits(&self) -> bool {
         // SAFETY: no other handle to the submission queue exists while this one does.
         let submission = unsafe { self.ring.submission_shared() };
@@ -267,8 +275,9 @@ impl Ring for KernelRing {
             Op::SetOption { file, option } => self.commands.set_option(token, file, option),
             other => self.entry(other).user_data(token.to_u64()),
         };
-        // SAFETY: an entry points to nothing, to a command (in place until its completion), or to a cell of `arguments` (in
-        // place until it is submitted, by when the kernel has copied it: IORING_FEAT_SUBMIT_STABLE is checked).
+        // SAFETY: an entry points to nothing, to a command (in place until its completion), or to a cell of
+        // `arguments` (in place until it is submitted, by when the kernel has copied it:
+        // IORING_FEAT_SUBMIT_STABLE is checked).
         unsafe { self.queue(&entry) };
     }
 
@@ -280,16 +289,17 @@ impl Ring for KernelRing {
             let length =
                 u32::try_from(send.bytes.len()).ok().filter(|&length| length <= i32::MAX.cast_unsigned());
             let length = length.expect("a send has less than 2 GiB");
-            // WAITALL: a short send is a failure with its count, where it would else be a success and so be skipped.
-            // DONTWAIT: a full socket is a failure as well, where the operation would else wait for room.
+            // WAITALL: a short send is a failure with its count, where it would else be a success and so be
+            // skipped. DONTWAIT: a full socket is a failure as well, where the operation would else wait for
+            // room.
             let entry = opcode::Send::new(types::Fixed(send.file.0), send.bytes.as_ptr(), length)
                 .flags(libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
                 .build()
                 .flags(squeue::Flags::SKIP_SUCCESS)
                 .user_data(Token::new(KIND_SEND, 0, count).to_u64());
-            // SAFETY: the bytes live for 'a, longer than this call, and no send outlives it: with DONTWAIT the kernel
-            // completes a send while it takes it, and all are taken below. Should this function unwind before that,
-            // `sending` stays set and the queue is never submitted again.
+            // SAFETY: the bytes live for 'a, longer than this call, and no send outlives it: with DONTWAIT
+            // the kernel completes a send while it takes it, and all are taken below. Should this function
+            // unwind before that, `sending` stays set and the queue is never submitted again.
             unsafe { self.queue(&entry) };
             count += 1;
         }
@@ -302,12 +312,14 @@ impl Ring for KernelRing {
     fn poll(&mut self, completions: &mut Vec<Completion>) {
         self.assert_not_abandoned();
         self.reap();
+        self.ask_again();
         // A queue's worth at most: a caller with a turn to finish gets one even when completions never cease.
         while (self.queued > 0 || self.kernel_waits())
             && self.kept.len() < self.ring.params().cq_entries() as usize
         {
             self.enter(Events::Run);
             self.reap();
+            self.ask_again();
         }
         completions.append(&mut self.kept);
     }
@@ -315,6 +327,7 @@ impl Ring for KernelRing {
     fn wait(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) {
         self.assert_not_abandoned();
         self.reap();
+        self.ask_again();
         if self.kept.is_empty() {
             // The kernel waits only if it took all that was queued.
             self.enter(Events::Await { timeout });
@@ -326,7 +339,7 @@ impl Ring for KernelRing {
     }
 
     fn has_work(&self) -> bool {
-        self.queued > 0 || !self.kept.is_empty() || self.kernel_waits()
+        self.queued > 0 || !self.kept.is_empty() || !self.again.is_empty() || self.kernel_waits()
     }
 
     fn release(&mut self, buffer: ReceiveBuffer) {

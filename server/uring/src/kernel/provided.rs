@@ -10,11 +10,12 @@ use crate::error::RingError;
 /// The one buffer group of a ring.
 pub(crate) const BUFFER_GROUP: u16 = 0;
 
-/// The receive buffers as the kernel sees them: a ring of entries, each the address of a buffer that it may fill.
+/// The receive buffers as the kernel sees them: a ring of entries, each the address of a buffer that it may
+/// fill.
 ///
 /// ```text
-///   entries   | taken | taken | free  | free  | free  | lent  |      tail counts up without bound, the entry is tail & mask
-///                             ^ the kernel takes here         ^ tail: release() writes here
+///   entries   | taken | taken | free  | free  | free  | lent  |
+///                             ^ the kernel takes here ^ tail & mask: release() writes here; tail only counts up
 /// ```
 ///
 /// Invariant: provided + lent + completed but not yet reaped == count, so the tail never overruns the kernel.
@@ -32,7 +33,8 @@ impl ProvidedBuffers {
         let memory = BufferMemory::new(buffers, buffer_bytes).map_err(mapped)?;
         let mut provided = Self { entries, memory, tail: 0, mask: buffers - 1 };
         let address = provided.entries.address().as_ptr() as u64;
-        // SAFETY: the mapping is page aligned and has room for `buffers` entries. The ring's owner drops the ring first.
+        // SAFETY: the mapping is page aligned and has room for `buffers` entries. The ring's owner drops the
+        // ring first.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, buffers, BUFFER_GROUP, 0) }
             .map_err(|error| RingError::system("registering the receive buffers", &error))?;
         for id in 0..buffers {
@@ -62,8 +64,8 @@ impl ProvidedBuffers {
     fn provide(&mut self, id: u16) {
         let base = self.entries.address().cast::<BufRingEntry>().as_ptr();
         let address = self.memory.start(id).as_ptr() as u64;
-        // SAFETY: the masked index is inside the mapping. By the invariant above the kernel has taken this entry, and it
-        // reads it again only after the tail below says so; so nobody else touches it now.
+        // SAFETY: the masked index is inside the mapping. By the invariant above the kernel has taken this
+        // entry, and it reads it again only after the tail below says so; so nobody else touches it now.
         unsafe {
             let entry = &mut *base.add(usize::from(self.tail & self.mask));
             entry.set_addr(address);
@@ -71,8 +73,8 @@ impl ProvidedBuffers {
             entry.set_bid(id);
         }
         self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the tail lies in the first entry's unused field, aligned for u16. The kernel only reads it, and all our
-        // accesses are atomic.
+        // SAFETY: the tail lies in the first entry's unused field, aligned for u16. The kernel only reads it,
+        // and all our accesses are atomic.
         let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(base).cast_mut()) };
         // Release: who sees the tail sees the entry.
         tail.store(self.tail, Ordering::Release);

@@ -22,8 +22,8 @@ pub(crate) fn ring(config: &RingConfig) -> Result<(IoUring, Option<OwnedFd>), Ri
         // One thread submits, and the kernel's deferred work runs only when that thread asks for it.
         .setup_single_issuer()
         .setup_defer_taskrun()
-        // Says in shared memory whether such work waits, so that an idle poll needs no system call and a ring that still
-        // has work is not put to sleep on.
+        // Says in shared memory whether such work waits, so that an idle poll needs no system call and a ring
+        // that still has work is not put to sleep on.
         .setup_taskrun_flag()
         // One bad operation does not hold up those behind it.
         .setup_submit_all()
@@ -40,8 +40,9 @@ pub(crate) fn ring(config: &RingConfig) -> Result<(IoUring, Option<OwnedFd>), Ri
     Ok((ring, eventfd))
 }
 
-/// Memory that the kernel counts against `RLIMIT_MEMLOCK` for one ring, in bytes: the submission queue, the completion
-/// queue and the ring of receive buffers, in whole pages. The buffers themselves are ordinary memory.
+/// Memory that the kernel counts against `RLIMIT_MEMLOCK` for one ring, in bytes: the submission queue, the
+/// completion queue and the ring of receive buffers, in whole pages of 4 KiB. The buffers themselves are
+/// ordinary memory.
 pub fn locked_bytes(config: &RingConfig) -> u64 {
     const PAGE: u64 = 4096;
     /// Heads, tails, masks and flags in front of the completions.
@@ -107,8 +108,9 @@ fn explain_setup(errno: Errno, config: &RingConfig) -> RingError {
     match errno {
         Errno::ENOSYS => RingError::NotSupported,
         Errno::EPERM | Errno::EACCES => match disabled_value() {
-            Some(value) if value > 0 => RingError::Disabled { value },
-            _ => RingError::Forbidden,
+            None | Some(0) => RingError::Forbidden,
+            Some(1) => RingError::DisabledForUnprivileged,
+            Some(value) => RingError::Disabled { value },
         },
         Errno::ENOMEM => {
             RingError::LockedMemory { needed: locked_bytes(config), limit: limit(Resource::Memlock) }
@@ -118,8 +120,8 @@ fn explain_setup(errno: Errno, config: &RingConfig) -> RingError {
     }
 }
 
-/// The value of `kernel.io_uring_disabled`: 0 allows, 1 forbids the unprivileged, 2 forbids everybody. `None` where the
-/// kernel has no such switch (before 6.6).
+/// The value of `kernel.io_uring_disabled`: 0 allows, 1 forbids the unprivileged, 2 forbids everybody. `None`
+/// where the kernel has no such switch (before 6.6).
 pub(crate) fn disabled_value() -> Option<u8> {
     fs::read_to_string(DISABLED_PATH).ok()?.trim().parse().ok()
 }

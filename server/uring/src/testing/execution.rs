@@ -101,7 +101,8 @@ impl FakeRing {
                 let connection = self.owner(file);
                 self.connections[connection as usize].close();
                 self.files[file.0 as usize] = None;
-                // Kernels before 6.16 may post an accept's completion before that of the close which made room for it.
+                // Kernels before 6.16 may post an accept's completion before that of the close which made
+                // room for it.
                 if self.chance(self.faults.late_completion) {
                     self.free_files.push(file);
                 } else {

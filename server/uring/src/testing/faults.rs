@@ -1,7 +1,7 @@
 /// What goes wrong on a [`FakeRing`](super::FakeRing), each as a probability from 0.0 to 1.0.
 ///
-/// What a healthy kernel does as well is not a fault and always happens: no completion for a send that went out whole,
-/// `EAGAIN` from a full socket, `ENOBUFS` when all buffers are lent, `ENFILE` from a full table.
+/// What a healthy kernel does as well is not a fault and always happens: no completion for a send that went
+/// out whole, `EAGAIN` from a full socket, `ENOBUFS` when all buffers are lent, `ENFILE` from a full table.
 #[derive(Copy, Clone, PartialEq, Debug)]
 pub struct Faults {
     /// A send is taken in part although the socket has room.
@@ -20,13 +20,14 @@ pub struct Faults {
     pub accept_fails: f64,
     /// `PollWritable` completes although the socket has no room.
     pub poll_spurious: f64,
-    /// A cancelled operation is found executing: `EALREADY`, and it completes later, with what it had to say or with
-    /// `ECANCELED`.
+    /// A cancelled operation is found executing: `EALREADY`, and it completes later, with what it had to say
+    /// or with `ECANCELED`.
     pub cancel_already: f64,
-    /// The completion of a cancel, of what it cancelled, of a shutdown or of a close is held back, so that others
-    /// overtake it. A close's index may have a new connection before the close's completion is seen.
+    /// The completion of a cancel, of what it cancelled, of a shutdown or of a close is held back, so that
+    /// others overtake it. A close's index may have a new connection before the close's completion is seen.
     pub late_completion: f64,
-    /// At a poll the completion queue is found to have overflowed: completions are delayed, accepts and receives end.
+    /// At a poll the completion queue is found to have overflowed: completions are delayed, accepts and
+    /// receives end.
     pub cq_overflow: f64,
 }
 

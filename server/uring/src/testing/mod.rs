@@ -30,12 +30,13 @@ const RELEASED: u8 = 0xDD;
 /// How many polls without a completion `wait` makes before it calls the ring stuck.
 const POLLS_MAX: u32 = 100_000;
 
-/// The server's side of [`Ring`] on sockets that exist only in memory. The far side is driven by the methods that
-/// [`connect`](Self::connect) and its [`Peer`] begin with.
+/// The server's side of [`Ring`] on sockets that exist only in memory. The far side is driven by the methods
+/// that [`connect`](Self::connect) and its [`Peer`] begin with.
 ///
-/// The same seed and the same calls give the same run. Misuse that a kernel would punish with torn streams, leaked
-/// sockets or stale completions panics at the call that commits it: an operation on a file that is not open, a close
-/// with operations in flight, an accept, a receive or a poll armed twice, two sends to one file in one batch.
+/// The same seed and the same calls give the same run. Misuse that a kernel would punish with torn streams,
+/// leaked sockets or stale completions panics at the call that commits it: an operation on a file that is not
+/// open, a close with operations in flight, an accept, a receive or a poll armed twice, two sends to one file
+/// in one batch.
 ///
 /// Operations that only clients need (`Socket`, `SetOption`, `Bind`, `Connect`) are not supported, and panic.
 #[derive(Debug)]
@@ -121,8 +122,8 @@ impl FakeRing {
         self.faults = faults;
     }
 
-    /// Lets one batch have two sends to one file, and treats them as the kernel may: the second is taken although the
-    /// first was short. For tests that must see a torn stream.
+    /// Lets one batch have two sends to one file, and treats them as the kernel may: the second is taken
+    /// although the first was short. For tests that must see a torn stream.
     pub fn permit_double_sends(&mut self) {
         self.double_sends_permitted = true;
     }
@@ -233,7 +234,8 @@ impl Ring for FakeRing {
         self.hand_out(completions);
     }
 
-    /// Lets virtual time pass where the kernel's ring would block: up to the next timer, or the whole timeout.
+    /// Lets virtual time pass where the kernel's ring would block: up to the next timer, or the whole
+    /// timeout.
     ///
     /// # Panics
     ///

@@ -52,7 +52,8 @@ impl Streams {
         self.queues.values().flatten()
     }
 
-    /// Takes up to `most` completions. A stream whose next completion may be late is held back with probability `late`.
+    /// Takes up to `most` completions. A stream whose next completion may be late is held back with
+    /// probability `late`.
     pub(super) fn take(&mut self, rng: &mut Rng, most: usize, late: f64) -> Vec<Pending> {
         let mut taken = Vec::new();
         let mut open: Vec<(Stream, VecDeque<Pending>)> = Vec::new();

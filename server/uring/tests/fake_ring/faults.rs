@@ -233,7 +233,8 @@ fn same_seed_gives_the_same_run() {
     assert_ne!(run(9), run(10));
 }
 
-/// A small server that handles everything the ring can throw at it, under all faults: every byte must come back in order.
+/// A small server that handles everything the ring can throw at it, under all faults: every byte must come
+/// back in order.
 #[test]
 fn echo_under_all_faults_loses_and_reorders_nothing() {
     for seed in 0..60 {

@@ -1,4 +1,5 @@
-//! The fake ring: that without faults it does what the kernel's does, that each fault happens, and that misuse is caught.
+//! The fake ring: that without faults it does what the kernel's does, that each fault happens, and that
+//! misuse is caught.
 
 mod bench;
 mod faults;

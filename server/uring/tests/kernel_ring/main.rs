@@ -1,6 +1,7 @@
 //! The kernel's ring against real sockets on the loopback interface.
 //!
-//! Nothing here sleeps for a fixed time: each test waits for the completion that it is about, at most `PATIENCE`.
+//! Nothing here sleeps for a fixed time: each test waits for the completion that it is about, at most
+//! `PATIENCE`.
 
 mod bench;
 mod client;

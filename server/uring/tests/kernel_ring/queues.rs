@@ -105,7 +105,8 @@ fn overflowing_completion_queue_loses_nothing() {
 
 #[test]
 fn more_rings_than_a_thread_has_indexes_work_on_one_thread() {
-    // A thread can register 16. Making, dropping and making anew shows that a dropped ring gives its index back.
+    // A thread can register 16. Making, dropping and making anew shows that a dropped ring gives its index
+    // back.
     for _ in 0..3 {
         let mut benches: Vec<_> = (0..20).map(|_| Bench::new(config())).collect();
         for bench in &mut benches {

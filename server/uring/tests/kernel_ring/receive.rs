@@ -72,7 +72,8 @@ fn buffers_come_round_many_times() {
     let mut bench = Bench::new(RingConfig { receive_buffers: 4, receive_buffer_bytes: 64, ..config() });
     let (file, mut peer) = bench.pair();
     bench.ring.push(token(RECEIVE, file), Op::Receive { file });
-    // More than 65,536 / 4 times round would take the 16-bit tail over its end; 1,000 times round the mask is enough here.
+    // More than 65,536 / 4 times round would take the 16-bit tail over its end; 1,000 times round the mask is
+    // enough here.
     for n in 0..4_000u32 {
         peer.write_all(&n.to_be_bytes()).unwrap();
         let completion = bench.next(RECEIVE);
@@ -113,7 +114,8 @@ fn dropped_ring_closes_its_sockets_and_leaves_lent_bytes_readable() {
     peer.write_all(b"last words").unwrap();
     let buffer = bench.next(RECEIVE).buffer.expect("bytes");
     drop(bench);
-    // The kernel takes the ring apart after the call and may interrupt this thread for it; `read_to_end` tries again.
+    // The kernel takes the ring apart after the call and may interrupt this thread for it; `read_to_end`
+    // tries again.
     assert_eq!(peer.read_to_end(&mut Vec::new()).unwrap(), 0);
     assert_eq!(&*buffer, b"last words");
 }

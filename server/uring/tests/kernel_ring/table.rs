@@ -31,6 +31,27 @@ fn peer_address_is_known_for_ipv4_and_ipv6() {
 }
 
 #[test]
+fn many_peer_addresses_asked_at_once_go_to_their_own_askers() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        println!("SKIPPED: this host has no IPv6 loopback address");
+        return;
+    };
+    // Each takes two questions, more than the queue holds at once.
+    let mut bench = Bench::new(RingConfig { submission_entries: 4, ..config() });
+    let address = listener.local_addr().unwrap();
+    bench.listen(listener);
+    let ends: Vec<_> = (0..30).map(|_| (TcpStream::connect(address).unwrap(), bench.accept())).collect();
+    for &(_, file) in &ends {
+        bench.ring.push(token(ADDRESS, file), Op::PeerAddress { file });
+    }
+    for _ in &ends {
+        let completion = bench.next(ADDRESS);
+        let (peer, _) = &ends.iter().find(|(_, file)| file.0 == completion.token.slot()).unwrap();
+        assert_eq!(completion.address, Some(peer.local_addr().unwrap()));
+    }
+}
+
+#[test]
 fn peer_address_of_a_unix_socket_is_absent() {
     let mut bench = Bench::new(config());
     let (file, _peer) = bench.pair_unix();
