@@ -31,7 +31,8 @@ pub enum Op {
     /// Asks for the peer's address: `completion.address`, absent for a Unix socket.
     PeerAddress { file: File },
 
-    /// Sends a FIN after what was sent: no bytes can follow.
+    /// Sends a FIN after what was sent: no bytes can follow. The kernel hands it to a worker thread, so operations
+    /// pushed later may overtake it.
     Shutdown { file: File },
 
     /// Ends the operation pushed with this token. Result 0: found, its own completion follows (`ECANCELED`).
