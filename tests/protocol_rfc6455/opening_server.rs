@@ -1,7 +1,7 @@
 //! RFC 6455 §4.2 and §4.4: the server reads the client's handshake and answers.
 
 use corecast_protocol::Limits;
-use corecast_protocol::handshake::server::accept_upgrade;
+use corecast_protocol::handshake::server::{accept_upgrade, is_upgrade};
 use corecast_protocol::http1::{Parsed, parse_request};
 
 /// What a server answers: the 101 as text with the subprotocol agreed on, or a refusal.
@@ -124,6 +124,27 @@ mod section_4_2_1_reading {
         let bytes = [&head[..], b"\x89\x80\x01\x02\x03\x04"].concat();
         let Ok(Parsed::Complete { length, .. }) = parse_request(&bytes, &Limits::default()) else { panic!() };
         assert_eq!(length, head.len());
+    }
+
+    // A handshake that lost headers on its way still gets a handshake's answer: any one of these tells what
+    // was meant.
+    #[test]
+    fn server_recognises_a_handshake_by_any_of_its_headers() {
+        let means_upgrade = |lines: &[&str]| {
+            let bytes = request(lines);
+            let Ok(Parsed::Complete { head, .. }) = parse_request(&bytes, &Limits::default()) else {
+                panic!()
+            };
+            is_upgrade(&head)
+        };
+        assert!(means_upgrade(&[HOST, UPGRADE]));
+        assert!(means_upgrade(&[HOST, "upgrade: WEBSOCKET"]));
+        assert!(means_upgrade(&[HOST, KEY]));
+        assert!(means_upgrade(&[HOST, VERSION]));
+        assert!(means_upgrade(&[HOST, UPGRADE, CONNECTION, KEY, VERSION]));
+        assert!(!means_upgrade(&[HOST]));
+        assert!(!means_upgrade(&[HOST, "Connection: keep-alive", "Accept: text/html"]));
+        assert!(!means_upgrade(&[HOST, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c"]));
     }
 
     // 1. "An HTTP/1.1 or higher GET request"
@@ -394,6 +415,24 @@ mod section_4_2_2_sending {
         assert_eq!(agreed(&["Sec-WebSocket-Protocol: other"], &["chat"]), None);
         assert_eq!(agreed(&["Sec-WebSocket-Protocol: chat"], &[]), None);
         assert_eq!(agreed(&["Sec-WebSocket-Protocol: Chat, cha, chat2"], &["chat"]), None);
+    }
+
+    // Most clients fail a connection whose answer names none of what they offered: the caller may refuse
+    // instead.
+    #[test]
+    fn server_can_tell_that_only_unknown_subprotocols_were_offered() {
+        let only_unknown = |lines: &[&str]| {
+            let bytes = request(&[&[HOST, UPGRADE, CONNECTION, KEY, VERSION], lines].concat());
+            let Ok(Parsed::Complete { head, .. }) = parse_request(&bytes, &Limits::default()) else {
+                panic!()
+            };
+            accept_upgrade(&head, &["chat"]).expect("a handshake in order").offers_only_unknown_subprotocols()
+        };
+        assert!(!only_unknown(&[]));
+        assert!(!only_unknown(&["Sec-WebSocket-Protocol: chat"]));
+        assert!(!only_unknown(&["Sec-WebSocket-Protocol: other, chat"]));
+        assert!(only_unknown(&["Sec-WebSocket-Protocol: other"]));
+        assert!(only_unknown(&["Sec-WebSocket-Protocol: other", "Sec-WebSocket-Protocol: mqtt"]));
     }
 
     // "Extensions not listed by the client MUST NOT be listed"; none is implemented, so none is agreed to.

@@ -226,6 +226,10 @@ mod section_10_7_invalid_data {
             "HTTP/1.1 400 Bad Request\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.1\r\n\r\n",
+            "HEAD / HTTP/1.1\r\n\r\n",
+            "PUT / HTTP/1.1\r\n\r\n",
+            "DELETE / HTTP/1.1\r\n\r\n",
+            "OPTIONS / HTTP/1.1\r\n\r\n",
         ] {
             however_split(side, Limits::default(), text.as_bytes(), |receiver, how| {
                 assert_eq!(
