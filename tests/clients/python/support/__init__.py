@@ -1,0 +1,1 @@
+"""What the tests share: a server process, raw HTTP, raw frames, waiting for conditions."""

@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# Runs every test of the repository, and installs what they need first.
+set -uo pipefail
+exec </dev/null
+
+usage() {
+  cat <<'END'
+usage: tests/run.sh [stage...]
+
+Without arguments all stages run, in this order:
+  fmt           formatting of all packages
+  clippy        lints of all packages, warnings are errors
+  test          unit, RFC, simulation and layering tests (cargo test, debug)
+  build         the release build
+  python        the release build from outside: pytest, `websockets`, raw sockets
+  node          the same with npm `ws`
+  unprivileged  a server without any privilege passes messages
+  load          corecast-load: 1,000 subscribers for 3 s, nothing may be lost
+  doc           documentation, private items too, warnings are errors
+  deny          licences, bans and sources of the dependencies (needs cargo-deny)
+
+Each stage prints one line; what it wrote is shown only if it failed. The last line counts the tests, a stage without tests
+as one. Exit code 0: nothing failed.
+
+Python packages go to tests/.env, npm packages to tests/clients/node/node_modules. Debian packages that are missing are
+installed with apt-get by root; for others the stages that need them are skipped, with the reason.
+END
+}
+
+STAGES=(fmt clippy test build python node unprivileged load doc deny)
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+root=$PWD
+python=$root/tests/.env/bin/python
+export CARGO_TERM_COLOR=never PYTHONDONTWRITEBYTECODE=1
+
+# Stages --------------------------------------------------------------------------------------------------------
+# Each one runs in a shell of its own, with `set -e`. `skip REASON` ends it.
+
+stage_fmt() { cargo fmt --all --check; }
+
+stage_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+
+# Tests that need what a host may lack print SKIPPED and why, which only shows with --show-output.
+stage_test() { cargo test --workspace --locked --no-fail-fast -- --show-output; }
+
+stage_build() { cargo build --release --workspace --locked; }
+
+stage_python() {
+  need_binary
+  need_python
+  cd tests/clients/python
+  "$python" -m pytest
+}
+
+stage_node() {
+  need_binary
+  need_command node nodejs
+  need_command npm npm
+  cd tests/clients/node
+  local lock=node_modules/.package-lock.json
+  [ -e "$lock" ] && [ ! package-lock.json -nt "$lock" ] || npm ci --no-progress
+  node --test --test-reporter=spec --test-timeout=120000
+}
+
+stage_unprivileged() {
+  need_binary
+  need_python
+  tests/unprivileged.sh "$CORECAST_BINARY" "$python"
+}
+
+stage_load() {
+  need_binary
+  need_python
+  cd tests/clients/python
+  "$python" -m support.serve "$target/release/corecast-load" run "ws://{authority}/topics/{topic}" --preset corecast \
+    --subscribers 1000 --rate 100 --duration 3s --server-pid "{pid}" --quiet
+}
+
+stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }
+
+stage_deny() {
+  command -v cargo-deny >/dev/null || skip "cargo-deny is not installed (cargo install cargo-deny)"
+  cargo deny --locked check licenses bans sources
+}
+
+# What stages need ----------------------------------------------------------------------------------------------
+
+# The reason goes to the file that the stage's line is made from.
+skip() {
+  echo "$1" >"$reason"
+  exit 77
+}
+
+# need_command COMMAND PACKAGE: installs the Debian package that brings it, if that is possible.
+need_command() {
+  command -v "$1" >/dev/null && return
+  need_package "$2" "$1"
+  command -v "$1" >/dev/null || skip "Debian package $2 brought no $1"
+}
+
+need_package() {
+  command -v apt-get >/dev/null || skip "$2 is missing, and this host has no apt-get to install it"
+  [ "$(id -u)" -eq 0 ] || skip "$2 is missing: as root, apt-get install $1"
+  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$1"; } ||
+    skip "$2 is missing, and apt-get install $1 failed"
+}
+
+# A virtual environment with exactly the packages of requirements.txt.
+need_python() {
+  need_command python3 python3
+  python3 -c "import ensurepip, venv" 2>/dev/null || need_package python3-venv "Python's venv"
+  local wanted=$root/tests/clients/python/requirements.txt installed=$root/tests/.env/requirements.txt
+  cmp -s "$wanted" "$installed" && "$python" -c "import pytest, websockets" 2>/dev/null && return
+  python3 -m venv --clear "$root/tests/.env"
+  "$python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
+  cp "$wanted" "$installed"
+}
+
+# The release build, up to date. Always of the whole workspace: its parts alone would be built with other features.
+need_binary() {
+  stage_build
+  export CORECAST_BINARY=$target/release/corecast
+}
+
+# Running and counting ------------------------------------------------------------------------------------------
+
+# count OUTPUT: "passed failed skipped" of the tests that cargo, pytest and node report in it.
+count() {
+  awk '
+    # cargo, and what its tests say about themselves
+    /^test result: / { passed += $4; failed += $6; skipped += $8 }
+    /^SKIPPED: / { passed -= 1; skipped += 1 }
+    # pytest
+    /^[0-9]+ (passed|failed|skipped|error).* in [0-9.]+s/ {
+      for (i = 1; i < NF; i += 1) {
+        if ($(i + 1) ~ /^passed/) passed += $i
+        if ($(i + 1) ~ /^(failed|error)/) failed += $i
+        if ($(i + 1) ~ /^skipped/) skipped += $i
+      }
+    }
+    # node
+    $1 == "ℹ" && $2 == "pass" { passed += $3 }
+    $1 == "ℹ" && ($2 == "fail" || $2 == "cancelled") { failed += $3 }
+    $1 == "ℹ" && $2 == "skipped" { skipped += $3 }
+    END { print passed + 0, failed + 0, skipped + 0 }
+  ' "$1"
+}
+
+passed=0 failed=0 skipped=0
+
+run_stage() {
+  local stage=$1 began=$SECONDS code p f s result
+  : >"$reason"
+  (set -e; "stage_$stage") >"$output" 2>&1
+  code=$?
+  read -r p f s < <(count "$output")
+  if [ $code -eq 77 ]; then
+    p=0 f=0 s=1 result="SKIPPED: $(cat "$reason"; sed -n 's/^SKIPPED: //p' "$output" | tail -n 1)"
+  elif [ $code -ne 0 ]; then
+    # It may have failed before or beside its tests.
+    [ "$f" -gt 0 ] || f=1
+    result="FAILED, $f of $((p + f + s))"
+  else
+    # A stage without tests is one itself.
+    [ $((p + f + s)) -gt 0 ] || p=1
+    result="ok, $p"
+  fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  printf '%-13s %5d s  %s\n' "$stage" $((SECONDS - began)) "$result"
+  [ $code -eq 77 ] || sed -n 's/^SKIPPED/  SKIPPED/p' "$output"
+  [ $code -eq 0 ] || [ $code -eq 77 ] || { echo "--- output of $stage"; tail -n 400 "$output"; echo "---"; }
+}
+
+case ${1-} in -h | --help) usage && exit 0 ;; esac
+for stage in "$@"; do
+  [[ " ${STAGES[*]} " == *" $stage "* ]] || { echo "tests/run.sh: no stage is called $stage" >&2 && usage >&2 && exit 2; }
+done
+[ $# -gt 0 ] || set -- "${STAGES[@]}"
+
+command -v cargo >/dev/null || { echo "tests/run.sh: cargo is missing: install Rust from https://rustup.rs" >&2 && exit 1; }
+target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+[ -n "$target" ] || { echo "tests/run.sh: cargo metadata names no target directory" >&2 && exit 1; }
+
+output=$(mktemp) reason=$(mktemp)
+trap 'rm -f "$output" "$reason"' EXIT
+
+for stage in "$@"; do
+  run_stage "$stage"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
