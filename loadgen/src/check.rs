@@ -111,6 +111,7 @@ fn take_out(ranges: &mut Vec<Range<u32>>, sequence: u32) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // lists of ranges, of which some have one
 mod tests {
     use super::*;
 

@@ -83,6 +83,11 @@ impl HttpPublisher {
         self.unanswered.is_empty()
     }
 
+    /// How many messages from `sequence` on the server did not accept.
+    pub fn refused_from(&self, sequence: u32) -> u32 {
+        self.refused.iter().filter(|refused| **refused >= sequence).count() as u32
+    }
+
     /// Sequences the server did not accept, ascending.
     pub fn into_refused(mut self) -> Vec<u32> {
         self.refused.sort_unstable();

@@ -1,3 +1,20 @@
+//! An open-loop load generator for WebSocket fan-out, usable in process.
+//!
+//! ```text
+//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON
+//!                          |        ^    |                                                         |
+//!                          |    schedule |                                                         |
+//!                          |             +--> publisher --> message --> stamp                      |
+//!                          +--> worker ...                                                         |
+//!                          +--> run: the phases in order ------------------------------------------+
+//! ```
+//!
+//! Open loop: message k of a publisher is due at its intended time, whatever happened before. Latency runs from that time to
+//! the reaping of the completion that brought the message, so a server that stalls is charged for every message that had
+//! to wait, sent or not.
+//!
+//! It drives any server, and depends on the protocol and on the ring, never on corecast's server.
+
 pub mod check;
 pub mod client;
 pub mod clock;
@@ -5,17 +22,32 @@ mod control;
 mod endpoint;
 pub mod failure;
 pub mod flight;
+pub mod host;
 pub mod http_publisher;
 pub mod measure;
 mod message;
 pub mod options;
 mod pacing;
+pub mod preflight;
 pub mod preset;
 mod publisher;
 mod receiver;
+pub mod report;
+mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod server_process;
 pub mod stamp;
 pub mod target;
+mod text;
 pub mod units;
+mod verdict;
 mod worker;
+
+pub use options::RunOptions;
+pub use report::Report;
+pub use run::{Progress, RunError, run};
+pub use scenario::Scenario;
+
+/// Version and commit, as `--version` prints them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CORECAST_COMMIT"), ")");

@@ -1,1 +1,78 @@
-fn main() {}
+//! The command `corecast-load`.
+
+mod progress;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
+use progress::ProgressDisplay;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Load generator for WebSocket fan-out: latency from the intended send time, every delivery checked.
+#[derive(Debug, Parser)]
+#[command(name = "corecast-load", version = VERSION)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one scenario and report what was measured
+    // Boxed: the options are large and the only subcommand so far.
+    Run(Box<RunOptions>),
+}
+
+const WRONG_OPTIONS: u8 = 1;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            // clap would exit with 2, which means loss here.
+            return ExitCode::from(if error.use_stderr() { WRONG_OPTIONS } else { 0 });
+        }
+    };
+    let Command::Run(options) = arguments.command;
+    match execute(&options) {
+        Ok(exit_code) => ExitCode::from(exit_code),
+        Err(error) => {
+            for line in error.to_string().lines() {
+                eprintln!("corecast-load: {line}");
+            }
+            ExitCode::from(WRONG_OPTIONS)
+        }
+    }
+}
+
+fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    let scenario = Scenario::from_options(options)?;
+    let mut display = ProgressDisplay::new(options.quiet)?;
+    let command_line: Vec<String> = std::env::args().collect();
+    let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
+    display.clear();
+    let report = report?;
+    match options.json.as_deref() {
+        Some(path) if path == Path::new("-") => println!("{}", to_json(&report)?),
+        Some(path) => {
+            let text = to_json(&report)? + "\n";
+            std::fs::write(path, text)
+                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
+            print!("{report}");
+        }
+        None => print!("{report}"),
+    }
+    std::io::stdout().flush()?;
+    Ok(report.verdict.exit_code)
+}
+
+fn to_json(report: &Report) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(report)
+}

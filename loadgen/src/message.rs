@@ -77,7 +77,7 @@ mod tests {
         let text = String::from_utf8(message.stamped(&STAMP).to_vec()).expect("text is UTF-8");
         assert!(text.starts_with(r#"{"op":"publish","topic":"load-0","data":"amkmhf"#), "{text}");
         assert!(text.ends_with(r#""}"#), "{text}");
-        assert_eq!(text.len(), 70 + 42);
+        assert_eq!(text.len(), 70 + 43);
         assert_eq!(Finder::new(Encoding::Text).find(text.as_bytes()), Some(STAMP));
     }
 

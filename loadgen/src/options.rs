@@ -14,6 +14,7 @@ use crate::units::{Rate, parse_bytes, parse_duration};
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "corecast-load run",
+    args_override_self = true,
     after_help = "Exit status: 0 the figures are valid, 1 wrong options or failed connections, 2 messages were lost, \
                   duplicated, reordered or unexpected, 3 the generator itself was the limit."
 )]

@@ -96,9 +96,11 @@ impl Publisher {
         self.is_dead = true;
     }
 
-    /// The server refused messages: in the closed loop others may take their place.
-    pub(crate) fn refused(&mut self, count: u32) {
+    /// The server refused `count` messages more, `measured` measured ones in all. In the closed loop others may take
+    /// their place.
+    pub(crate) fn refused(&mut self, count: u32, measured: u32, control: &Control) {
         self.window.given_up += u64::from(count);
+        control.publishers[self.index as usize].refused.store(measured, Ordering::Release);
     }
 
     /// Appends all messages that are due at `now_ns` and fit. True when more are due.
@@ -232,7 +234,7 @@ impl Publisher {
                 encode_frame(out, opcode, payload, Some(rand::random()));
             }
         }
-        if measured {
+        if measured && matches!(self.load, Load::Open { .. }) {
             measure.schedule_lag.record(now_ns - intended_ns);
             measure.own_lag.record(now_ns.saturating_sub(intended_ns.max(self.clear_since_ns)));
         }
@@ -368,7 +370,7 @@ mod tests {
         assert_eq!(bench.produce(1_600_100_000), []);
         bench.flight.arrive(0, 1, 1, 1_600_200_000);
         assert_eq!(bench.produce(1_600_200_000).len(), 1);
-        bench.publisher.refused(1);
+        bench.publisher.refused(1, 1, &bench.control);
         assert_eq!(bench.produce(1_600_300_000).len(), 1);
         assert_eq!(bench.produce(2_000_000_000), [], "its time is over");
     }

@@ -112,13 +112,17 @@ impl Scenario {
     /// Resolves options: what is left open is filled in by the preset.
     pub fn from_options(options: &RunOptions) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
-        let preset =
-            options.preset.unwrap_or(if options.url.is_some() { Preset::Plain } else { Preset::Corecast });
-        let via = options.publish.unwrap_or(match &options.publish_url {
-            Some(url) if url.starts_with("http") => Via::Http,
-            Some(_) => Via::Ws,
-            None => preset.default_via(),
-        });
+        let preset = match (options.preset, &options.url) {
+            (Some(preset), _) => preset,
+            (None, Some(_)) => Preset::Plain,
+            (None, None) => Preset::Corecast,
+        };
+        let via = match (options.publish, &options.publish_url) {
+            (Some(via), _) => via,
+            (None, Some(url)) if url.starts_with("http") => Via::Http,
+            (None, Some(_)) => Via::Ws,
+            (None, None) => preset.default_via(),
+        };
         let url = subscribe_url(options, preset);
         let publish_url = publish_url(options, preset, via, &url);
         let subscribe = Target::parse(&url, Scheme::WebSocket);

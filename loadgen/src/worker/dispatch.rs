@@ -132,7 +132,10 @@ impl Worker<'_> {
             Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |_| {}),
             Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
                 let publisher = &mut self.publishers[at - self.subscribers];
-                publisher.refused(answers.refused);
+                if answers.refused > 0 {
+                    let measured = poster.refused_from(publisher.measured().start);
+                    publisher.refused(answers.refused, measured, control);
+                }
                 Progress::Open
             }),
         };
@@ -154,7 +157,15 @@ impl Worker<'_> {
         let failure = match &mut endpoint.peer {
             Peer::Subscriber(client) | Peer::Publisher(client) => client.end_of_stream(),
             Peer::Poster(poster) => {
+                let publisher = &mut self.publishers[at - self.subscribers];
+                let before = poster.refused_from(0);
                 let again = poster.end_of_stream();
+                let count = poster.refused_from(0) - before;
+                publisher.refused(
+                    count,
+                    poster.refused_from(publisher.measured().start),
+                    self.shared.control,
+                );
                 if again && endpoint.socket.stage == Stage::Up {
                     return self.connect_again(at);
                 }

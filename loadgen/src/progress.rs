@@ -1,0 +1,74 @@
+//! Progress bars on a terminal, and Ctrl-C.
+
+use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use corecast_load::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// What the user sees of a run while it goes on.
+pub(crate) struct ProgressDisplay {
+    bar: Option<ProgressBar>,
+    shown: &'static str,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl ProgressDisplay {
+    /// The first Ctrl-C ends the run in order, the second at once.
+    pub(crate) fn new(quiet: bool) -> io::Result<Self> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // Order matters: the default action is taken if the flag was set by an earlier signal.
+            flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
+            flag::register(signal, Arc::clone(&interrupted))?;
+        }
+        let wants_bar = !quiet && io::stderr().is_terminal();
+        Ok(Self { bar: wants_bar.then(|| ProgressBar::new(0)), shown: "", interrupted })
+    }
+
+    pub(crate) fn show(&mut self, progress: Progress) -> ControlFlow<()> {
+        if let Some(bar) = &self.bar {
+            let (name, length, position, message) = match progress {
+                Progress::Connecting { open, failed, wanted } => {
+                    let message = if failed > 0 { format!("{failed} failed") } else { String::new() };
+                    ("connecting", u64::from(wanted), u64::from(open + failed), message)
+                }
+                Progress::Publishing { elapsed, total, received } => {
+                    let message = format!("{received} received");
+                    ("measuring", total.as_millis() as u64, elapsed.as_millis() as u64, message)
+                }
+                Progress::Waiting { received, expected } => ("waiting", expected, received, String::new()),
+                Progress::Closing => ("closing", 1, 0, String::new()),
+            };
+            if self.shown != name {
+                self.shown = name;
+                bar.set_style(style(name));
+            }
+            bar.set_length(length);
+            bar.set_position(position);
+            bar.set_message(message);
+        }
+        if self.interrupted.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(name: &str) -> ProgressStyle {
+    // The measured window is counted in milliseconds, which mean nothing to people: its bar shows none.
+    let counts = if name == "connecting" || name == "waiting" { " {human_pos}/{human_len}" } else { "" };
+    let template = format!("{name:>10} [{{bar:40}}]{counts} {{msg}}");
+    ProgressStyle::with_template(&template).expect("the template is a constant").progress_chars("=> ")
+}

@@ -1,0 +1,287 @@
+//! What a run found, as data: [`crate::text`] prints it for people, serde for machines.
+//!
+//! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
+
+use serde::Serialize;
+
+use crate::failure::Reasons;
+use crate::host::Host;
+use crate::measure::Recorder;
+use crate::server_process::{KernelMemory, ServerSnapshot};
+
+/// Changes when a field changes its name or meaning. New fields may come without.
+pub const SCHEMA: &str = "corecast-load/1";
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    pub schema: &'static str,
+    pub version: &'static str,
+    pub commit: &'static str,
+    pub setup: Setup,
+    pub connect: Connect,
+    pub delivery: Delivery,
+    pub throughput: Throughput,
+    pub latency: Latency,
+    pub generator: Generator,
+    pub server: Option<Server>,
+    /// Kernel memory of both ends, when the server is on this host.
+    pub kernel: Option<Kernel>,
+    pub closing: Closing,
+    pub verdict: Verdict,
+}
+
+/// What was run, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setup {
+    pub command_line: Vec<String>,
+    pub host: Host,
+    pub preset: &'static str,
+    pub url: String,
+    pub publish_url: String,
+    pub subscribers: u32,
+    pub publishers: u32,
+    pub topics: u32,
+    /// `open` or `closed`.
+    pub load: &'static str,
+    /// Messages per thousand seconds of one publisher: open loop.
+    pub rate_milli: Option<u64>,
+    /// Messages on their way for each publisher: closed loop.
+    pub in_flight: Option<u32>,
+    pub message_bytes: u32,
+    /// `text` or `binary`.
+    pub message_kind: &'static str,
+    pub warmup_ns: u64,
+    pub duration_ns: u64,
+    pub grace_ns: u64,
+    pub threads: usize,
+    /// Cores the threads were pinned to; empty when they were not.
+    pub cores: Vec<usize>,
+    pub run: u32,
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Connect {
+    pub wanted: u32,
+    pub connected: u32,
+    pub failed: u32,
+    pub failures: Vec<Reason>,
+    pub seconds: f64,
+    pub per_second: f64,
+    /// From asking for a socket to the subscribed, or accepted, connection.
+    pub handshake: Percentiles,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    pub reason: String,
+    pub count: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Delivery {
+    /// Messages sent in the measured window.
+    pub published: u64,
+    /// Messages that were due but that publishers' connections did not take.
+    pub unsent: u64,
+    /// Messages that the server refused (HTTP publishing).
+    pub refused: u64,
+    /// One for each accepted message and subscriber.
+    pub expected: u64,
+    pub received: u64,
+    /// `received / expected`.
+    pub ratio: f64,
+    /// Expected, not received within the grace time, and not announced as missed.
+    pub lost: u64,
+    /// Not received, but the server said so.
+    pub announced_missed: u64,
+    pub duplicated: u64,
+    pub reordered: u64,
+    pub unexpected: u64,
+    /// Connections that ended before the run did.
+    pub disconnected: u64,
+    pub disconnections: Vec<Reason>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Throughput {
+    /// From the start of the measured window to its end, or to the last arrival if that was later.
+    pub seconds: f64,
+    pub messages_per_second: f64,
+    pub deliveries_per_second: f64,
+    /// Payload received, in millions of bytes per second.
+    pub megabytes_per_second: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// From the intended send time. Absent in the closed loop, which has none.
+    pub from_intended: Option<Percentiles>,
+    pub from_sent: Percentiles,
+    /// From the first to the last subscriber, over the messages that every subscriber received.
+    pub spread: Percentiles,
+    /// Messages whose spread is unknown: too many were on their way.
+    pub untracked: u64,
+}
+
+/// How the generator itself did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Generator {
+    /// How late messages were sent.
+    pub schedule_lag: Percentiles,
+    /// The part of it that was not the server's back-pressure.
+    pub own_lag: Percentiles,
+    /// How long a message may have waited for its completion to be reaped.
+    pub reap_lag: Percentiles,
+    pub workers: Vec<WorkerUsage>,
+    /// Receives in the measured window, and those of them that found no buffer free.
+    pub receives: u64,
+    pub receives_without_buffer: u64,
+    pub completion_queue_overflows: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct WorkerUsage {
+    pub core: Option<usize>,
+    /// Processor time over the measured window.
+    pub cpu_share: f64,
+    /// Time it was ready to run but had no core.
+    pub run_queue_share: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Server {
+    pub pid: u32,
+    pub processes: u32,
+    /// Over the measured window.
+    pub cpu_seconds: f64,
+    pub cpu_share: f64,
+    /// Cores it may run on, and how long they were busy with anything.
+    pub cores: Vec<usize>,
+    pub core_busy_seconds: f64,
+    /// Of all those cores together: at most one.
+    pub core_busy_share: f64,
+    /// Workers of this generator may run on those cores too.
+    pub shares_cores: bool,
+    pub resident_bytes_before: u64,
+    pub resident_bytes_connected: u64,
+    pub resident_bytes_end: u64,
+    /// Growth from before connecting to the end, over the connections. Negative when the server gave memory back.
+    pub bytes_per_connection: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Kernel {
+    pub tcp_bytes_per_connection: f64,
+    pub slab_bytes_per_connection: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Closing {
+    /// Closing handshakes that were completed.
+    pub closed: u64,
+    /// Those that were not answered in time, or ended otherwise.
+    pub not_closed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub valid: bool,
+    pub generator_limited: bool,
+    pub interrupted: bool,
+    /// One sentence for each thing that spoils the result.
+    pub reasons: Vec<String>,
+    /// 0 valid, 1 connections failed or interrupted, 2 loss, 3 generator-limited.
+    pub exit_code: u8,
+}
+
+/// Percentiles of a histogram, in nanoseconds. All zero when it is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Percentiles {
+    pub count: u64,
+    pub p50_ns: u64,
+    pub p90_ns: u64,
+    pub p99_ns: u64,
+    pub p999_ns: u64,
+    pub max_ns: u64,
+}
+
+impl Percentiles {
+    pub fn of(recorder: &mut Recorder) -> Self {
+        let histogram = recorder.histogram();
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        Self {
+            count: histogram.len(),
+            p50_ns: at(0.5),
+            p90_ns: at(0.9),
+            p99_ns: at(0.99),
+            p999_ns: at(0.999),
+            max_ns: histogram.max(),
+        }
+    }
+}
+
+impl Reason {
+    pub fn list(reasons: &Reasons) -> Vec<Self> {
+        reasons.sorted().into_iter().map(|(reason, count)| Self { reason, count }).collect()
+    }
+}
+
+/// The server at four moments of a run.
+#[derive(Clone, Debug, Default)]
+pub struct ServerHistory {
+    pub before: ServerSnapshot,
+    pub connected: ServerSnapshot,
+    pub measure_begin: ServerSnapshot,
+    pub measure_end: ServerSnapshot,
+    pub end: ServerSnapshot,
+}
+
+impl Server {
+    /// `generator_cores` are those that workers are pinned to; empty when they may run anywhere.
+    pub fn new(
+        pid: u32,
+        history: &ServerHistory,
+        seconds: f64,
+        connections: u32,
+        generator_cores: &[usize],
+    ) -> Self {
+        let cpu_seconds = history.measure_end.cpu_seconds - history.measure_begin.cpu_seconds;
+        let core_busy_seconds =
+            history.measure_end.core_busy_seconds - history.measure_begin.core_busy_seconds;
+        let cores = history.measure_end.cores.clone();
+        let core_seconds = seconds * cores.len() as f64;
+        let growth = history.end.resident_bytes as f64 - history.before.resident_bytes as f64;
+        Self {
+            pid,
+            processes: history.measure_end.processes,
+            cpu_seconds,
+            cpu_share: ratio(cpu_seconds, seconds),
+            core_busy_seconds,
+            core_busy_share: ratio(core_busy_seconds, core_seconds),
+            shares_cores: generator_cores.is_empty()
+                || generator_cores.iter().any(|core| cores.contains(core)),
+            cores,
+            resident_bytes_before: history.before.resident_bytes,
+            resident_bytes_connected: history.connected.resident_bytes,
+            resident_bytes_end: history.end.resident_bytes,
+            bytes_per_connection: ratio(growth, connections.into()),
+        }
+    }
+}
+
+impl Kernel {
+    /// What the connections of a run added.
+    pub fn new(before: KernelMemory, connected: KernelMemory, connections: u32) -> Self {
+        let growth = |before: u64, after: u64| ratio(after as f64 - before as f64, connections.into());
+        Self {
+            tcp_bytes_per_connection: growth(before.tcp_bytes, connected.tcp_bytes),
+            slab_bytes_per_connection: growth(before.slab_bytes, connected.slab_bytes),
+        }
+    }
+}
+
+/// Zero instead of a division by zero: JSON has no infinity.
+pub fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}

@@ -1,0 +1,291 @@
+//! A whole run: the phases in order, and the report from what the workers bring back.
+
+mod summary;
+
+use std::ops::ControlFlow;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use corecast_protocol::handshake::client::HandshakeError;
+use corecast_uring::RingError;
+
+use crate::client::Role;
+use crate::clock::now_ns;
+use crate::control::{Control, Timing};
+use crate::failure::Reasons;
+use crate::flight::Flight;
+use crate::preflight::{Shortage, shortages};
+use crate::report::{Report, ServerHistory};
+use crate::scenario::{Load, Scenario};
+use crate::server_process::{KernelMemory, ServerProcess, ServerProcessError, ServerSnapshot};
+use crate::worker::{Outcome, Shared, Worker};
+use std::sync::atomic::Ordering;
+use summary::Findings;
+
+/// How often progress is told and the end of a phase is looked for.
+const LOOK: Duration = Duration::from_millis(5);
+/// From the decision to start until publishing starts: longer than the longest turn of an idle worker.
+const START_DELAY_NS: u64 = 50_000_000;
+
+/// What a run tells while it goes on. The answer `Break` ends it early, in order, with a report of what was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Progress {
+    Connecting {
+        open: u32,
+        failed: u32,
+        wanted: u32,
+    },
+    /// `elapsed` and `total` include the warm-up.
+    Publishing {
+        elapsed: Duration,
+        total: Duration,
+        received: u64,
+    },
+    /// Publishing is over; the last messages are on their way.
+    Waiting {
+        received: u64,
+        expected: u64,
+    },
+    Closing,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Shortages(Vec<Shortage>),
+    #[error(transparent)]
+    Server(#[from] ServerProcessError),
+    #[error("the handshake cannot be sent: {0}; correct the option it came from")]
+    Handshake(#[from] HandshakeError),
+    #[error("cannot start a worker: {0}")]
+    Ring(#[from] RingError),
+    #[error("cannot pin a thread to core {0}: it is no longer among the allowed ones")]
+    Pin(usize),
+    #[error("no {who} could connect:{}", reasons(.failures))]
+    NothingConnected { who: &'static str, failures: Reasons },
+}
+
+/// Runs a scenario to its end. `progress` is called from this thread, some hundred times a second.
+///
+/// # Errors
+/// When no run is possible: [`RunError`]. A run that went wrong has a report that says so.
+pub fn run(
+    scenario: &Scenario,
+    command_line: &[String],
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, RunError> {
+    let shortages = shortages(scenario);
+    if !shortages.is_empty() {
+        return Err(RunError::Shortages(shortages));
+    }
+    let server = scenario.server_pid.map(ServerProcess::new).transpose()?;
+    let (subscriber, publisher) = (Role::subscriber(scenario)?, Role::publisher(scenario)?);
+    let in_flight = match scenario.load {
+        Load::Open { .. } => 1,
+        Load::Closed { in_flight } => in_flight as usize,
+    };
+    let control = Control::new(scenario.workers.len(), scenario.publishers, scenario.topics);
+    let flight = Flight::new(scenario.publishers as usize, in_flight);
+    let run = rand::random();
+    let shared = Shared {
+        scenario,
+        control: &control,
+        flight: &flight,
+        run,
+        subscriber: &subscriber,
+        publisher: &publisher,
+    };
+    let mut coordinator = Coordinator {
+        scenario,
+        control: &control,
+        server,
+        history: ServerHistory::default(),
+        kernel_before: KernelMemory::now(),
+        kernel_connected: KernelMemory::default(),
+        connect_seconds: 0.0,
+        progress,
+        is_interrupted: false,
+    };
+    coordinator.history.before = coordinator.snapshot();
+    thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..scenario.workers.len()).map(|number| scope.spawn(move || work(shared, number))).collect();
+        coordinator.connect(&workers);
+        let has_all_roles = coordinator.has_all_roles();
+        if has_all_roles && !coordinator.is_interrupted {
+            for index in 0..scenario.publishers {
+                let topic = scenario.topic_of(index) as usize;
+                let receivers = control.subscribers[topic].load(Ordering::Relaxed);
+                flight.set_receivers(index as usize, receivers);
+            }
+            coordinator.publish(&workers);
+            coordinator.wait_for_the_last(&workers);
+        }
+        coordinator.history.end = coordinator.snapshot();
+        let _ = (coordinator.progress)(Progress::Closing);
+        control.close();
+        let outcomes = join(workers)?;
+        if !has_all_roles && !coordinator.is_interrupted {
+            return Err(nothing_connected(&control, outcomes));
+        }
+        Ok(coordinator.report(command_line, run, outcomes))
+    })
+}
+
+/// The body of a worker's thread.
+fn work(shared: Shared<'_>, number: usize) -> Result<Outcome, RunError> {
+    if let Some(core) = shared.scenario.workers[number]
+        && !core_affinity::set_for_current(core_affinity::CoreId { id: core })
+    {
+        return Err(RunError::Pin(core));
+    }
+    Ok(Worker::new(shared, number)?.run())
+}
+
+type Handles<'scope> = [ScopedJoinHandle<'scope, Result<Outcome, RunError>>];
+
+struct Coordinator<'a> {
+    scenario: &'a Scenario,
+    control: &'a Control,
+    server: Option<ServerProcess>,
+    history: ServerHistory,
+    kernel_before: KernelMemory,
+    kernel_connected: KernelMemory,
+    connect_seconds: f64,
+    progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    is_interrupted: bool,
+}
+
+impl Coordinator<'_> {
+    /// Until every connection is open or has failed.
+    fn connect(&mut self, workers: &Handles<'_>) {
+        let started_ns = now_ns();
+        let boards = &self.control.workers;
+        loop {
+            let is_settled = boards.iter().all(|board| board.settled.load(Ordering::Acquire));
+            let open = boards.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
+            let failed = boards.iter().map(|board| board.failed.load(Ordering::Relaxed)).sum();
+            let wanted = self.scenario.connections();
+            if !is_settled {
+                self.tell(Progress::Connecting { open, failed, wanted });
+            }
+            if is_settled || self.is_interrupted || has_ended_early(workers) {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+        self.connect_seconds = (now_ns() - started_ns) as f64 / 1e9;
+        self.history.connected = self.snapshot();
+        self.kernel_connected = KernelMemory::now();
+    }
+
+    fn has_all_roles(&self) -> bool {
+        let has_subscriber = self.control.subscribers.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+        let open: u32 = self.control.workers.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
+        let subscribers: u32 =
+            self.control.subscribers.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        has_subscriber && open > subscribers
+    }
+
+    /// Warm-up and measured window.
+    fn publish(&mut self, workers: &Handles<'_>) {
+        let start_ns = now_ns() + START_DELAY_NS;
+        let measure_ns = start_ns + self.scenario.warmup.as_nanos() as u64;
+        let until_ns = measure_ns + self.scenario.duration.as_nanos() as u64;
+        self.control.run(Timing { start_ns, measure_ns, until_ns });
+        let mut is_measuring = false;
+        loop {
+            let now = now_ns();
+            if now >= measure_ns && !is_measuring {
+                is_measuring = true;
+                self.history.measure_begin = self.snapshot();
+            }
+            if now >= until_ns || has_ended_early(workers) {
+                break;
+            }
+            self.tell(Progress::Publishing {
+                elapsed: Duration::from_nanos(now.saturating_sub(start_ns)),
+                total: Duration::from_nanos(until_ns - start_ns),
+                received: self.control.received(),
+            });
+            if self.is_interrupted {
+                self.control.stop_publishing(now_ns());
+                break;
+            }
+            let next_ns = if is_measuring { until_ns } else { measure_ns };
+            thread::sleep(LOOK.min(Duration::from_nanos(next_ns.saturating_sub(now_ns()))));
+        }
+        self.history.measure_end = self.snapshot();
+        if !is_measuring {
+            self.history.measure_begin = self.history.measure_end.clone();
+        }
+    }
+
+    /// Until everything has arrived, at most the grace time.
+    fn wait_for_the_last(&mut self, workers: &Handles<'_>) {
+        let until_ns = self.control.timing().until_ns;
+        let deadline_ns = until_ns + self.scenario.grace.as_nanos() as u64;
+        loop {
+            let (received, expected) = (self.control.received(), self.control.expected_deliveries());
+            // A subscriber that is gone may have received more than counts here: wait for the others in any case.
+            let is_whole =
+                self.control.workers.iter().all(|w| w.lost_connections.load(Ordering::Relaxed) == 0);
+            let has_all = is_whole && self.control.all_published() && received >= expected;
+            if has_all || now_ns() >= deadline_ns || has_ended_early(workers) {
+                break;
+            }
+            self.tell(Progress::Waiting { received, expected });
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn tell(&mut self, progress: Progress) {
+        self.is_interrupted |= (self.progress)(progress).is_break();
+    }
+
+    fn snapshot(&self) -> ServerSnapshot {
+        self.server.map(|server| server.snapshot()).unwrap_or_default()
+    }
+
+    fn report(self, command_line: &[String], run: u32, outcomes: Vec<Outcome>) -> Report {
+        summary::report(Findings {
+            scenario: self.scenario,
+            timing: self.control.timing(),
+            command_line,
+            run,
+            outcomes,
+            connect_seconds: self.connect_seconds,
+            server: self.server.map(|server| (server.pid(), self.history)),
+            kernel: (self.kernel_before, self.kernel_connected),
+            is_interrupted: self.is_interrupted,
+        })
+    }
+}
+
+/// A worker ends by itself only when it could not start (or panicked, which `join` passes on).
+fn has_ended_early(workers: &Handles<'_>) -> bool {
+    workers.iter().any(ScopedJoinHandle::is_finished)
+}
+
+fn join(workers: Vec<ScopedJoinHandle<'_, Result<Outcome, RunError>>>) -> Result<Vec<Outcome>, RunError> {
+    let results = workers.into_iter().map(|worker| match worker.join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    });
+    results.collect()
+}
+
+fn nothing_connected(control: &Control, outcomes: Vec<Outcome>) -> RunError {
+    let mut failures = Reasons::default();
+    for outcome in outcomes {
+        failures.merge(outcome.failures);
+        failures.merge(outcome.disconnections);
+    }
+    let has_subscriber = control.subscribers.iter().any(|count| count.load(Ordering::Relaxed) > 0);
+    RunError::NothingConnected { who: if has_subscriber { "publisher" } else { "subscriber" }, failures }
+}
+
+fn reasons(failures: &Reasons) -> String {
+    failures.sorted().iter().map(|(reason, count)| format!("\n  {count} x {reason}")).collect()
+}

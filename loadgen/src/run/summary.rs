@@ -1,0 +1,238 @@
+//! From the workers' outcomes to the report.
+
+use std::ops::Range;
+
+use corecast_protocol::MessageKind;
+
+use crate::control::Timing;
+use crate::failure::Reasons;
+use crate::host::Host;
+use crate::measure::Measure;
+use crate::report::{
+    Closing, Connect, Delivery, Generator, Kernel, Latency, Percentiles, Reason, Report, SCHEMA, Server,
+    ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
+};
+use crate::scenario::{Load, Scenario};
+use crate::server_process::KernelMemory;
+use crate::worker::{Outcome, PublisherOutcome};
+
+/// Everything a report is made from.
+pub(super) struct Findings<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) timing: Timing,
+    pub(super) command_line: &'a [String],
+    pub(super) run: u32,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) connect_seconds: f64,
+    pub(super) server: Option<(u32, ServerHistory)>,
+    pub(super) kernel: (KernelMemory, KernelMemory),
+    pub(super) is_interrupted: bool,
+}
+
+pub(super) fn report(findings: Findings<'_>) -> Report {
+    let Findings { scenario, timing, mut outcomes, .. } = findings;
+    let mut publishers: Vec<PublisherOutcome> =
+        outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.publishers)).collect();
+    publishers.sort_by_key(|publisher| publisher.index);
+    let silent = Silence::of(scenario, &outcomes, &publishers);
+
+    let mut measure = Measure::default();
+    let (mut failures, mut disconnections) = (Reasons::default(), Reasons::default());
+    let mut generator = Generator::default();
+    let mut closing = Closing::default();
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        measure.merge(outcome.measure);
+        failures.merge(outcome.failures);
+        disconnections.merge(outcome.disconnections);
+        let wall_ns = outcome.usage.wall_ns as f64;
+        generator.workers.push(WorkerUsage {
+            core: scenario.workers[number],
+            cpu_share: ratio(outcome.usage.cpu_ns as f64, wall_ns),
+            run_queue_share: ratio(outcome.usage.run_queue_ns as f64, wall_ns),
+        });
+        generator.receives += outcome.receives;
+        generator.receives_without_buffer += outcome.receives_without_buffer;
+        generator.completion_queue_overflows += outcome.ring.cq_overflows;
+        closing.closed += outcome.closed;
+        closing.not_closed += outcome.not_closed;
+    }
+    generator.schedule_lag = Percentiles::of(&mut measure.schedule_lag);
+    generator.own_lag = Percentiles::of(&mut measure.own_lag);
+    generator.reap_lag = Percentiles::of(&mut measure.reap_lag);
+
+    let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds);
+    let delivery = delivery(&publishers, &measure, &silent, &disconnections);
+    let throughput = throughput(&timing, &delivery, &measure);
+    let latency = Latency {
+        from_intended: matches!(scenario.load, Load::Open { .. })
+            .then(|| Percentiles::of(&mut measure.from_intended)),
+        from_sent: Percentiles::of(&mut measure.from_sent),
+        spread: Percentiles::of(&mut measure.spread),
+        untracked: measure.counts.untracked,
+    };
+    let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted);
+    let generator_cores: Vec<usize> = scenario.workers.iter().copied().flatten().collect();
+    let window_seconds = timing.until_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
+    let is_local = scenario.subscribe.address.ip().is_loopback();
+    let (kernel_before, kernel_connected) = findings.kernel;
+    Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        commit: env!("CORECAST_COMMIT"),
+        setup: setup(scenario, findings.command_line, findings.run),
+        server: findings.server.map(|(pid, history)| {
+            Server::new(pid, &history, window_seconds, connect.connected, &generator_cores)
+        }),
+        kernel: is_local.then(|| Kernel::new(kernel_before, kernel_connected, connect.connected)),
+        connect,
+        delivery,
+        throughput,
+        latency,
+        generator,
+        closing,
+        verdict,
+    }
+}
+
+fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
+    let (load, rate_milli, in_flight) = match scenario.load {
+        Load::Open { rate } => ("open", Some(rate.per_thousand_seconds()), None),
+        Load::Closed { in_flight } => ("closed", None, Some(in_flight)),
+    };
+    Setup {
+        command_line: command_line.to_vec(),
+        host: Host::here(),
+        preset: scenario.preset.name(),
+        url: scenario.url.clone(),
+        publish_url: scenario.publish_url.clone(),
+        subscribers: scenario.subscribers,
+        publishers: scenario.publishers,
+        topics: scenario.topics,
+        load,
+        rate_milli,
+        in_flight,
+        message_bytes: scenario.message_bytes,
+        message_kind: match scenario.kind {
+            MessageKind::Text => "text",
+            MessageKind::Binary => "binary",
+        },
+        warmup_ns: scenario.warmup.as_nanos() as u64,
+        duration_ns: scenario.duration.as_nanos() as u64,
+        grace_ns: scenario.grace.as_nanos() as u64,
+        threads: scenario.workers.len(),
+        cores: scenario.workers.iter().copied().flatten().collect(),
+        run,
+        seed: scenario.seed,
+    }
+}
+
+fn connect(scenario: &Scenario, measure: &mut Measure, failures: &Reasons, seconds: f64) -> Connect {
+    let handshake = Percentiles::of(&mut measure.handshake);
+    Connect {
+        wanted: scenario.connections(),
+        connected: handshake.count as u32,
+        failed: failures.total() as u32,
+        failures: Reason::list(failures),
+        seconds,
+        per_second: ratio(handshake.count as f64, seconds),
+        handshake,
+    }
+}
+
+/// What subscribers did not get, summed over all of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Silence {
+    expected: u64,
+    missing: u64,
+}
+
+impl Silence {
+    /// `publishers` are in the order of their index.
+    fn of(scenario: &Scenario, outcomes: &[Outcome], publishers: &[PublisherOutcome]) -> Self {
+        let workers = outcomes.len();
+        let mut silence = Self::default();
+        for (worker, outcome) in outcomes.iter().enumerate() {
+            for (local, _) in outcome.subscribed.iter().enumerate().filter(|(_, subscribed)| **subscribed) {
+                let topic = scenario.topic_of((local * workers + worker) as u32);
+                for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize) {
+                    let place = (publisher.index / scenario.topics) as usize;
+                    silence.expected += count_accepted(&publisher.measured, &publisher.refused);
+                    let missing = outcome.check.missing(local, place, publisher.measured.clone());
+                    silence.missing +=
+                        missing.iter().map(|range| count_accepted(range, &publisher.refused)).sum::<u64>();
+                }
+            }
+        }
+        silence
+    }
+}
+
+/// Sequences of `range` that are not among the ascending `refused`.
+fn count_accepted(range: &Range<u32>, refused: &[u32]) -> u64 {
+    let below = |end| refused.partition_point(|sequence| *sequence < end);
+    range.len() as u64 - (below(range.end) - below(range.start)) as u64
+}
+
+fn delivery(
+    publishers: &[PublisherOutcome],
+    measure: &Measure,
+    silence: &Silence,
+    disconnections: &Reasons,
+) -> Delivery {
+    let counts = &measure.counts;
+    let not_received = silence.missing + counts.given_up;
+    let refused_in = |publisher: &PublisherOutcome| {
+        publisher.measured.len() as u64 - count_accepted(&publisher.measured, &publisher.refused)
+    };
+    Delivery {
+        published: publishers.iter().map(|publisher| publisher.measured.len() as u64).sum(),
+        unsent: publishers.iter().map(|publisher| publisher.unsent).sum(),
+        refused: publishers.iter().map(refused_in).sum(),
+        expected: silence.expected,
+        received: counts.received,
+        ratio: ratio(counts.received as f64, silence.expected as f64),
+        lost: not_received.saturating_sub(counts.announced_missed),
+        announced_missed: counts.announced_missed,
+        duplicated: counts.duplicated,
+        reordered: counts.reordered,
+        unexpected: counts.unexpected,
+        disconnected: disconnections.total(),
+        disconnections: Reason::list(disconnections),
+    }
+}
+
+fn throughput(timing: &Timing, delivery: &Delivery, measure: &Measure) -> Throughput {
+    let end_ns = timing.until_ns.max(measure.last_arrival_ns);
+    let seconds = end_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
+    Throughput {
+        seconds,
+        messages_per_second: ratio(delivery.published as f64, seconds),
+        deliveries_per_second: ratio(delivery.received as f64, seconds),
+        megabytes_per_second: ratio(measure.counts.received_bytes as f64 / 1e6, seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_messages_are_not_expected() {
+        assert_eq!(count_accepted(&(10..20), &[]), 10);
+        assert_eq!(count_accepted(&(10..20), &[9, 10, 15, 19, 20]), 7);
+        assert_eq!(count_accepted(&(10..10), &[10]), 0);
+    }
+
+    #[test]
+    fn throughput_counts_until_the_last_arrival() {
+        let timing = Timing { start_ns: 0, measure_ns: 1_000_000_000, until_ns: 3_000_000_000 };
+        let delivery = Delivery { published: 200, received: 2_000, ..Delivery::default() };
+        let mut measure = Measure { last_arrival_ns: 2_999_000_000, ..Measure::default() };
+        measure.counts.received_bytes = 128_000_000;
+        let in_time = throughput(&timing, &delivery, &measure);
+        assert_eq!((in_time.seconds, in_time.messages_per_second), (2.0, 100.0));
+        assert_eq!((in_time.deliveries_per_second, in_time.megabytes_per_second), (1_000.0, 64.0));
+        measure.last_arrival_ns = 5_000_000_000;
+        assert_eq!(throughput(&timing, &delivery, &measure).deliveries_per_second, 500.0);
+    }
+}

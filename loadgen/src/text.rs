@@ -1,0 +1,487 @@
+//! The report for people: one screen, the verdict last.
+
+use std::fmt::{self, Write};
+
+use crate::report::{Percentiles, Reason, Report, Setup};
+
+/// Failures and disconnections that are shown; JSON has them all.
+const MOST_REASONS: usize = 5;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "corecast-load {} ({})", self.version, self.commit)?;
+        write_setup(f, &self.setup)?;
+        self.write_connect(f)?;
+        self.write_times(f)?;
+        self.write_delivery(f)?;
+        self.write_processes(f)?;
+        self.write_verdict(f)
+    }
+}
+
+fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
+    let publishers = plural(setup.publishers.into(), "publisher");
+    let load = match (setup.rate_milli, setup.in_flight) {
+        (Some(rate), _) => format!("open loop: {publishers} x {}/s", rate as f64 / 1_000.0),
+        (_, in_flight) => format!("closed loop: {publishers} x {} in flight", in_flight.unwrap_or_default()),
+    };
+    let cores = match setup.cores.as_slice() {
+        [] => "any core".to_owned(),
+        cores => format!("core {}", list(cores)),
+    };
+    line(f, "target", &format!("{} ({})", setup.url, setup.preset))?;
+    if setup.publish_url != setup.url {
+        line(f, "publishing", &setup.publish_url)?;
+    }
+    line(
+        f,
+        "load",
+        &format!(
+            "{load}, {} bytes {}, {} on {}",
+            setup.message_bytes,
+            setup.message_kind,
+            plural(setup.subscribers.into(), "subscriber"),
+            plural(setup.topics.into(), "topic")
+        ),
+    )?;
+    line(
+        f,
+        "host",
+        &format!(
+            "{}, {}, {}; {} on {cores}",
+            setup.host.kernel,
+            setup.host.cpu_model,
+            plural(setup.host.allowed_cores as u64, "core"),
+            plural(setup.threads as u64, "thread")
+        ),
+    )
+}
+
+impl Report {
+    fn write_connect(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connect = &self.connect;
+        line(
+            f,
+            "connected",
+            &format!(
+                "{} of {} in {:.2} s, {}/s; {} failed",
+                thousands(connect.connected.into()),
+                thousands(connect.wanted.into()),
+                connect.seconds,
+                thousands(connect.per_second as u64),
+                thousands(connect.failed.into())
+            ),
+        )?;
+        write_reasons(f, &connect.failures)
+    }
+
+    fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\n  {:14}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}",
+            "", "p50", "p90", "p99", "p99.9", "max", "count"
+        )?;
+        let latency = &self.latency;
+        if let Some(from_intended) = &latency.from_intended {
+            times(f, "from intended", from_intended)?;
+        }
+        times(f, "from sent", &latency.from_sent)?;
+        times(f, "spread", &latency.spread)?;
+        times(f, "handshake", &self.connect.handshake)?;
+        if latency.from_intended.is_some() {
+            times(f, "schedule lag", &self.generator.schedule_lag)?;
+            times(f, "  own part", &self.generator.own_lag)?;
+        }
+        times(f, "reap lag", &self.generator.reap_lag)?;
+        if latency.from_intended.is_none() {
+            writeln!(
+                f,
+                "  (closed loop: there are no intended times, latency runs from the actual send only)"
+            )?;
+        }
+        f.write_char('\n')
+    }
+
+    fn write_delivery(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let delivery = &self.delivery;
+        let throughput = &self.throughput;
+        line(
+            f,
+            "delivery",
+            &format!(
+                "{:.4} %: {} of {} received",
+                delivery.ratio * 100.0,
+                thousands(delivery.received),
+                thousands(delivery.expected)
+            ),
+        )?;
+        line(
+            f,
+            "",
+            &format!(
+                "lost {}, announced missed {}, duplicated {}, reordered {}, unexpected {}",
+                thousands(delivery.lost),
+                thousands(delivery.announced_missed),
+                thousands(delivery.duplicated),
+                thousands(delivery.reordered),
+                thousands(delivery.unexpected)
+            ),
+        )?;
+        line(
+            f,
+            "published",
+            &format!(
+                "{} messages; {} refused, {} not taken in time",
+                thousands(delivery.published),
+                thousands(delivery.refused),
+                thousands(delivery.unsent)
+            ),
+        )?;
+        line(
+            f,
+            "throughput",
+            &format!(
+                "{} messages/s, {} deliveries/s, {:.1} MB/s over {:.2} s",
+                thousands(throughput.messages_per_second.round() as u64),
+                thousands(throughput.deliveries_per_second.round() as u64),
+                throughput.megabytes_per_second,
+                throughput.seconds
+            ),
+        )?;
+        if delivery.disconnected > 0 {
+            line(f, "disconnected", &plural(delivery.disconnected, "connection"))?;
+            write_reasons(f, &delivery.disconnections)?;
+        }
+        if self.closing.not_closed > 0 {
+            let not_closed = plural(self.closing.not_closed, "closing handshake");
+            line(f, "closing", &format!("{not_closed} not completed"))?;
+        }
+        Ok(())
+    }
+
+    fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workers = self.generator.workers.iter().map(|worker| {
+            format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
+        });
+        line(f, "generator", &format!("threads busy {}", workers.collect::<Vec<_>>().join(", ")))?;
+        if let Some(server) = &self.server {
+            let shared = if server.shares_cores { ", shared with the generator" } else { "" };
+            line(
+                f,
+                "server",
+                &format!(
+                    "pid {}: {:.2} s of CPU, {:.0} % of a core; core {} {:.0} % busy{shared}",
+                    server.pid,
+                    server.cpu_seconds,
+                    server.cpu_share * 100.0,
+                    list(&server.cores),
+                    server.core_busy_share * 100.0
+                ),
+            )?;
+            line(
+                f,
+                "",
+                &format!(
+                    "memory {} before, {} connected, {} at the end: {:.0} bytes a connection",
+                    mebibytes(server.resident_bytes_before),
+                    mebibytes(server.resident_bytes_connected),
+                    mebibytes(server.resident_bytes_end),
+                    server.bytes_per_connection
+                ),
+            )?;
+        }
+        if let Some(kernel) = &self.kernel {
+            line(
+                f,
+                "kernel",
+                &format!(
+                    "both ends of a connection, as this host's sums grew: {:.0} bytes slab, {:.0} bytes TCP buffers",
+                    kernel.slab_bytes_per_connection, kernel.tcp_bytes_per_connection
+                ),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for reason in &self.verdict.reasons {
+            writeln!(f, "  ! {reason}")?;
+        }
+        let validity = if self.verdict.valid { "valid" } else { "not valid" };
+        let interrupted = if self.verdict.interrupted { ", interrupted" } else { "" };
+        let limited = if self.verdict.generator_limited { "yes" } else { "no" };
+        writeln!(f, "verdict: {validity}{interrupted}; generator-limited: {limited}")
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
+    writeln!(f, "  {name:14}{text}")
+}
+
+fn write_reasons(f: &mut fmt::Formatter<'_>, reasons: &[Reason]) -> fmt::Result {
+    for reason in reasons.iter().take(MOST_REASONS) {
+        line(f, "", &format!("{} x {}", thousands(reason.count), reason.reason))?;
+    }
+    match reasons.len().saturating_sub(MOST_REASONS) {
+        0 => Ok(()),
+        more => line(f, "", &format!("and {more} more reasons")),
+    }
+}
+
+fn times(f: &mut fmt::Formatter<'_>, name: &str, percentiles: &Percentiles) -> fmt::Result {
+    let Percentiles { count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns } = *percentiles;
+    write!(f, "  {name:14}")?;
+    for ns in [p50_ns, p90_ns, p99_ns, p999_ns, max_ns] {
+        let text = if count == 0 { "-".to_owned() } else { time(ns) };
+        write!(f, "{text:>10}")?;
+    }
+    writeln!(f, "{:>14}", thousands(count))
+}
+
+/// Three significant digits with a unit.
+fn time(ns: u64) -> String {
+    let (value, unit) = match ns {
+        0..1_000 => return format!("{ns} ns"),
+        1_000..1_000_000 => (ns as f64 / 1e3, "us"),
+        1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
+        _ => (ns as f64 / 1e9, "s"),
+    };
+    let digits = match value {
+        ..10.0 => 2,
+        10.0..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Host;
+    use crate::report::{
+        Closing, Connect, Delivery, Generator, Kernel, Latency, SCHEMA, Server, Throughput, Verdict,
+        WorkerUsage,
+    };
+
+    fn percentiles(scale: u64, count: u64) -> Percentiles {
+        Percentiles {
+            count,
+            p50_ns: 123 * scale,
+            p90_ns: 456 * scale,
+            p99_ns: 1_234 * scale,
+            p999_ns: 45_678 * scale,
+            max_ns: 1_500_000 * scale,
+        }
+    }
+
+    /// A report with every part present.
+    fn report() -> Report {
+        Report {
+            schema: SCHEMA,
+            version: "0.1.0",
+            commit: "abc1234",
+            setup: Setup {
+                command_line: vec!["corecast-load".into(), "run".into()],
+                host: Host {
+                    kernel: "Linux 6.18.0".into(),
+                    cpu_model: "Example CPU".into(),
+                    allowed_cores: 2,
+                },
+                preset: "corecast",
+                url: "ws://127.0.0.1:9001/topics/{topic}?role=subscriber".into(),
+                publish_url: "ws://127.0.0.1:9001/topics/{topic}?role=publisher".into(),
+                subscribers: 1_000,
+                publishers: 1,
+                topics: 1,
+                load: "open",
+                rate_milli: Some(100_000),
+                in_flight: None,
+                message_bytes: 64,
+                message_kind: "binary",
+                warmup_ns: 1_000_000_000,
+                duration_ns: 10_000_000_000,
+                grace_ns: 2_000_000_000,
+                threads: 1,
+                cores: vec![1],
+                run: 7,
+                seed: 42,
+            },
+            connect: Connect {
+                wanted: 1_001,
+                connected: 1_000,
+                failed: 1,
+                failures: vec![Reason { reason: "cannot connect".into(), count: 1 }],
+                seconds: 0.25,
+                per_second: 4_000.0,
+                handshake: percentiles(1_000, 1_000),
+            },
+            delivery: Delivery {
+                published: 1_000,
+                expected: 1_000_000,
+                received: 999_990,
+                ratio: 0.99999,
+                lost: 10,
+                ..Delivery::default()
+            },
+            throughput: Throughput {
+                seconds: 10.0,
+                messages_per_second: 100.0,
+                deliveries_per_second: 99_999.0,
+                megabytes_per_second: 6.4,
+            },
+            latency: Latency {
+                from_intended: Some(percentiles(1_000, 999_990)),
+                from_sent: percentiles(100, 999_990),
+                spread: percentiles(10, 990),
+                untracked: 0,
+            },
+            generator: Generator {
+                schedule_lag: percentiles(1, 1_000),
+                own_lag: percentiles(1, 1_000),
+                reap_lag: Percentiles::default(),
+                workers: vec![WorkerUsage { core: Some(1), cpu_share: 0.42, run_queue_share: 0.01 }],
+                receives: 1,
+                receives_without_buffer: 0,
+                completion_queue_overflows: 0,
+            },
+            server: Some(Server {
+                pid: 77,
+                processes: 1,
+                cpu_seconds: 3.21,
+                cpu_share: 0.321,
+                cores: vec![0],
+                core_busy_seconds: 4.5,
+                core_busy_share: 0.45,
+                shares_cores: false,
+                resident_bytes_before: 4 << 20,
+                resident_bytes_connected: 5 << 20,
+                resident_bytes_end: 5 << 20,
+                bytes_per_connection: 1_048.6,
+            }),
+            kernel: Some(Kernel { tcp_bytes_per_connection: 12.3, slab_bytes_per_connection: 7_890.1 }),
+            closing: Closing { closed: 998, not_closed: 2 },
+            verdict: Verdict {
+                valid: false,
+                generator_limited: false,
+                interrupted: false,
+                reasons: vec!["1 of 1001 connections failed".into(), "10 deliveries were lost".into()],
+                exit_code: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn text_is_one_aligned_screen_with_the_verdict_last() {
+        let expected = "\
+corecast-load 0.1.0 (abc1234)
+  target        ws://127.0.0.1:9001/topics/{topic}?role=subscriber (corecast)
+  publishing    ws://127.0.0.1:9001/topics/{topic}?role=publisher
+  load          open loop: 1 publisher x 100/s, 64 bytes binary, 1,000 subscribers on 1 topic
+  host          Linux 6.18.0, Example CPU, 2 cores; 1 thread on core 1
+  connected     1,000 of 1,001 in 0.25 s, 4,000/s; 1 failed
+                1 x cannot connect
+
+                       p50       p90       p99     p99.9       max         count
+  from intended     123 us    456 us   1.23 ms   45.7 ms    1.50 s       999,990
+  from sent        12.3 us   45.6 us    123 us   4.57 ms    150 ms       999,990
+  spread           1.23 us   4.56 us   12.3 us    457 us   15.0 ms           990
+  handshake         123 us    456 us   1.23 ms   45.7 ms    1.50 s         1,000
+  schedule lag      123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
+    own part        123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
+  reap lag               -         -         -         -         -             0
+
+  delivery      99.9990 %: 999,990 of 1,000,000 received
+                lost 10, announced missed 0, duplicated 0, reordered 0, unexpected 0
+  published     1,000 messages; 0 refused, 0 not taken in time
+  throughput    100 messages/s, 99,999 deliveries/s, 6.4 MB/s over 10.00 s
+  closing       2 closing handshakes not completed
+  generator     threads busy 42 % (+1 % waiting)
+  server        pid 77: 3.21 s of CPU, 32 % of a core; core 0 45 % busy
+                memory 4.0 MiB before, 5.0 MiB connected, 5.0 MiB at the end: 1049 bytes a connection
+  kernel        both ends of a connection, as this host's sums grew: 7890 bytes slab, 12 bytes TCP buffers
+  ! 1 of 1001 connections failed
+  ! 10 deliveries were lost
+verdict: not valid; generator-limited: no
+";
+        assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn closed_loop_says_that_it_has_no_intended_times() {
+        let mut report = report();
+        report.setup = Setup { rate_milli: None, in_flight: Some(64), load: "closed", ..report.setup };
+        report.latency.from_intended = None;
+        let text = report.to_string();
+        assert!(text.contains("closed loop: 1 publisher x 64 in flight"), "{text}");
+        assert!(text.contains("there are no intended times"), "{text}");
+        assert!(!text.contains("from intended") && !text.contains("schedule lag"), "{text}");
+    }
+
+    #[test]
+    fn json_has_the_versioned_schema() {
+        let json = serde_json::to_value(report()).expect("a report is serializable");
+        assert_eq!(json["schema"], "corecast-load/1");
+        assert_eq!(json["setup"]["rate_milli"], 100_000);
+        assert_eq!(json["setup"]["host"]["cpu_model"], "Example CPU");
+        assert_eq!(json["connect"]["failures"][0]["reason"], "cannot connect");
+        assert_eq!(json["delivery"]["lost"], 10);
+        assert_eq!(json["latency"]["from_intended"]["p999_ns"], 45_678_000);
+        assert_eq!(json["generator"]["workers"][0]["core"], 1);
+        assert_eq!(json["server"]["core_busy_share"], 0.45);
+        assert_eq!(json["verdict"]["exit_code"], 1);
+        let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+        let expected = [
+            "closing",
+            "commit",
+            "connect",
+            "delivery",
+            "generator",
+            "kernel",
+            "latency",
+            "schema",
+            "server",
+            "setup",
+            "throughput",
+            "verdict",
+            "version",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn times_have_three_digits_and_a_unit() {
+        let shown = [0, 999, 1_000, 9_994, 12_345, 999_499, 1_000_000, 123_456_789, 61_000_000_000].map(time);
+        let expected =
+            ["0 ns", "999 ns", "1.00 us", "9.99 us", "12.3 us", "999 us", "1.00 ms", "123 ms", "61.0 s"];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

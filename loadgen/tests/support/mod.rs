@@ -1,0 +1,293 @@
+//! A small WebSocket broadcast server with blocking threads, that loses, doubles and reorders exactly what it is told to.
+//!
+//! `/topics/{name}?role=subscriber` receives, any other connection publishes: messages, or `POST` requests.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use corecast_protocol::frame::{encode_close, encode_frame};
+use corecast_protocol::handshake::server::accept_upgrade;
+use corecast_protocol::http1::{BodyLength, Parsed, body_length, parse_request};
+use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Side};
+
+/// What happens to message `number` (from 0, per topic) on its way to one subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Deliver,
+    Lose,
+    Double,
+    /// Delivered behind the next one.
+    HoldBack,
+    /// The connection is closed with code 4008 instead.
+    Disconnect,
+    /// A message of somebody else follows.
+    AddForeign,
+}
+
+/// How the server behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behaviour {
+    /// By message number and number of the subscriber in its topic.
+    pub(crate) fate: fn(usize, usize) -> Fate,
+    /// Answers every upgrade with this status instead.
+    pub(crate) refuse_upgrades: Option<&'static str>,
+    /// Pings every subscriber right after its handshake.
+    pub(crate) ping: bool,
+    /// Every so many POST requests on one connection are answered 503.
+    pub(crate) refuse_every: Option<usize>,
+    /// A connection ends, announced, after so many POST requests.
+    pub(crate) close_after: Option<usize>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            fate: |_, _| Fate::Deliver,
+            refuse_upgrades: None,
+            ping: false,
+            refuse_every: None,
+            close_after: None,
+        }
+    }
+}
+
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    behaviour: Behaviour,
+    topics: Mutex<HashMap<String, Topic>>,
+    pongs: AtomicUsize,
+    connections: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+#[derive(Default)]
+struct Topic {
+    messages: usize,
+    subscribers: Vec<Subscriber>,
+}
+
+struct Subscriber {
+    stream: TcpStream,
+    held_back: Vec<u8>,
+}
+
+impl TestServer {
+    pub(crate) fn start(behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound listener");
+        let state = Arc::new(State {
+            behaviour,
+            topics: Mutex::default(),
+            pongs: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            is_over: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if accepting.is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                accepting.connections.fetch_add(1, Ordering::Relaxed);
+                let state = Arc::clone(&accepting);
+                thread::spawn(move || state.serve(stream));
+            }
+        });
+        Self { address, state }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+
+    pub(crate) fn pongs(&self) -> usize {
+        self.state.pongs.load(Ordering::Relaxed)
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl State {
+    fn serve(&self, mut stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let limits = Limits::default();
+        let mut inbox = Vec::new();
+        let mut requests = 0;
+        loop {
+            let (used, answer, upgrade) = match parse_request(&inbox, &limits).expect("valid HTTP") {
+                Parsed::Incomplete => {
+                    if !read_more(&mut stream, &mut inbox) {
+                        return;
+                    }
+                    continue;
+                }
+                Parsed::Complete { head, length } if head.method == "POST" => {
+                    let BodyLength::Known(body) = body_length(&head).expect("a clear length") else {
+                        panic!("the generator states the length of what it posts")
+                    };
+                    let end = length + body as usize;
+                    if inbox.len() < end {
+                        if !read_more(&mut stream, &mut inbox) {
+                            return;
+                        }
+                        continue;
+                    }
+                    requests += 1;
+                    let is_refused = self.behaviour.refuse_every.is_some_and(|every| requests % every == 0);
+                    let is_last = self.behaviour.close_after == Some(requests);
+                    if !is_refused {
+                        self.publish(topic_of(head.path()), MessageKind::Binary, &inbox[length..end]);
+                    }
+                    let status = if is_refused { "503 Service Unavailable" } else { "200 OK" };
+                    let connection = if is_last { "Connection: close\r\n" } else { "" };
+                    let answer = format!("HTTP/1.1 {status}\r\n{connection}Content-Length: 2\r\n\r\n{{}}");
+                    (end, answer.into_bytes(), if is_last { Next::End } else { Next::Request })
+                }
+                Parsed::Complete { head, length } => {
+                    let topic = topic_of(head.path()).to_owned();
+                    let is_subscriber = head.query() == Some("role=subscriber");
+                    if let Some(refusal) = self.behaviour.refuse_upgrades {
+                        let answer = format!("HTTP/1.1 {refusal}\r\nContent-Length: 9\r\n\r\nnot today");
+                        (length, answer.into_bytes(), Next::End)
+                    } else {
+                        let mut answer = Vec::new();
+                        accept_upgrade(&head, &[]).expect("a valid upgrade").write_response(&mut answer);
+                        (length, answer, Next::Upgrade { topic, is_subscriber })
+                    }
+                }
+            };
+            inbox.drain(..used);
+            match upgrade {
+                Next::Upgrade { topic, is_subscriber: true } => {
+                    // Listed before the 101 leaves: what is published from then on arrives.
+                    let mut topics = self.topics.lock().expect("no panic while locked");
+                    stream.write_all(&answer).expect("room for an answer");
+                    if self.behaviour.ping {
+                        send(&mut stream, Opcode::Ping, b"are you there");
+                    }
+                    let copy = stream.try_clone().expect("a descriptor");
+                    let subscriber = Subscriber { stream: copy, held_back: Vec::new() };
+                    topics.entry(topic.clone()).or_default().subscribers.push(subscriber);
+                    drop(topics);
+                    return self.serve_frames(&mut stream, inbox, &topic);
+                }
+                Next::Upgrade { topic, is_subscriber: false } => {
+                    let _ = stream.write_all(&answer);
+                    return self.serve_frames(&mut stream, inbox, &topic);
+                }
+                Next::Request => {
+                    let _ = stream.write_all(&answer);
+                }
+                Next::End => {
+                    let _ = stream.write_all(&answer);
+                    let _ = stream.shutdown(Shutdown::Write);
+                    // What the peer had sent ahead must not turn the answer into a reset.
+                    while read_more(&mut stream, &mut inbox) {}
+                    return;
+                }
+            }
+        }
+    }
+
+    fn serve_frames(&self, stream: &mut TcpStream, mut inbox: Vec<u8>, topic: &str) {
+        let mut connection = Connection::new(Side::Server);
+        let limits = Limits::default();
+        loop {
+            let mut input = Input::new(&mut inbox);
+            while let Some(event) =
+                connection.poll_event(&mut input, &limits).expect("the generator keeps to RFC 6455")
+            {
+                match event {
+                    Event::Message { kind, payload } => self.publish(topic, kind, &payload),
+                    Event::Pong(payload) => {
+                        assert_eq!(&payload[..], b"are you there");
+                        self.pongs.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Event::Ping(payload) => send(stream, Opcode::Pong, &payload),
+                    Event::Close(_) => {
+                        let mut close = Vec::new();
+                        encode_close(&mut close, CloseCode::NORMAL, "", None);
+                        let _ = stream.write_all(&close);
+                        let _ = stream.shutdown(Shutdown::Both);
+                        return;
+                    }
+                }
+            }
+            inbox.clear();
+            if !read_more(stream, &mut inbox) {
+                return;
+            }
+        }
+    }
+
+    fn publish(&self, topic: &str, kind: MessageKind, payload: &[u8]) {
+        let mut topics = self.topics.lock().expect("no panic while locked");
+        let topic = topics.entry(topic.to_owned()).or_default();
+        let number = topic.messages;
+        topic.messages += 1;
+        let mut frame = Vec::new();
+        encode_frame(&mut frame, kind.opcode(), payload, None);
+        for (index, subscriber) in topic.subscribers.iter_mut().enumerate() {
+            let mut bytes = Vec::new();
+            let held_back = std::mem::take(&mut subscriber.held_back);
+            match (self.behaviour.fate)(number, index) {
+                Fate::Deliver => bytes.extend_from_slice(&frame),
+                Fate::Lose => {}
+                Fate::Double => bytes.extend([&frame[..], &frame[..]].concat()),
+                Fate::HoldBack => subscriber.held_back = frame.clone(),
+                Fate::Disconnect => encode_close(&mut bytes, CloseCode(4008), "lapped", None),
+                Fate::AddForeign => {
+                    bytes.extend_from_slice(&frame);
+                    encode_frame(&mut bytes, Opcode::Text, b"somebody else's", None);
+                }
+            }
+            bytes.extend(held_back);
+            let _ = subscriber.stream.write_all(&bytes);
+        }
+    }
+}
+
+enum Next {
+    Request,
+    Upgrade { topic: String, is_subscriber: bool },
+    End,
+}
+
+fn topic_of(path: &str) -> &str {
+    path.strip_prefix("/topics/").expect("a topic's path")
+}
+
+fn send(stream: &mut TcpStream, opcode: Opcode, payload: &[u8]) {
+    let mut frame = Vec::new();
+    encode_frame(&mut frame, opcode, payload, None);
+    let _ = stream.write_all(&frame);
+}
+
+fn read_more(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> bool {
+    let mut chunk = [0; 16 << 10];
+    match stream.read(&mut chunk) {
+        Ok(count @ 1..) => {
+            inbox.extend_from_slice(&chunk[..count]);
+            true
+        }
+        _ => false,
+    }
+}
