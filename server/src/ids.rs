@@ -1,4 +1,4 @@
-//! The numbers that name things inside one process, each its own type.
+//! The numbers that name things inside one process, each its own type, and what is said with them.
 
 use std::fmt;
 
@@ -50,4 +50,20 @@ impl Now {
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// A message's place in its topic.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Published {
+    pub offset: Offset,
+    pub epoch: Epoch,
+}
+
+/// What is known of a topic.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct TopicInfo {
+    /// Of the newest message; 0 before the first.
+    pub offset: Offset,
+    pub epoch: Epoch,
+    pub subscribers: usize,
 }

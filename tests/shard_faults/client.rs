@@ -59,8 +59,17 @@ impl fmt::Debug for Client {
         write!(
             f,
             "{:?} of topic {}, {:?}, broken {}, stalled {}, close code {:?}, opened at {}, {} received, {} sent, {} answers, {:?}",
-            self.part, self.topic, self.state, self.broken, self.stalled, self.close_code, self.opened_at,
-            self.received.len(), self.sent.len(), self.answers, self.peer,
+            self.part,
+            self.topic,
+            self.state,
+            self.broken,
+            self.stalled,
+            self.close_code,
+            self.opened_at,
+            self.received.len(),
+            self.sent.len(),
+            self.answers,
+            self.peer,
         )
     }
 }
@@ -111,7 +120,8 @@ impl Client {
     pub fn publish(&mut self, step: u64, kind: MessageKind, payload: Vec<u8>, fragments: usize) -> Vec<u8> {
         let mut out = Vec::new();
         if self.part == Part::Poster {
-            let content_type = if kind == MessageKind::Text { "text/plain" } else { "application/octet-stream" };
+            let content_type =
+                if kind == MessageKind::Text { "text/plain" } else { "application/octet-stream" };
             out = format!(
                 "POST /topics/t{} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
                 self.topic,
@@ -141,7 +151,9 @@ impl Client {
         }
         if self.state == State::Connecting {
             self.head.append(&mut bytes);
-            let Some(end) = self.head.windows(4).position(|window| window == b"\r\n\r\n") else { return Vec::new() };
+            let Some(end) = self.head.windows(4).position(|window| window == b"\r\n\r\n") else {
+                return Vec::new();
+            };
             bytes = self.head.split_off(end + 4);
             let head = String::from_utf8(std::mem::take(&mut self.head)).expect("an answer's head is text");
             if !head.starts_with("HTTP/1.1 101 ") {
@@ -157,8 +169,10 @@ impl Client {
         let mut answer = Vec::new();
         let limits = Limits::default();
         let mut input = Input::new(&mut bytes);
-        while let Some(event) =
-            self.connection.poll_event(&mut input, &limits).expect("the server keeps the protocol, so no frame is torn")
+        while let Some(event) = self
+            .connection
+            .poll_event(&mut input, &limits)
+            .expect("the server keeps the protocol, so no frame is torn")
         {
             match event {
                 Event::Message { kind, payload } => {

@@ -1,7 +1,7 @@
 //! The bytes of answers.
 
 use super::Refusal;
-use crate::hub::{Published, TopicInfo};
+use crate::ids::{Published, TopicInfo};
 use serde::Serialize;
 
 /// The go-ahead for a client that waits before it sends a body (RFC 9110 §10.1.1).

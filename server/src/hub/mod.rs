@@ -20,7 +20,7 @@ mod topic;
 pub use members::Lapped;
 
 use crate::config::LagPolicy;
-use crate::ids::{Epoch, Now, Offset, Slot, TopicId};
+use crate::ids::{Epoch, Now, Published, Slot, TopicId, TopicInfo};
 use chunk::ChunkPool;
 use corecast_protocol::{MessageKind, topic::TopicName};
 use members::Membership;
@@ -73,24 +73,9 @@ impl HubLimits {
 #[derive(Debug, Eq, PartialEq)]
 pub struct TopicsFull;
 
-/// A message's place in its topic.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub struct Published {
-    pub offset: Offset,
-    pub epoch: Epoch,
-}
-
 /// The publisher has to wait: half the topic's log is undelivered, or the shard's pool is used up. Nothing was taken.
 #[derive(Debug, Eq, PartialEq)]
 pub struct HeldBack;
-
-/// What is known of a topic.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub struct TopicInfo {
-    pub offset: Offset,
-    pub epoch: Epoch,
-    pub subscribers: usize,
-}
 
 /// A piece of a topic's log for a number of members.
 #[derive(Debug)]

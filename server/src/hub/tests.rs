@@ -1,6 +1,7 @@
 //! What a hub does at its edges. Random runs against an oracle are in `tests/model_hub.rs`.
 
 use super::*;
+use crate::ids::Offset;
 
 const NOW: Now = Now(0);
 

@@ -522,3 +522,28 @@ fn frame_len(payload_len: usize) -> usize {
     // Text has the same header but for its opcode.
     server_header(Opcode::Binary, payload_len).len() + payload_len
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_members_that_left_during_a_pass_go_with_it() {
+        let limits = HubLimits::for_tests();
+        let mut pool = ChunkPool::new(&limits);
+        let mut topic = Topic::new(Rc::from("a"), Epoch(1), Now(0));
+        let mut memberships = vec![Membership::VACANT; 3];
+        for slot in 0..3 {
+            topic.join(Slot(slot), &mut memberships);
+        }
+        topic.append(MessageKind::Text, b"x", Now(0), &limits, &mut pool).unwrap();
+        topic.batch(1, Now(0), &mut Vec::new());
+        topic.leave(Slot(0), &mut memberships, &mut pool);
+        assert_eq!((topic.members.len(), topic.subscribers()), (3, 2));
+        topic.batch_done(Now(0), &mut memberships, &mut pool, &mut Vec::new());
+        topic.batch(2, Now(0), &mut Vec::new());
+        topic.batch_done(Now(0), &mut memberships, &mut pool, &mut Vec::new());
+        assert_eq!((topic.members.len(), topic.subscribers()), (2, 2));
+        assert_eq!((memberships[1].index, memberships[2].index), (0, 1));
+    }
+}

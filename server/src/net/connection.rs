@@ -55,17 +55,19 @@ pub enum Operation {
     Shutdown = 1 << 3,
     CancelReceive = 1 << 4,
     CancelPoll = 1 << 5,
-    Close = 1 << 6,
+    ResetOnClose = 1 << 6,
+    Close = 1 << 7,
 }
 
 impl Operation {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Receive,
         Self::PollWritable,
         Self::PeerAddress,
         Self::Shutdown,
         Self::CancelReceive,
         Self::CancelPoll,
+        Self::ResetOnClose,
         Self::Close,
     ];
 

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 65_535;
+/// Connections that may wait to be accepted: the kernel's own default for `net.core.somaxconn`, which caps it.
+pub const BACKLOG: i32 = 4096;
 
 /// Options of every connection, set once on its listener (Linux copies them to what is accepted from it).
 #[derive(Copy, Clone, Debug)]

@@ -5,7 +5,7 @@ use crate::ids::Slot;
 use crate::net::connection::{Flag, Operation, Phase};
 use crate::net::outbound::After;
 use corecast_protocol::{CloseCode, ProtocolError};
-use corecast_uring::{Op, Ring};
+use corecast_uring::{Op, Ring, SocketOption};
 use tracing::info;
 
 impl Shard {
@@ -75,7 +75,7 @@ impl Shard {
             let connection = &self.table[slot];
             info!(
                 peer = %connection.peer, connection = slot.0, rule = error.rule(), section = error.section(),
-                bytes = %Hex(&seen[..seen.len().min(16)]), suppressed,
+                bytes = %Hex::start_of(seen), suppressed,
                 "{error}"
             );
         }
@@ -126,7 +126,7 @@ impl Shard {
         if self.tails_used + tail.len() > self.settings.lag_tail_bytes {
             // Its stream is inside a frame that will never end: only a reset is honest.
             self.metrics.counters.lag_tail_exhausted += 1;
-            self.die(cx, slot);
+            self.reset(cx, slot);
             return;
         }
         self.tails_used += tail.len();
@@ -155,6 +155,17 @@ impl Shard {
             }
         }
         self.table[slot].tidy_outbound();
+    }
+
+    /// Ends a connection whose peer had its time: what the kernel still holds for it is thrown away.
+    pub(super) fn reset<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
+        let connection = &mut self.table[slot];
+        if connection.phase == Phase::Dying {
+            return;
+        }
+        let token = connection.begin(slot, Operation::ResetOnClose);
+        cx.ring.push(token, Op::SetOption { file: file(slot), option: SocketOption::ResetOnClose });
+        self.die(cx, slot);
     }
 
     /// Lets go of everything and closes the descriptor as soon as no operation is in flight: the kernel would keep the
@@ -192,8 +203,14 @@ impl Shard {
     }
 }
 
-/// Bytes as they are shown in a log.
-struct Hex<'a>(&'a [u8]);
+/// The first bytes that were seen, as a log shows them.
+pub(super) struct Hex<'a>(&'a [u8]);
+
+impl<'a> Hex<'a> {
+    pub(super) fn start_of(bytes: &'a [u8]) -> Self {
+        Self(&bytes[..bytes.len().min(16)])
+    }
+}
 
 impl std::fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

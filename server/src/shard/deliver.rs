@@ -62,7 +62,7 @@ impl Shard {
                 self.hub.fell_behind(slot, taken);
                 self.await_writable(cx, slot);
             }
-            if let Some(latency) = self.hub.batch_done(topic, cx.now) {
+            if let Some(latency) = self.hub.batch_done(topic, (cx.clock)()) {
                 self.metrics.fanout_latency.record(latency);
             }
         }

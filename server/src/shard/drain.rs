@@ -20,8 +20,7 @@ impl Shard {
         if self.drain.is_some() {
             return;
         }
-        // What the kernel has accepted is taken and answered 503; then the listeners go.
-        self.cancel_accepts(cx);
+        self.close_listeners(cx);
         let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
         let mut told = 0;
         for slot in slots {
@@ -57,7 +56,7 @@ impl Shard {
         let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
         warn!(connections = slots.len(), "drain_timeout has passed; cutting what is still open");
         for slot in slots {
-            self.die(cx, slot);
+            self.reset(cx, slot);
         }
     }
 

@@ -121,14 +121,15 @@ fn prepare(
 /// keeps count, so what completes between the last look and the wait ends the wait at once.
 async fn turn(mut shard: Shard, mut ring: KernelRing, wait: EventWait, stop: &AtomicBool) {
     let started = Instant::now();
+    let clock = || Now(u64::try_from(started.elapsed().as_nanos()).expect("584 years have not passed"));
     let mut rng = fastrand::Rng::with_seed(rand::random());
     let mut inbox = Inbox::default();
     loop {
-        let begun = started.elapsed();
-        let now = Now(u64::try_from(begun.as_nanos()).unwrap_or(u64::MAX));
+        let now = clock();
         inbox.drain = stop.swap(false, Ordering::Acquire);
-        let turn = shard.step(&mut Context { now, rng: &mut rng, ring: &mut ring }, &mut inbox);
-        shard.record_turn(started.elapsed() - begun);
+        let mut context = Context { now, clock: &clock, rng: &mut rng, ring: &mut ring };
+        let turn = shard.step(&mut context, &mut inbox);
+        shard.record_turn(clock().since(now));
         match turn {
             Turn::Busy => glommio::yield_if_needed().await,
             Turn::Idle => wait.wait().await,

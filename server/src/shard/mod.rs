@@ -31,10 +31,12 @@ use std::time::Duration;
 use timers::Tick;
 
 /// What a turn works with besides the shard itself.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "a clock shows nothing")]
 pub struct Context<'a, R> {
     /// Read once, before the turn.
     pub now: Now,
+    /// Read again only at the end of a batch, for the latency of its pass.
+    pub clock: &'a dyn Fn() -> Now,
     pub rng: &'a mut fastrand::Rng,
     pub ring: &'a mut R,
 }
@@ -80,6 +82,8 @@ pub struct Shard {
     /// Bytes kept to finish frames of lapped or closed subscribers.
     tails_used: usize,
     websockets: u64,
+    /// Connections of the admin listener: they do not count against `max_connections`.
+    admins: u32,
     clock: timers::Clock,
     drain: Option<drain::Drain>,
     protocol_error_log: RateLimit,
@@ -159,6 +163,7 @@ impl Shard {
             inbound_used: 0,
             tails_used: 0,
             websockets: 0,
+            admins: 0,
             clock: timers::Clock::default(),
             drain: None,
             protocol_error_log: RateLimit::new(10, Duration::from_secs(1)),
@@ -240,13 +245,21 @@ impl Shard {
                 connection.peer = completion.address.map_or(Peer::UNKNOWN, Peer::new);
                 self.arm_receive(cx, slot);
             }
-            Operation::Shutdown | Operation::CancelReceive | Operation::CancelPoll => {}
+            Operation::Shutdown
+            | Operation::CancelReceive
+            | Operation::CancelPoll
+            | Operation::ResetOnClose => {}
             Operation::Close => {
-                self.table.vacate(slot);
+                self.vacate(slot);
                 return;
             }
         }
         self.close_when_quiet(cx, slot);
+    }
+
+    fn vacate(&mut self, slot: Slot) {
+        self.admins -= u32::from(self.table[slot].is(Flag::Admin));
+        self.table.vacate(slot);
     }
 
     /// Lists a connection as having something to send outside of passes.

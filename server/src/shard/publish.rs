@@ -2,8 +2,8 @@
 
 use super::{Context, Shard};
 use crate::http::{Answer, Refusal, published};
-use crate::hub::{HeldBack, Published};
-use crate::ids::{Epoch, Slot, TopicId};
+use crate::hub::HeldBack;
+use crate::ids::{Epoch, Published, Slot, TopicId};
 use crate::net::connection::{Flag, Phase};
 use crate::net::outbound::After;
 use corecast_protocol::{CloseCode, MessageKind, topic::TopicName};

@@ -1,5 +1,6 @@
 //! HTTP requests on a connection: parsed, answered, or turned into a WebSocket.
 
+use super::closing::Hex;
 use super::{Context, Shard};
 use crate::http::{
     self, Answer, CONTINUE, ConnectionInfo, PendingPublish, Refusal, Requester, Rest, Role, Route,
@@ -14,7 +15,8 @@ use corecast_protocol::http1::{
 };
 use corecast_protocol::topic::TopicName;
 use corecast_uring::Ring;
-use tracing::debug;
+use std::fmt::Display;
+use tracing::{debug, info};
 
 /// Connections that the admin listener lists at most: one page, made within a turn.
 const CONNECTIONS_SHOWN: usize = 1000;
@@ -35,7 +37,7 @@ impl Shard {
             Ok(Parsed::Incomplete) => 0,
             Ok(Parsed::Complete { head, length }) => self.on_request(cx, slot, &head, length, bytes),
             Err(error) => {
-                debug!(peer = %self.table[slot].peer, "{error}");
+                self.log_refused(cx, slot, bytes, &error);
                 self.refuse(cx, slot, &Refusal::new(error.status(), "bad_request", error.to_string()));
                 bytes.len()
             }
@@ -59,10 +61,29 @@ impl Shard {
         match self.serve(cx, slot, head, &bytes[length..]) {
             Ok(body) => length + body,
             Err(refusal) => {
-                debug!(peer = %self.table[slot].peer, status = refusal.status, "{}", refusal.message);
+                if is_upgrade(head) {
+                    self.log_refused(cx, slot, bytes, &refusal.message);
+                } else {
+                    debug!(peer = %self.table[slot].peer, status = refusal.status, "{}", refusal.message);
+                }
                 self.refuse(cx, slot, &refusal);
                 bytes.len()
             }
+        }
+    }
+
+    /// A client whose request can't be understood, or whose handshake fails, often shows its user nothing; and often it is
+    /// not the client but something in between that is set up wrongly. So the operator is told.
+    fn log_refused<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        seen: &[u8],
+        message: &(impl Display + ?Sized),
+    ) {
+        if let Some(suppressed) = self.protocol_error_log.allow(cx.now) {
+            let peer = self.table[slot].peer;
+            info!(%peer, connection = slot.0, bytes = %Hex::start_of(seen), suppressed, "{message}");
         }
     }
 

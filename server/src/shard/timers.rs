@@ -8,8 +8,8 @@ use corecast_uring::{Op, Ring, Token};
 use std::time::Duration;
 use tracing::debug;
 
-/// Token kind of the tick. Connections' operations use single bits below 0x80.
-pub(super) const KIND: u8 = 0x90;
+/// Token kind of the tick. Connections' operations are single bits.
+pub(super) const KIND: u8 = 0x83;
 
 const TICK: Duration = Duration::from_millis(250);
 
@@ -107,6 +107,6 @@ impl Shard {
         if connection.phase == Phase::Open {
             self.metrics.counters.close(CloseCode::ABNORMAL.0);
         }
-        self.die(cx, slot);
+        self.reset(cx, slot);
     }
 }

@@ -41,10 +41,11 @@ impl RawAddress {
         raw
     }
 
-    /// Four bytes in the kernel's own order, for a socket option's value.
-    pub(crate) fn from_u32(value: u32) -> Self {
+    /// Numbers of four bytes each in the kernel's own order, for a socket option's value.
+    pub(crate) fn from_numbers(first: u32, second: u32) -> Self {
         let mut raw = Self::default();
-        raw.bytes[0..4].copy_from_slice(&value.to_ne_bytes());
+        raw.bytes[0..4].copy_from_slice(&first.to_ne_bytes());
+        raw.bytes[4..8].copy_from_slice(&second.to_ne_bytes());
         raw
     }
 

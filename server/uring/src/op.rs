@@ -21,6 +21,10 @@ pub enum Op {
     /// `ENFILE`.
     Accept { listener: ListenerId },
 
+    /// Accepts one connection. For when the table is nearly full: unlike `Accept` it takes no more than there is room
+    /// for.
+    AcceptOne { listener: ListenerId },
+
     /// Receives into provided buffers until it ends. A result of 0 is the end of the peer's stream; `ENOBUFS`
     /// says that all buffers were lent.
     Receive { file: File },
@@ -66,7 +70,7 @@ pub enum Domain {
     Ipv6,
 }
 
-/// Socket options a client needs. A server sets its own on the listener, from which accepted sockets inherit
+/// Options of one socket. What all sockets of a server have is set on the listener and inherited.
 /// them.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum SocketOption {
@@ -78,6 +82,9 @@ pub enum SocketOption {
     ReceiveBuffer(u32),
     /// `SO_SNDBUF`, in bytes; the kernel doubles it for its own use.
     SendBuffer(u32),
+    /// `SO_LINGER` of zero seconds: closing sends a reset and throws away what is not sent yet, instead of going on to
+    /// send it to a peer that does not read.
+    ResetOnClose,
     /// `TCP_NOTSENT_LOWAT`, in bytes: how much may wait unsent before the socket counts as not writable.
     NotSentLowat(u32),
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::buffers::ReceiveBuffer;
 use crate::completion::{Completion, SendOutcome};
-use crate::op::{Op, Send};
+use crate::op::{ListenerId, Op, Send};
 use crate::token::Token;
 
 /// What the kernel's ring and the fake one have in common: everything that a server or a client does with
@@ -53,6 +53,14 @@ pub trait Ring {
 
     /// Receive buffers that are not lent.
     fn buffers_free(&self) -> usize;
+
+    /// Closes a listener once its accept has ended: who connects from then on is refused, and who waits to be accepted is
+    /// reset.
+    ///
+    /// # Panics
+    ///
+    /// When the listener is closed already.
+    fn close_listener(&mut self, listener: ListenerId);
 
     fn stats(&self) -> RingStats;
 }

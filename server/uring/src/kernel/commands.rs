@@ -68,10 +68,13 @@ impl Commands {
             SocketOption::ReceiveBuffer(bytes) => (libc::SOL_SOCKET, libc::SO_RCVBUF, bytes),
             SocketOption::SendBuffer(bytes) => (libc::SOL_SOCKET, libc::SO_SNDBUF, bytes),
             SocketOption::NotSentLowat(bytes) => (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, bytes),
+            // `struct linger`: on, for 0 seconds.
+            SocketOption::ResetOnClose => (libc::SOL_SOCKET, libc::SO_LINGER, 1),
         };
-        let slot = self.place(token, file, Question::Set, RawAddress::from_u32(value));
+        let slot = self.place(token, file, Question::Set, RawAddress::from_numbers(value, 0));
         let pointer = self.cells[slot as usize].value.get().cast::<libc::c_void>();
-        let bytes = u32::try_from(size_of::<u32>()).expect("four");
+        // The kernel takes what the option needs: four bytes, or eight.
+        let bytes = u32::try_from(2 * size_of::<u32>()).expect("eight");
         opcode::SetSockOpt::new(
             types::Fixed(file.0),
             level.cast_unsigned(),

@@ -8,6 +8,7 @@ mod setup;
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
 use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
@@ -49,7 +50,7 @@ pub struct KernelRing {
     provided: ProvidedBuffers,
     arguments: Arguments,
     commands: Commands,
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Option<OwnedFd>>,
     eventfd: Option<OwnedFd>,
 
     /// Operations in the submission queue.
@@ -89,14 +90,15 @@ impl KernelRing {
         })
     }
 
-    /// Takes a listening socket, from which [`Op::Accept`] accepts. It is closed with the ring.
+    /// Takes a listening socket, from which [`Op::Accept`] accepts. It is closed with the ring, or by
+    /// [`Ring::close_listener`].
     ///
     /// # Panics
     ///
     /// When there are 256 already.
     pub fn add_listener(&mut self, listener: OwnedFd) -> ListenerId {
         let id = u8::try_from(self.listeners.len()).expect("a ring has at most 256 listeners");
-        self.listeners.push(listener);
+        self.listeners.push(Some(listener));
         ListenerId(id)
     }
 
@@ -110,8 +112,12 @@ impl KernelRing {
         let fixed = |file: File| types::Fixed(file.0);
         match op {
             Op::Accept { listener } => {
-                let listener = types::Fd(self.listeners[usize::from(listener.0)].as_raw_fd());
-                opcode::AcceptMulti::new(listener).allocate_file_index(true).build()
+                opcode::AcceptMulti::new(self.listener(listener)).allocate_file_index(true).build()
+            }
+            Op::AcceptOne { listener } => {
+                opcode::Accept::new(self.listener(listener), ptr::null_mut(), ptr::null_mut())
+                    .file_index(Some(types::DestinationSlot::auto_target()))
+                    .build()
             }
             Op::Receive { file } => opcode::RecvMulti::new(fixed(file), BUFFER_GROUP).build(),
             Op::PollWritable { file } => {
@@ -142,6 +148,11 @@ impl KernelRing {
                 unreachable!("commands have entries of their own")
             }
         }
+    }
+
+    fn listener(&self, id: ListenerId) -> types::Fd {
+        let listener = self.listeners[usize::from(id.0)].as_ref().expect("the listener is not closed");
+        types::Fd(listener.as_raw_fd())
     }
 
     /// # Safety
@@ -348,6 +359,11 @@ impl Ring for KernelRing {
 
     fn buffers_free(&self) -> usize {
         self.provided.free()
+    }
+
+    fn close_listener(&mut self, listener: ListenerId) {
+        let listener = self.listeners[usize::from(listener.0)].take();
+        drop(listener.expect("a listener is closed once"));
     }
 
     fn stats(&self) -> RingStats {

@@ -29,6 +29,8 @@ pub(super) struct Connection {
     reset_reported: bool,
     /// The ring's end has sent its FIN.
     pub(super) finished: bool,
+    /// Closing will send a reset.
+    pub(super) resets_on_close: bool,
     /// The ring's end has answered with a reset.
     pub(super) reset: bool,
 
@@ -67,6 +69,7 @@ pub(super) enum Kind {
     PollWritable,
     PeerAddress,
     Shutdown,
+    SetOption,
     Close,
 }
 
@@ -82,6 +85,7 @@ impl Connection {
             peer_reset: false,
             reset_reported: false,
             finished: false,
+            resets_on_close: false,
             reset: false,
             receive: None,
             poll_writable: None,
@@ -130,7 +134,7 @@ impl Connection {
     pub(super) fn close(&mut self) {
         self.place = Place::Gone;
         self.finished = true;
-        self.reset |= !self.inbound.is_empty();
+        self.reset |= !self.inbound.is_empty() || self.resets_on_close;
         self.inbound.clear();
     }
 

@@ -3,7 +3,7 @@ use super::streams::{Pending, Stream};
 use super::{FakeRing, Target, last};
 use crate::completion::Completion;
 use crate::errno::Errno;
-use crate::op::{File, Op};
+use crate::op::{File, Op, SocketOption};
 use crate::token::Token;
 
 /// What happens when an operation is pushed and when it is submitted.
@@ -23,7 +23,7 @@ impl FakeRing {
     /// Checks what only a mistake of the caller can bring about, and counts the operation as in flight.
     pub(super) fn admit(&mut self, token: Token, op: Op) {
         let (file, kind) = match op {
-            Op::Accept { listener } => {
+            Op::Accept { listener } | Op::AcceptOne { listener } => {
                 let listener = &mut self.listeners[usize::from(listener.0)];
                 assert!(
                     !std::mem::replace(&mut listener.in_flight, true),
@@ -37,6 +37,7 @@ impl FakeRing {
             Op::PeerAddress { file } => (file, Kind::PeerAddress),
             Op::Shutdown { file } => (file, Kind::Shutdown),
             Op::Close { file } => (file, Kind::Close),
+            Op::SetOption { file, option: SocketOption::ResetOnClose } => (file, Kind::SetOption),
             Op::Socket { .. } | Op::SetOption { .. } | Op::Bind { .. } | Op::Connect { .. } => {
                 panic!("{op:?}: the fake ring has no client side")
             }
@@ -66,9 +67,10 @@ impl FakeRing {
 
     fn execute(&mut self, token: Token, op: Op) {
         match op {
-            Op::Accept { listener } => {
+            Op::Accept { listener } | Op::AcceptOne { listener } => {
+                let ends = matches!(op, Op::AcceptOne { .. });
                 let listener = usize::from(listener.0);
-                self.listeners[listener].accept = Some(Armed { token, ends: false });
+                self.listeners[listener].accept = Some(Armed { token, ends });
                 self.arm(token, Target::Accept(listener));
             }
             Op::Receive { file } => {
@@ -96,6 +98,11 @@ impl FakeRing {
                 end.finished = true;
                 self.complete(connection, last(token, result), Some(Kind::Shutdown), true);
             }
+            Op::SetOption { file, .. } => {
+                let connection = self.owner(file);
+                self.connections[connection as usize].resets_on_close = true;
+                self.complete(connection, last(token, Ok(0)), Some(Kind::SetOption), true);
+            }
             Op::Cancel { target } => self.cancel(token, target),
             Op::Close { file } => {
                 let connection = self.owner(file);
@@ -114,7 +121,7 @@ impl FakeRing {
                 self.timers.push((self.now + after, token));
                 self.arm(token, Target::Timer);
             }
-            Op::Socket { .. } | Op::SetOption { .. } | Op::Bind { .. } | Op::Connect { .. } => {
+            Op::Socket { .. } | Op::Bind { .. } | Op::Connect { .. } => {
                 unreachable!("refused by admit")
             }
         }

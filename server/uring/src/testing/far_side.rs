@@ -24,8 +24,15 @@ impl FakeRing {
 
     pub fn connect_to(&mut self, listener: ListenerId, address: SocketAddr) -> Peer {
         let number = u32::try_from(self.connections.len()).expect("fewer connections than that");
-        self.connections.push(Connection::new(address));
-        self.listeners[usize::from(listener.0)].waiting.push_back(number);
+        let mut connection = Connection::new(address);
+        let listener = &mut self.listeners[usize::from(listener.0)];
+        if listener.closed {
+            connection.place = Place::Gone;
+            connection.reset = true;
+        } else {
+            listener.waiting.push_back(number);
+        }
+        self.connections.push(connection);
         Peer(number)
     }
 

@@ -22,7 +22,7 @@ use crate::errno::Errno;
 use crate::op::{File, ListenerId, Op, Send};
 use crate::ring::{Ring, RingConfig, RingStats};
 use crate::token::Token;
-use connection::{Armed, Connection};
+use connection::{Armed, Connection, Place};
 use streams::Streams;
 
 /// What a released buffer is filled with: whoever still relies on its bytes reads nonsense.
@@ -38,7 +38,7 @@ const POLLS_MAX: u32 = 100_000;
 /// open, a close with operations in flight, an accept, a receive or a poll armed twice, two sends to one file
 /// in one batch.
 ///
-/// Operations that only clients need (`Socket`, `SetOption`, `Bind`, `Connect`) are not supported, and panic.
+/// Operations that only clients need (`Socket`, `Bind`, `Connect`, and `SetOption` but for `ResetOnClose`) are not supported, and panic.
 #[derive(Debug)]
 pub struct FakeRing {
     rng: Rng,
@@ -73,6 +73,7 @@ struct Listener {
     accept: Option<Armed>,
     /// An accept was pushed and its last completion has not been handed out.
     in_flight: bool,
+    closed: bool,
 }
 
 /// An operation that the kernel holds, as a cancel finds it.
@@ -282,6 +283,17 @@ impl Ring for FakeRing {
 
     fn buffers_free(&self) -> usize {
         self.free_buffers.len()
+    }
+
+    fn close_listener(&mut self, listener: ListenerId) {
+        let listener = &mut self.listeners[usize::from(listener.0)];
+        assert!(!listener.in_flight, "{listener:?} is closed with its accept in flight");
+        assert!(!std::mem::replace(&mut listener.closed, true), "{listener:?} is closed twice");
+        for connection in listener.waiting.drain(..) {
+            let end = &mut self.connections[connection as usize];
+            end.place = Place::Gone;
+            end.reset = true;
+        }
     }
 
     fn stats(&self) -> RingStats {
