@@ -272,7 +272,7 @@ impl Topic {
             let next = self.log.chunk_beginning_at(to);
             self.region = Some(Region {
                 to,
-                to_next: next.map_or(self.last.next(), |chunk| chunk.first_offset),
+                to_next: next.map_or_else(|| self.last.next(), |chunk| chunk.first_offset),
                 served: 0,
                 next: 0,
                 end: self.members.len(),
