@@ -1,5 +1,5 @@
-//! Every pass over one to five members in batches of one to five, with a join or a leave at every place in it, and every
-//! choice of members whose sockets are slow.
+//! Every pass over one to five members in batches of one to five, with a join, a leave or a full socket at every place in
+//! it, and every choice of members whose sockets are slow.
 
 use super::world::World;
 use corecast::config::LagPolicy;
@@ -23,6 +23,10 @@ enum Change {
     Close(u32),
     /// A leave, and at once the same slot joins again.
     Rejoin(u32),
+    /// A reply to this one does not go out: its socket is full before the topic's turn has come.
+    Hold(u32),
+    /// Somebody joins, and its socket is full at once.
+    JoinHeld,
     /// Everybody leaves and somebody joins.
     Exchange,
 }
@@ -63,9 +67,10 @@ fn a_pass_is_whole_whoever_joins_or_leaves_wherever() {
 }
 
 fn changes(members: u32) -> impl Iterator<Item = Change> {
-    let of_each =
-        (0..members).flat_map(|index| [Change::Leave(index), Change::Close(index), Change::Rejoin(index)]);
-    [Change::Join, Change::Exchange].into_iter().chain(of_each)
+    let of_each = (0..members).flat_map(|index| {
+        [Change::Leave(index), Change::Close(index), Change::Rejoin(index), Change::Hold(index)]
+    });
+    [Change::Join, Change::JoinHeld, Change::Exchange].into_iter().chain(of_each)
 }
 
 fn run(case: Case, rng: &mut Rng) {
@@ -115,6 +120,11 @@ fn apply(world: &mut World, topic: usize, case: Case) {
             world.die(Slot(index));
             world.subscribe(Slot(index), topic, usize::MAX);
         }
+        Change::Hold(index) => hold(world, Slot(index)),
+        Change::JoinHeld => {
+            world.subscribe(NEWCOMER, topic, 0);
+            hold(world, NEWCOMER);
+        }
         Change::Exchange => {
             for index in 0..case.members {
                 world.die(Slot(index));
@@ -122,6 +132,12 @@ fn apply(world: &mut World, topic: usize, case: Case) {
             world.subscribe(NEWCOMER, topic, usize::MAX);
         }
     }
+}
+
+fn hold(world: &mut World, slot: Slot) {
+    world.connections[slot.index()].room = 0;
+    world.reply(slot, 1);
+    world.attend();
 }
 
 struct NamedOnPanic(Case);

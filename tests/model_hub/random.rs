@@ -10,7 +10,7 @@ use fastrand::Rng;
 use std::cell::RefCell;
 use std::time::Duration;
 
-const CASES: u64 = 3000;
+const CASES: u64 = 2000;
 
 const NAMES: [&str; 4] = ["prices", "scores", "a.b", "~"];
 
@@ -93,8 +93,11 @@ impl Case<'_> {
                 Phase::Subscribed | Phase::Closing => self.world.die(slot),
                 Phase::Vacant => self.subscribe(slot),
             },
-            19..22 if phase == Phase::Subscribed => self.world.reply(slot),
-            22..30 => self.drain(slot),
+            19..24 if phase == Phase::Subscribed => {
+                let bytes = self.room();
+                self.world.reply(slot, bytes);
+            }
+            19..30 => self.drain(slot),
             30..60 => self.publish(),
             60..62 => self.attach_publisher(),
             62..80 => self.world.pass(self.rng.usize(1..=5)),

@@ -7,9 +7,6 @@ use corecast_protocol::{MessageKind, topic::TopicName};
 use fastrand::Rng;
 use std::time::Duration;
 
-/// Bytes of a reply or control frame; what they say does not matter here.
-const REPLY_BYTES: usize = 7;
-
 /// More turns than any publisher may have to wait for, and than any case needs to come to rest.
 pub(crate) const TURNS_MAX: usize = 2000;
 
@@ -222,9 +219,9 @@ impl World {
         }
     }
 
-    /// Something for the connection alone: it may only stand between two frames of the topic.
-    pub(crate) fn reply(&mut self, slot: Slot) {
-        self.connections[slot.index()].reply += REPLY_BYTES;
+    /// Something for the connection alone, whatever it says: it may only stand between two frames of the topic.
+    pub(crate) fn reply(&mut self, slot: Slot, bytes: usize) {
+        self.connections[slot.index()].reply += bytes;
         self.mark(slot);
     }
 
