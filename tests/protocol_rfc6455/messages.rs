@@ -295,6 +295,7 @@ mod section_5_8_extensibility {
 
     both_sides! {
         bit_of_a_compressed_message_is_refused_without_negotiation,
+        compression_is_blamed_only_where_it_sets_its_bit,
     }
 
     // "The endpoints of a connection MUST negotiate the use of any extensions during the opening handshake."
@@ -307,5 +308,28 @@ mod section_5_8_extensibility {
         receiver.hear(&bytes);
         let said = receiver.error.expect("asserted above").to_string().to_lowercase();
         assert!(said.contains("compress"), "the likely cause is not named: {said}");
+    }
+
+    // RFC 7692 §6.1: RSV1 alone, on the first frame of a message. Anything else has another cause.
+    fn compression_is_blamed_only_where_it_sets_its_bit(side: Side) {
+        let blames_compression = |bytes: &[u8]| {
+            let mut receiver = Receiver::new(side);
+            receiver.hear(bytes);
+            assert_eq!(receiver.failed_with(), Some(1002), "{bytes:02x?}");
+            receiver.error.expect("asserted").to_string().to_lowercase().contains("compress")
+        };
+        for first_byte in [TEXT, BINARY, TEXT_BEGINS, BINARY_BEGINS] {
+            assert!(blames_compression(&frame_to(side, first_byte | 0x40, b"x")));
+            for reserved in [0x10, 0x20, 0x30, 0x50, 0x60, 0x70] {
+                assert!(!blames_compression(&frame_to(side, first_byte | reserved, b"x")));
+            }
+        }
+        for first_byte in [PING, PONG, CLOSE] {
+            assert!(!blames_compression(&frame_to(side, first_byte | 0x40, b"")));
+        }
+        for first_byte in [CONTINUES, ENDS] {
+            let begin = frame_to(side, TEXT_BEGINS, b"x");
+            assert!(!blames_compression(&[begin, frame_to(side, first_byte | 0x40, b"x")].concat()));
+        }
     }
 }

@@ -171,13 +171,16 @@ mod request {
         }
     }
 
-    // §11.3.1, §11.3.5: "MUST NOT appear more than once in an HTTP request." Host: RFC 9112 §3.2.
+    // §11.3.1, §11.3.5: "MUST NOT appear more than once in an HTTP request." Host: RFC 9112 §3.2. Another Upgrade
+    // or Connection would contradict ours.
     #[test]
     fn client_refuses_to_repeat_headers_that_may_stand_once() {
         for (name, value) in [
             ("Sec-WebSocket-Key", "AQIDBAUGBwgJCgsMDQ4PEA=="),
             ("sec-websocket-version", "13"),
             ("Host", "other.example.com"),
+            ("Upgrade", "h2c"),
+            ("CONNECTION", "close"),
         ] {
             let headers = [(name.to_owned(), value.to_owned())];
             assert!(ClientHandshake { headers: &headers, ..HANDSHAKE }.check().is_err(), "{headers:?}");
@@ -199,7 +202,8 @@ mod request {
     // §3: the resource name begins with "/"; "Fragment identifiers […] MUST NOT be used on these URIs."
     #[test]
     fn client_refuses_targets_that_are_no_resource_name() {
-        for target in ["", "chat", "/chat#fragment", "/caf\u{e9}"] {
+        for target in ["", "*", "chat", "/chat#fragment", "/two words", "/50%", "/a%zz", "/a|b", "/caf\u{e9}"]
+        {
             assert!(ClientHandshake { target, ..HANDSHAKE }.check().is_err(), "{target:?}");
         }
     }
@@ -211,7 +215,21 @@ mod request {
         {
             assert!(ClientHandshake { host, ..HANDSHAKE }.check().is_ok(), "{host:?}");
         }
-        for host in ["", "two words", "a/b", "user@a", "a?b", "a#b", "caf\u{e9}"] {
+        for host in [
+            "",
+            "two words",
+            "a/b",
+            "user@a",
+            "a?b",
+            "a#b",
+            "caf\u{e9}",
+            "a:port",
+            "a:1:2",
+            "::1",
+            "[::1",
+            "[::1]1",
+            "[x]",
+        ] {
             assert!(ClientHandshake { host, ..HANDSHAKE }.check().is_err(), "{host:?}");
         }
     }
