@@ -198,7 +198,10 @@ impl Shard {
         self.deliver(cx);
         self.rearm_starved(cx);
         self.run_timers(cx);
-        is_busy |= !self.attention.is_empty() || self.hub.ready_topics() > 0 || cx.ring.has_work();
+        is_busy |= !self.attention.is_empty()
+            || self.hub.ready_topics() > 0
+            || self.hub.has_runnable()
+            || cx.ring.has_work();
         if self.is_drained() {
             Turn::Finished
         } else if is_busy {
