@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use corecast_load::options::shown_command_line;
 use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
 use progress::ProgressDisplay;
 
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
 fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let scenario = Scenario::from_options(options)?;
     let mut display = ProgressDisplay::new(options.quiet)?;
-    let command_line: Vec<String> = std::env::args().collect();
+    let command_line = shown_command_line(std::env::args());
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;

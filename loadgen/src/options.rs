@@ -154,3 +154,46 @@ pub struct RunOptions {
     #[arg(long)]
     pub quiet: bool,
 }
+
+/// The command line as a report may show it: values of headers are often secret and are left out.
+pub fn shown_command_line(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut is_header = false;
+    let hide = |header: &str| match header.split_once(':') {
+        Some((name, _)) => format!("{name}: ..."),
+        None => "...".to_owned(),
+    };
+    arguments
+        .map(|argument| {
+            if std::mem::take(&mut is_header) {
+                return hide(&argument);
+            }
+            is_header = argument == "--header";
+            match argument.strip_prefix("--header=") {
+                Some(header) => format!("--header={}", hide(header)),
+                None => argument,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_values_are_not_shown() {
+        let given =
+            ["run", "--header", "Authorization: Bearer x", "--header=X-Key: 1", "--header=odd", "-c", "5"];
+        let shown = shown_command_line(given.iter().map(ToString::to_string));
+        assert_eq!(
+            shown,
+            ["run", "--header", "Authorization: ...", "--header=X-Key: ...", "--header=...", "-c", "5"]
+        );
+    }
+
+    #[test]
+    fn a_later_option_overrides_an_earlier_one() {
+        let options = RunOptions::try_parse_from(["run", "-c", "5", "-c", "7"]).expect("valid options");
+        assert_eq!(options.subscribers, 7);
+    }
+}

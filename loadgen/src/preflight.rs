@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::preset::Via;
 use crate::scenario::Scenario;
@@ -24,9 +24,12 @@ pub enum Shortage {
     LocalPorts { connections: u64, sources: u64, ports: u64, sources_needed: u64 },
 }
 
-/// Everything that falls short.
+/// Everything that falls short, after what this process may mend itself: the limit of open files is raised as far as its
+/// hard limit allows.
 pub fn shortages(scenario: &Scenario) -> Vec<Shortage> {
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let limit = if raised { maximum } else { current }.unwrap_or(u64::MAX);
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     check(scenario, limit, local_ports(&range).unwrap_or(28_232))
 }

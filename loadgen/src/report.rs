@@ -1,4 +1,4 @@
-//! What a run found, as data: [`crate::text`] prints it for people, serde for machines.
+//! What a run found, as data: its `Display` prints it for people, serde for machines.
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 

@@ -3,6 +3,7 @@
 mod summary;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -19,7 +20,6 @@ use crate::report::{Report, ServerHistory};
 use crate::scenario::{Load, Scenario};
 use crate::server_process::{KernelMemory, ServerProcess, ServerProcessError, ServerSnapshot};
 use crate::worker::{Outcome, Shared, Worker};
-use std::sync::atomic::Ordering;
 use summary::Findings;
 
 /// How often progress is told and the end of a phase is looked for.
