@@ -8,7 +8,7 @@ import { Client, startServer } from './server.js';
 
 let server;
 before(async () => {
-  server = await startServer('--ping-interval', '1s', '--pong-timeout', '1s');
+  server = await startServer('--ping-interval', '1s', '--pong-timeout', '3s');
 });
 after(() => server.stop());
 

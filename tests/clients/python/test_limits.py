@@ -73,7 +73,7 @@ def test_over_max_topics_is_503_for_new_ones_only(start, topic):
 
 
 def test_topics_have_room_again_when_idle_ones_are_forgotten(start, topic):
-    server = start("--max-topics", "1", "--topic-idle", "1s")
+    server = start("--max-topics", "1", "--topic-idle", "4s")
     assert server.post(f"{topic}.a", b"x").status == 200
     assert server.post(f"{topic}.b", b"x").status == 503
     eventually(lambda: server.post(f"{topic}.b", b"x").status == 200, "the first topic to be forgotten")

@@ -1,8 +1,10 @@
-"""SIGTERM and SIGINT: everybody is told, nobody is waited for longer than drain_timeout, and the exit code says so."""
+"""SIGTERM and SIGINT: everybody is told, nobody is waited for longer than drain_timeout, and the exit code says so.
+
+Where nothing is to be waited for, the timeouts are far longer than a test may take; where one has to pass, the others are.
+"""
 
 import signal
 import socket
-import time
 
 import pytest
 from support.process import run
@@ -10,18 +12,18 @@ from support.waiting import eventually
 from support.wire import CLOSE, TEXT, EndOfStream, close_body, frame
 from websockets.exceptions import ConnectionClosed
 
+PATIENT = ["--drain-timeout", "10m", "--close-timeout", "10m"]
+IMPATIENT = ["--drain-timeout", "1s", "--close-timeout", "10m"]
+
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
 @SIGNALS
 def test_everybody_gets_1001_and_the_exit_code_is_0(serve, topic, websocket, number):
-    server = serve()
+    server = serve(*PATIENT)
     clients = [websocket(server.url(topic)) for _ in range(5)]
     clients.append(websocket(server.url(f"{topic}.other", "?role=publisher")))
-    began = time.monotonic()
     server.stop(number)
-    # All have answered, so there was nothing to wait for.
-    assert time.monotonic() - began < 9, "waited although everybody had answered"
     for client in clients:
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(15)
@@ -30,42 +32,34 @@ def test_everybody_gets_1001_and_the_exit_code_is_0(serve, topic, websocket, num
 
 @SIGNALS
 def test_client_that_never_answers_is_not_waited_for_forever(serve, topic, number):
-    server = serve("--drain-timeout", "2s", "--close-timeout", "60s")
+    server = serve(*IMPATIENT)
     silent = server.subscribe_raw(topic)
-    began = time.monotonic()
     server.stop(number)
-    assert time.monotonic() - began < 2 + 5
     assert silent.take_close()[0] == 1001
     silent.expect_cut()
 
 
 def test_client_that_does_not_even_read_is_not_waited_for_forever(serve, topic):
-    server = serve("--drain-timeout", "2s", "--close-timeout", "60s")
+    server = serve(*IMPATIENT)
     stopped = server.subscribe_raw(topic, "?role=subscriber", receive_buffer=4_096)
     for _ in range(10):
         server.publish(topic, b"x" * 500_000)
     eventually(lambda: server.metrics()["lagging"] + server.metrics()["lapped_total"] >= 1, "the reader to lag")
-    began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 2 + 5
     stopped.close()
 
 
 def test_without_connections_it_ends_at_once(serve):
-    server = serve("--drain-timeout", "60s")
+    server = serve(*PATIENT)
     server.request("GET", "/health")
-    began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 10
 
 
 def test_idle_http_connections_do_not_hold_it_up(serve):
-    server = serve("--drain-timeout", "60s")
+    server = serve(*PATIENT)
     idle, unborn = server.http(), server.raw()
     idle.request("GET", "/health")
-    began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 10
     idle.raw.expect_cut()
     unborn.expect_cut()
 
@@ -85,7 +79,7 @@ def test_messages_accepted_before_the_signal_are_delivered(serve, topic):
 
 def draining(serve, topic):
     """A server that drains, held up by a client that does not answer."""
-    server = serve("--drain-timeout", "60s", "--close-timeout", "60s")
+    server = serve(*PATIENT)
     holdout = server.subscribe_raw(topic)
     half = server.http()
     half.raw.send(b"GET /health HTTP/1.1\r\n")

@@ -134,21 +134,35 @@ def test_slow_publisher_of_a_large_message_holds_up_nobody(server, topic):
     assert subscriber.take_frame() == (BINARY, bytes(400_000))
 
 
-def test_publisher_faster_than_its_subscribers_is_slowed_and_loses_nothing(start, topic):
-    """Bytes appended per turn are bounded, so a burst waits in the publisher's socket and not in memory."""
-    server = start()
-    subscriber = server.subscribe_raw(topic, "?role=subscriber")
-    publisher = server.subscribe_raw(topic, "?role=publisher")
+def test_burst_that_the_log_holds_is_delivered_whole(start, topic):
+    """The subscriber may be as slow as it likes, as long as it is not lapped."""
     burst = 200
-    publisher.socket.settimeout(60)
-    sending = threading.Thread(
-        target=lambda: publisher.send(b"".join(frame(BINARY, message(number)) for number in range(burst)))
-    )
+    server = start("--topic-log-bytes", "32MiB")
+    subscriber = server.subscribe_raw(topic, "?role=subscriber", receive_buffer=4_096)
+    publisher = server.subscribe_raw(topic, "?role=publisher")
+    frames = b"".join(frame(BINARY, message(number)) for number in range(burst))
+    sending = threading.Thread(target=lambda: publisher.send(frames))
     sending.start()
     try:
         for number in range(burst):
             assert subscriber.take_frame() == (BINARY, message(number))
     finally:
-        subscriber.close()
         sending.join()
     assert server.topic(topic).json()["offset"] == burst
+    assert server.metrics()["lapped_total"] == 0
+
+
+def test_burst_that_the_log_does_not_hold_ends_in_a_close_and_not_in_a_gap(start, topic):
+    """Nobody waits for the subscriber: it gets everything or learns that it did not."""
+    burst = 200
+    server = start("--topic-log-bytes", "1MiB", "--close-timeout", "60s")
+    subscriber = server.subscribe_raw(topic, "?role=subscriber", receive_buffer=4_096)
+    publisher = server.subscribe_raw(topic, "?role=publisher")
+    publisher.send(b"".join(frame(BINARY, message(number)) for number in range(burst)))
+    eventually(lambda: server.topic(topic).json()["offset"] == burst, "everything to be published")
+    received = 0
+    while (next_frame := subscriber.take_frame())[0] == BINARY:
+        assert next_frame[1] == message(received)
+        received += 1
+    assert received < burst
+    assert next_frame[0] == CLOSE and int.from_bytes(next_frame[1][:2], "big") == LAPPED
