@@ -1,0 +1,192 @@
+//! What a send costs on this machine with nothing around it: the floor under every broadcast.
+//!
+//! One pass sends the same bytes once to each of N loopback connections, the way a broadcast without framing, topics or
+//! bookkeeping would. Two ways take turns: a loop of `send(2)`, and `Ring::send_batch` as the server uses it. A thread on
+//! another core empties all sockets and polls without sleeping, so that no send pays for waking it. Only the passes are
+//! timed; between two of them the sender waits until everything has been read, so every send finds an empty socket.
+
+mod receiver;
+mod senders;
+
+use std::io;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use core_affinity::CoreId;
+use corecast_uring::RingError;
+use receiver::Receiver;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use senders::{RingBatch, SendLoop, Sender};
+
+/// Measures a plain send() loop beside io_uring batches, in microseconds a send.
+#[derive(Parser, Debug)]
+struct Options {
+    /// Connections of each of the two ways; as many descriptors for the ring's table, three times as many for the process
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    connections: u32,
+
+    /// Bytes of a send; repeat it for more sizes
+    #[arg(long, default_values_t = [64, 16 * 1024], value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    bytes: Vec<u32>,
+
+    /// Passes over all connections in one measurement
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    passes: u32,
+
+    /// Measurements of each way and size, in turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FloorError {
+    #[error(
+        "this process may use {cores} core; sender and receiver need one each: widen the cpuset or the affinity"
+    )]
+    Cores { cores: usize },
+    #[error(
+        "{needed} open files are needed, RLIMIT_NOFILE is {limit}: raise it (ulimit -n {needed}) or lower --connections"
+    )]
+    OpenFiles { needed: u64, limit: u64 },
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    #[error("{step} failed: {source}")]
+    System { step: &'static str, source: io::Error },
+    #[error("the receiver has read {read} of {sent} bytes and no more for {}: is its core taken?", PATIENCE.as_secs())]
+    Stalled { read: u64, sent: u64 },
+    #[error("a send failed: {0}")]
+    Broken(io::Error),
+}
+
+impl FloorError {
+    fn system(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { step, source }
+    }
+}
+
+/// How long the receiver may take to empty the sockets after a pass.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("send_floor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<(), FloorError> {
+    let [sending, receiving] = two_cores()?;
+    raise_open_files(options.connections)?;
+    core_affinity::set_for_current(sending);
+
+    let mut streams = Vec::new();
+    let mut send_loop = SendLoop::connect(options.connections, &mut streams)?;
+    let mut ring_batch = RingBatch::connect(options.connections, &mut streams)?;
+    let mut receiver = Receiver::start(streams, receiving)?;
+
+    println!(
+        "{} connections, {} passes a measurement, sender on core {}, receiver on core {}, load average {}",
+        options.connections,
+        options.passes,
+        sending.id,
+        receiving.id,
+        load_average()
+    );
+    for &bytes in &options.bytes {
+        let message = vec![b'x'; bytes as usize];
+        println!("\n{bytes} bytes a send\n  round   send() us   ring us   ring / send()   sends not whole");
+        let mut results = Vec::new();
+        for round in 0..options.rounds {
+            // Who goes first alternates, so that neither always finds what the other left.
+            let (plain, ring) = if round % 2 == 0 {
+                let plain = measure(&mut send_loop, &message, options, &mut receiver)?;
+                (plain, measure(&mut ring_batch, &message, options, &mut receiver)?)
+            } else {
+                let ring = measure(&mut ring_batch, &message, options, &mut receiver)?;
+                (measure(&mut send_loop, &message, options, &mut receiver)?, ring)
+            };
+            print_row(&(round + 1).to_string(), &plain, &ring);
+            results.push((plain, ring));
+        }
+        let (plain, ring): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        print_row("median", &Measurement::median(plain), &Measurement::median(ring));
+    }
+    Ok(())
+}
+
+fn print_row(name: &str, plain: &Measurement, ring: &Measurement) {
+    let ratio = ring.send_us / plain.send_us;
+    let not_whole = plain.not_whole + ring.not_whole;
+    println!("  {name:<6}  {:>9.3}  {:>8.3}  {ratio:>14.3}  {not_whole:>16}", plain.send_us, ring.send_us);
+}
+
+/// What some passes of one way cost.
+#[derive(Clone, Copy, Debug)]
+struct Measurement {
+    /// Time of a send, in microseconds.
+    send_us: f64,
+    /// Sends of which the socket took only a part, or nothing. Anything but zero makes the time one of something else.
+    not_whole: u64,
+}
+
+impl Measurement {
+    /// The median time, of two in the middle the lower one; all sends that were not whole.
+    fn median(mut measurements: Vec<Self>) -> Self {
+        measurements.sort_by(|a, b| a.send_us.total_cmp(&b.send_us));
+        let middle = measurements[(measurements.len() - 1) / 2];
+        Self { not_whole: measurements.iter().map(|measurement| measurement.not_whole).sum(), ..middle }
+    }
+}
+
+fn measure(
+    sender: &mut impl Sender,
+    message: &[u8],
+    options: &Options,
+    receiver: &mut Receiver,
+) -> Result<Measurement, FloorError> {
+    // One pass that does not count: buffers grow to the message's size, caches fill.
+    receiver.await_bytes(sender.pass(message)?.bytes)?;
+    let mut time = Duration::ZERO;
+    let mut not_whole = 0;
+    for _ in 0..options.passes {
+        let start = Instant::now();
+        let taken = sender.pass(message)?;
+        time += start.elapsed();
+        not_whole += taken.not_whole;
+        receiver.await_bytes(taken.bytes)?;
+    }
+    let sends = f64::from(options.passes) * f64::from(options.connections);
+    Ok(Measurement { send_us: time.as_secs_f64() * 1e6 / sends, not_whole })
+}
+
+fn two_cores() -> Result<[CoreId; 2], FloorError> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    match cores[..] {
+        [sending, receiving, ..] => Ok([sending, receiving]),
+        _ => Err(FloorError::Cores { cores: cores.len() }),
+    }
+}
+
+/// Raises the soft limit to the hard one and checks that it suffices.
+fn raise_open_files(connections: u32) -> Result<(), FloorError> {
+    const OTHERS: u64 = 64;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .map_err(|errno| FloorError::System { step: "raising RLIMIT_NOFILE", source: errno.into() })?;
+    // Both ends of the send loop, the far ends of the ring.
+    let needed = 3 * u64::from(connections) + OTHERS;
+    match maximum {
+        Some(limit) if limit < needed => Err(FloorError::OpenFiles { needed, limit }),
+        _ => Ok(()),
+    }
+}
+
+/// The last minute's, as a hint whether the machine was busy with something else.
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().filter(|first| !first.is_empty()).unwrap_or("unknown").to_owned()
+}
