@@ -1,7 +1,7 @@
 //! Who may connect and who may publish, as far as a request's head and its socket tell.
 
 use super::{Refusal, origin};
-use corecast_protocol::http1::RequestHead;
+use corecast_protocol::http1::{RequestHead, Version};
 use std::net::IpAddr;
 
 /// What the operator configured.
@@ -36,6 +36,8 @@ impl AccessRules {
             "the server listens beyond this host"
         } else if !requester.is_loopback_peer {
             "the client is not on this host"
+        } else if head.version == Version::Http10 {
+            "the request is HTTP/1.0, which is how proxies speak unless told otherwise"
         } else if PROXY_HEADERS.iter().any(|name| head.header(name).next().is_some()) {
             "the request came through a proxy"
         } else if !origin::host(head).is_some_and(is_loopback_name) {
@@ -106,6 +108,9 @@ mod tests {
             );
         }
         assert!(may_publish("Host: example.com\r\n", LOCAL).is_err());
+        let request = b"POST /topics/a HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        let Ok(Parsed::Complete { head, .. }) = parse_request(request, &Limits::default()) else { panic!() };
+        assert!(AccessRules::default().may_publish(&head, LOCAL).is_err());
         assert!(may_publish(host, Requester { is_loopback_peer: false, ..LOCAL }).is_err());
         assert!(may_publish(host, Requester { is_loopback_listener: false, ..LOCAL }).is_err());
     }

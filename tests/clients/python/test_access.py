@@ -71,23 +71,12 @@ def test_star_allows_every_origin(start, topic):
         assert statuses(server, topic, origin) == (101, 200, 200)
 
 
-def test_preflight_tells_allowed_pages_what_they_may_do(start, topic):
-    server = start("--allow-origin", "https://app.example")
+def test_preflight_grants_nothing(server, topic):
+    """Pages of other origins can subscribe if allowed; they can't publish by POST, for nothing tells their browser that they may."""
     asks = [("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "content-type")]
-    answer = server.request("OPTIONS", f"/topics/{topic}", [("Origin", "https://app.example"), *asks])
-    assert answer.status in (200, 204), answer
-    assert answer.header("Access-Control-Allow-Origin") == "https://app.example"
-    assert "POST" in answer.header("Access-Control-Allow-Methods")
-    assert "content-type" in answer.header("Access-Control-Allow-Headers").lower()
-
     refused = server.request("OPTIONS", f"/topics/{topic}", [("Origin", "https://evil.example"), *asks])
+    assert refused.status in (403, 405), refused
     assert refused.header("Access-Control-Allow-Origin") is None
-
-
-def test_allowed_pages_may_read_answers(start, topic):
-    server = start("--allow-origin", "https://app.example")
-    answer = server.post(topic, b"x", [("Origin", "https://app.example")])
-    assert answer.header("Access-Control-Allow-Origin") == "https://app.example"
 
 
 # Publishing --------------------------------------------------------------------------------------------------

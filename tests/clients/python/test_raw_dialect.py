@@ -80,18 +80,11 @@ def test_content_type_of_a_post_decides_between_text_and_binary(server, topic, c
     assert subscriber.take_frame() == (TEXT if is_text else BINARY, b'{"a": 1}')
 
 
-def test_each_line_of_ndjson_is_a_message(server, topic):
-    """All or nothing; the answer counts them and has the offset of the last."""
-    subscriber = server.subscribe_raw(topic)
-    ndjson = [("Content-Type", "application/x-ndjson")]
-    answer = server.post(topic, b'{"a": 1}\n[2, 3]\n"four"\n', ndjson)
-    assert answer.status == 200, answer
-    epoch = server.topic(topic).json()["epoch"]
-    assert answer.json() == {"topic": topic, "offset": 3, "epoch": epoch, "count": 3}
-    assert [subscriber.take_frame() for _ in range(3)] == [(TEXT, b'{"a": 1}'), (TEXT, b"[2, 3]"), (TEXT, b'"four"')]
-
-    assert server.post(topic, b'{"a": 1}\nno json\n', ndjson).status == 400
-    assert server.topic(topic).json()["offset"] == 3
+def test_ndjson_is_refused_and_publishes_nothing(server, topic):
+    server.subscribe_raw(topic)
+    answer = server.post(topic, b'{"a": 1}\n[2, 3]\n', [("Content-Type", "application/x-ndjson")])
+    assert answer.status == 415, answer
+    assert server.topic(topic).json()["offset"] == 0
 
 
 def test_fragments_arrive_as_one_message(server, topic, websocket):

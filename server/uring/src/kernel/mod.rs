@@ -33,6 +33,11 @@ const KIND_SEND: u8 = 0xF0;
 /// Kind of the tokens that commands have: the slot is the command's.
 const KIND_COMMAND: u8 = 0xF1;
 
+/// How many calls in a row may bring nothing although the kernel says that it has work. It adds work first and raises its flag
+/// after; work that this thread has done in between leaves a flag behind that nothing clears until there is more. One such
+/// call would nearly always prove it, but each runs only some of the work, and not all work makes a completion.
+const EMPTY_CALLS_MAX: u32 = 4;
+
 /// How often in a row the kernel may say that it cannot take an operation now (no memory, completions to be
 /// taken first) before that counts as broken.
 const REFUSALS_MAX: u32 = 1_000;
@@ -63,6 +68,8 @@ pub struct KernelRing {
     again: Vec<squeue::Entry>,
     /// Set while a batch's entries point to the caller's bytes.
     sending: bool,
+    /// The kernel says that it has work, but calls for it brought nothing.
+    flag_is_stale: bool,
     stats: RingStats,
 }
 
@@ -86,6 +93,7 @@ impl KernelRing {
             outcomes: Vec::new(),
             again: Vec::new(),
             sending: false,
+            flag_is_stale: false,
             stats: RingStats::default(),
         })
     }
@@ -324,13 +332,20 @@ impl Ring for KernelRing {
         self.assert_not_abandoned();
         self.reap();
         self.ask_again();
+        let mut empty_calls = 0;
         // A queue's worth at most: a caller with a turn to finish gets one even when completions never cease.
         while (self.queued > 0 || self.kernel_waits())
             && self.kept.len() < self.ring.params().cq_entries() as usize
         {
+            let before = self.stats.cqes;
             self.enter(Events::Run);
             self.reap();
             self.ask_again();
+            empty_calls = if self.stats.cqes == before && self.queued == 0 { empty_calls + 1 } else { 0 };
+            self.flag_is_stale = empty_calls == EMPTY_CALLS_MAX;
+            if self.flag_is_stale {
+                break;
+            }
         }
         completions.append(&mut self.kept);
     }
@@ -350,7 +365,10 @@ impl Ring for KernelRing {
     }
 
     fn has_work(&self) -> bool {
-        self.queued > 0 || !self.kept.is_empty() || !self.again.is_empty() || self.kernel_waits()
+        self.queued > 0
+            || !self.kept.is_empty()
+            || !self.again.is_empty()
+            || (self.kernel_waits() && !self.flag_is_stale)
     }
 
     fn release(&mut self, buffer: ReceiveBuffer) {
