@@ -202,8 +202,19 @@ mod request {
     // §3: the resource name begins with "/"; "Fragment identifiers […] MUST NOT be used on these URIs."
     #[test]
     fn client_refuses_targets_that_are_no_resource_name() {
-        for target in ["", "*", "chat", "/chat#fragment", "/two words", "/50%", "/a%zz", "/a|b", "/caf\u{e9}"]
-        {
+        for target in [
+            "",
+            "*",
+            "chat",
+            "/chat#fragment",
+            "/two words",
+            "/50%",
+            "/a%zz",
+            "/%1g",
+            "/%g1",
+            "/a|b",
+            "/caf\u{e9}",
+        ] {
             assert!(ClientHandshake { target, ..HANDSHAKE }.check().is_err(), "{target:?}");
         }
     }
