@@ -246,7 +246,10 @@ impl World {
             let answer = client.receive(self.step, bytes);
             if self.ring.peer_is_closed(client.peer) {
                 let is_excused = client.broken || client.part == Part::Poster;
-                assert!(client.state != State::Open || is_excused, "closed without a Close frame: {client:?}");
+                assert!(
+                    client.state != State::Open || is_excused,
+                    "closed without a Close frame: {client:?}"
+                );
                 self.gone(index);
             } else if !answer.is_empty() {
                 self.ring.peer_send(self.clients[index].peer, &answer);
