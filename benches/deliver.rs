@@ -22,6 +22,7 @@ const MESSAGES: [usize; 3] = [1, 16, 256];
 /// The limits that the server has by default.
 const LIMITS: HubLimits = HubLimits {
     max_topics: 100_000,
+    max_subscribers: 100_000,
     log_bytes: 64 << 20,
     topic_log_bytes: 1 << 20,
     lag_policy: LagPolicy::Disconnect,

@@ -76,6 +76,7 @@ fn changes(members: u32) -> impl Iterator<Item = Change> {
 fn run(case: Case, rng: &mut Rng) {
     let limits = HubLimits {
         max_topics: 1,
+        max_subscribers: 100_000,
         log_bytes: 1 << 20,
         topic_log_bytes: 64 << 10,
         lag_policy: LagPolicy::Disconnect,

@@ -54,6 +54,7 @@ fn run(rng: &mut Rng, coverage: &mut Coverage) {
     let log_bytes = topic_log_bytes * rng.usize(100..=300) / 100;
     let limits = HubLimits {
         max_topics: rng.usize(1..=NAMES.len()),
+        max_subscribers: 100_000,
         log_bytes,
         topic_log_bytes,
         lag_policy: policy,

@@ -215,7 +215,7 @@ pub struct Access {
 #[command(next_help_heading = "Sockets and ring (measure before you change these)")]
 pub struct Sockets {
     /// Receive buffers of a shard, a power of two. Memory: this times receive-buffer-bytes
-    /// [default: 512]
+    /// [default: 256]
     #[arg(long, value_name = "N")]
     pub receive_buffers: Option<String>,
 

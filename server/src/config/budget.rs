@@ -281,9 +281,9 @@ mod tests {
         let budget = budget();
         assert_eq!(budget.per_connection, Sum { user_bytes: 156, kernel_bytes: 4096 });
         assert_eq!(budget.per_topic, Sum { user_bytes: 300, kernel_bytes: 0 });
-        // 512 x 4 KiB + 64 x 152 + 64 MiB + 64 MiB + 16 MiB, and twice the metrics.
+        // 256 x 4 KiB + 64 x 152 + 64 MiB + 64 MiB + 16 MiB, and twice the metrics.
         let metrics = budget.per_process.user_bytes;
-        assert_eq!(budget.per_shard.user_bytes, 2_097_152 + 9_728 + 150_994_944 + 2 * metrics);
+        assert_eq!(budget.per_shard.user_bytes, 1_048_576 + 9_728 + 150_994_944 + 2 * metrics);
         assert_eq!(budget.per_shard.kernel_bytes, 118_784 + 184_320);
         assert_eq!(budget.total.user_bytes, 15_600_000 + 30_000_000 + budget.per_shard.user_bytes + metrics);
         assert_eq!(budget.total.kernel_bytes, 409_600_000 + 303_104);
@@ -318,14 +318,14 @@ mod tests {
                 "  sum                   156 B    4.0 KiB",
             ]
         );
-        assert_eq!(lines[lines.len() - 2..], ["all together", "  sum                 190 MiB    391 MiB"]);
+        assert_eq!(lines[lines.len() - 2..], ["all together", "  sum                 189 MiB    391 MiB"]);
     }
 
     #[test]
     fn summary_fits_a_line() {
         assert_eq!(
             budget().summary(),
-            "at most 190 MiB user and 391 MiB kernel memory with 100000 connections (156 B + 4.0 KiB each) and \
+            "at most 189 MiB user and 391 MiB kernel memory with 100000 connections (156 B + 4.0 KiB each) and \
              100000 topics"
         );
     }

@@ -148,7 +148,7 @@ impl Config {
             allow_origin: Vec::new(),
             allow_anonymous_publish: false,
 
-            receive_buffers: 512,
+            receive_buffers: 256,
             receive_buffer_bytes: 4096,
             submission_entries: 512,
             completion_entries: 4096,

@@ -41,6 +41,8 @@ pub const MEMBERSHIP_BYTES: usize = size_of::<members::Member>() + size_of::<Mem
 #[derive(Copy, Clone, Debug)]
 pub struct HubLimits {
     pub max_topics: usize,
+    /// Slots are below this.
+    pub max_subscribers: usize,
     /// All logs of the shard together.
     pub log_bytes: usize,
     /// One topic's log. Half of it may be undelivered before its publishers wait; the rest is what a slow subscriber
@@ -61,6 +63,7 @@ impl HubLimits {
     pub(crate) fn for_tests() -> Self {
         Self {
             max_topics: 100,
+            max_subscribers: 100,
             log_bytes: 1 << 20,
             topic_log_bytes: 64 << 10,
             lag_policy: LagPolicy::Disconnect,
@@ -145,7 +148,7 @@ impl Hub {
             ids: HashMap::new(),
             topics: Vec::new(),
             vacant: Vec::new(),
-            memberships: Vec::new(),
+            memberships: Vec::with_capacity(limits.max_subscribers),
             subscriptions: 0,
             pool: ChunkPool::new(&limits),
             ready: VecDeque::new(),

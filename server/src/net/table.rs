@@ -5,7 +5,8 @@ use crate::ids::Slot;
 
 pub use super::connection::SLOT_BYTES;
 
-/// Grows to the highest index the kernel has handed out, never beyond the ring's table.
+/// Grows to the highest index the kernel has handed out, never beyond the ring's table. Room for all is reserved at once:
+/// memory that is not touched costs nothing, and what outgrown vectors leave behind would.
 #[derive(Debug)]
 pub struct Table {
     slots: Vec<Connection>,
@@ -15,7 +16,7 @@ pub struct Table {
 
 impl Table {
     pub fn new(capacity: usize) -> Self {
-        Self { slots: Vec::new(), capacity, occupied: 0 }
+        Self { slots: Vec::with_capacity(capacity), capacity, occupied: 0 }
     }
 
     pub fn capacity(&self) -> usize {

@@ -76,7 +76,7 @@ pub struct Shard {
     /// Publishers that were held back, in turn.
     held: VecDeque<Slot>,
     /// Connections whose receive ended for want of a buffer.
-    starved: Vec<Slot>,
+    starved: VecDeque<Slot>,
     /// Heap bytes of unhandled input, of all connections.
     inbound_used: usize,
     /// Bytes kept to finish frames of lapped or closed subscribers.
@@ -149,6 +149,7 @@ impl Shard {
             table: Table::new((config.max_connections + RESERVED_CONNECTIONS) as usize),
             hub: Hub::new(HubLimits {
                 max_topics: config.max_topics as usize,
+                max_subscribers: (config.max_connections + RESERVED_CONNECTIONS) as usize,
                 log_bytes: config.log_bytes,
                 topic_log_bytes: config.topic_log_bytes,
                 lag_policy: config.lag_policy,
@@ -159,7 +160,7 @@ impl Shard {
             all_metrics: vec![metrics_slot],
             attention: Vec::new(),
             held: VecDeque::new(),
-            starved: Vec::new(),
+            starved: VecDeque::new(),
             inbound_used: 0,
             tails_used: 0,
             websockets: 0,
@@ -201,6 +202,7 @@ impl Shard {
         is_busy |= !self.attention.is_empty()
             || self.hub.ready_topics() > 0
             || self.hub.has_runnable()
+            || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
             || cx.ring.has_work();
         if self.is_drained() {
             Turn::Finished

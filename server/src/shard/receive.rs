@@ -31,7 +31,7 @@ impl Shard {
             (Err(Errno::ENOBUFS), _) => {
                 let connection = &mut self.table[slot];
                 if connection.phase != Phase::Dying && connection.set_newly(Flag::Starved) {
-                    self.starved.push(slot);
+                    self.starved.push_back(slot);
                 }
             }
             (Err(errno), _) => self.on_broken(cx, slot, errno),
@@ -51,12 +51,12 @@ impl Shard {
         }
     }
 
-    /// Buffers may have come back: whoever found none tries again.
+    /// Buffers have come back: as many as can get one try again, who has waited longest first. All at once would find the
+    /// pool empty again.
     pub(super) fn rearm_starved<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        if self.starved.is_empty() || cx.ring.buffers_free() == 0 {
-            return;
-        }
-        for slot in std::mem::take(&mut self.starved) {
+        let count = self.starved.len().min(cx.ring.buffers_free());
+        for _ in 0..count {
+            let slot = self.starved.pop_front().expect("counted above");
             let connection = &mut self.table[slot];
             if connection.is(Flag::Starved) {
                 connection.clear(Flag::Starved);
