@@ -166,7 +166,7 @@ def test_budget_follows_the_settings():
     connection = json.loads(run("budget", "--json").stdout)["per_connection"]["user_bytes"]
     assert user_bytes("--max-connections", "2000") == base + 1_000 * connection
     assert user_bytes("--max-connections", "1000", "--log-bytes", "65MiB") == base + (1 << 20)
-    assert user_bytes("--max-connections", "1000", "--receive-buffers", "1024") == base + 512 * 4_096
+    assert user_bytes("--receive-buffers", "1024") == user_bytes("--receive-buffers", "512") + 512 * 4_096
 
 
 def test_budget_as_a_table():
