@@ -9,8 +9,8 @@
 //! A failure prints its seed and how to run it again.
 
 mod shard_faults {
-    pub mod client;
-    pub mod world;
+    pub(crate) mod client;
+    pub(crate) mod world;
 }
 
 use corecast_tests::seeds::for_seeds;

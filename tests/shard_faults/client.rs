@@ -9,7 +9,7 @@ use std::fmt;
 
 /// Which part a client plays.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub enum Part {
+pub(crate) enum Part {
     /// Subscribed before anything happens; always reads; is never hurt.
     Witness,
     /// Subscribes, and publishes too.
@@ -21,7 +21,7 @@ pub enum Part {
 }
 
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub enum State {
+pub(crate) enum State {
     /// The request is sent; the 101 is not here yet.
     Connecting,
     Open,
@@ -31,25 +31,25 @@ pub enum State {
     Gone,
 }
 
-pub type Message = (MessageKind, Vec<u8>);
+pub(crate) type Message = (MessageKind, Vec<u8>);
 
-pub struct Client {
-    pub peer: Peer,
-    pub part: Part,
-    pub topic: usize,
-    pub state: State,
+pub(crate) struct Client {
+    pub(crate) peer: Peer,
+    pub(crate) part: Part,
+    pub(crate) topic: usize,
+    pub(crate) state: State,
     /// Does not read.
-    pub stalled: bool,
+    pub(crate) stalled: bool,
     /// Ended by this side without a closing handshake, or failed for breaking the protocol.
-    pub broken: bool,
-    pub close_code: Option<CloseCode>,
-    pub received: Vec<Message>,
+    pub(crate) broken: bool,
+    pub(crate) close_code: Option<CloseCode>,
+    pub(crate) received: Vec<Message>,
     /// The world's step in which the 101 was read.
-    pub opened_at: u64,
+    pub(crate) opened_at: u64,
     /// Messages sent, with the step, in order.
-    pub sent: Vec<(u64, Vec<u8>)>,
+    pub(crate) sent: Vec<(u64, Vec<u8>)>,
     /// Answers to POSTs: how many said 200.
-    pub answers: usize,
+    pub(crate) answers: usize,
     head: Vec<u8>,
     connection: Connection,
 }
@@ -75,7 +75,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub fn new(peer: Peer, part: Part, topic: usize) -> Self {
+    pub(crate) fn new(peer: Peer, part: Part, topic: usize) -> Self {
         Self {
             peer,
             part,
@@ -94,7 +94,7 @@ impl Client {
     }
 
     /// The opening handshake's request, RFC 6455 §1.3's.
-    pub fn request(&self) -> Vec<u8> {
+    pub(crate) fn request(&self) -> Vec<u8> {
         let role = match self.part {
             Part::Subscriber | Part::Witness => "?role=subscriber",
             Part::Publisher => "?role=publisher",
@@ -108,16 +108,22 @@ impl Client {
         .into_bytes()
     }
 
-    pub fn publishes(&self) -> bool {
+    pub(crate) fn publishes(&self) -> bool {
         matches!(self.part, Part::Both | Part::Publisher | Part::Poster)
     }
 
-    pub fn subscribes(&self) -> bool {
+    pub(crate) fn subscribes(&self) -> bool {
         matches!(self.part, Part::Both | Part::Subscriber | Part::Witness)
     }
 
     /// A publish as bytes on the wire, split into fragments where `fragments` says so.
-    pub fn publish(&mut self, step: u64, kind: MessageKind, payload: Vec<u8>, fragments: usize) -> Vec<u8> {
+    pub(crate) fn publish(
+        &mut self,
+        step: u64,
+        kind: MessageKind,
+        payload: Vec<u8>,
+        fragments: usize,
+    ) -> Vec<u8> {
         let mut out = Vec::new();
         if self.part == Part::Poster {
             let content_type =
@@ -144,7 +150,7 @@ impl Client {
     }
 
     /// Takes what arrived; gives what is to be sent in answer.
-    pub fn receive(&mut self, step: u64, mut bytes: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn receive(&mut self, step: u64, mut bytes: Vec<u8>) -> Vec<u8> {
         if self.part == Part::Poster {
             self.receive_answers(bytes);
             return Vec::new();

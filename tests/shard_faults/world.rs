@@ -18,18 +18,18 @@ const TOPICS: usize = 2;
 
 /// How hostile a seed is, beyond the ring's faults.
 #[derive(Copy, Clone, Debug)]
-pub struct Plan {
-    pub steps: u64,
-    pub clients_max: usize,
-    pub message_bytes_max: usize,
+pub(crate) struct Plan {
+    pub(crate) steps: u64,
+    pub(crate) clients_max: usize,
+    pub(crate) message_bytes_max: usize,
     /// Room in a client's socket, in bytes.
-    pub send_capacity: usize,
-    pub lag_policy: LagPolicy,
-    pub topic_log_bytes: usize,
+    pub(crate) send_capacity: usize,
+    pub(crate) lag_policy: LagPolicy,
+    pub(crate) topic_log_bytes: usize,
 }
 
 impl Plan {
-    pub fn random(rng: &mut Rng) -> Self {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
         Self {
             steps: rng.u64(50..400),
             clients_max: rng.usize(3..16),
@@ -41,7 +41,7 @@ impl Plan {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     plan: Plan,
     rng: Rng,
     shard_rng: Rng,
@@ -55,7 +55,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, plan: Plan, faults: Faults) -> Self {
+    pub(crate) fn new(seed: u64, plan: Plan, faults: Faults) -> Self {
         let host = HostLimits { open_files: 20_000, ..HostLimits::read() };
         let config = Config {
             max_connections: plan.clients_max as u32 + 2,
@@ -81,7 +81,7 @@ impl World {
         let mut world = Self {
             plan,
             rng: Rng::with_seed(seed),
-            shard_rng: Rng::with_seed(seed ^ 0xc0ff_ee),
+            shard_rng: Rng::with_seed(seed ^ 0x00c0_ffee),
             shard,
             ring,
             now: Duration::ZERO,
@@ -102,7 +102,7 @@ impl World {
         world
     }
 
-    pub fn run(mut self) {
+    pub(crate) fn run(mut self) {
         self.live();
         self.ring.set_faults(Faults::none());
         for index in 0..self.clients.len() {
@@ -114,7 +114,7 @@ impl World {
         assert!(self.shard.is_clean(), "everything is given back: {:?}", self.shard);
     }
 
-    pub fn run_and_drain(mut self) {
+    pub(crate) fn run_and_drain(mut self) {
         self.live();
         self.inbox.drain = true;
         for _ in 0..2000 {
