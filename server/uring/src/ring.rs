@@ -70,7 +70,7 @@ pub trait Ring {
 pub struct RingStats {
     /// System calls: `io_uring_enter`.
     pub enters: u64,
-    /// Operations submitted, sends included.
+    /// Operations submitted: sends included, and the ring's own, of which a busy ring has a few.
     pub sqes: u64,
     /// Completions taken. A send that went out whole has none.
     pub cqes: u64,

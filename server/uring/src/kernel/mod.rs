@@ -32,11 +32,11 @@ use provided::{BUFFER_GROUP, ProvidedBuffers};
 const KIND_SEND: u8 = 0xF0;
 /// Kind of the tokens that commands have: the slot is the command's.
 const KIND_COMMAND: u8 = 0xF1;
+/// Kind of the token that a nudge has.
+const KIND_NUDGE: u8 = 0xF2;
 
-/// How many calls in a row may bring nothing although the kernel says that it has work. It adds work first and raises its flag
-/// after; work that this thread has done in between leaves a flag behind that nothing clears until there is more. One such
-/// call would nearly always prove it, but each runs only some of the work, and not all work makes a completion.
-const EMPTY_CALLS_MAX: u32 = 4;
+/// How long a nudge takes. A static, as the kernel reads it when it takes the operation.
+static NUDGE_TIME: types::Timespec = types::Timespec::new();
 
 /// How often in a row the kernel may say that it cannot take an operation now (no memory, completions to be
 /// taken first) before that counts as broken.
@@ -68,8 +68,8 @@ pub struct KernelRing {
     again: Vec<squeue::Entry>,
     /// Set while a batch's entries point to the caller's bytes.
     sending: bool,
-    /// The kernel says that it has work, but calls for it brought nothing.
-    flag_is_stale: bool,
+    /// A nudge is queued or in flight.
+    nudged: bool,
     stats: RingStats,
 }
 
@@ -93,7 +93,7 @@ impl KernelRing {
             outcomes: Vec::new(),
             again: Vec::new(),
             sending: false,
-            flag_is_stale: false,
+            nudged: false,
             stats: RingStats::default(),
         })
     }
@@ -241,6 +241,7 @@ impl KernelRing {
                     }
                     Answer::Again(entry) => self.again.push(entry),
                 },
+                KIND_NUDGE => self.nudged = false,
                 _ => {
                     let mut buffer = None;
                     if let Some(id) = cqueue::buffer_select(entry.flags()) {
@@ -267,6 +268,21 @@ impl KernelRing {
             // SAFETY: the command's memory stays in place until its completion is taken.
             unsafe { self.queue(&entry) };
         }
+    }
+
+    /// Queues a piece of work that completes at once, to find out whether the kernel's flag is true.
+    ///
+    /// The kernel adds work first and raises its flag after. Work that a call has run in between leaves a flag
+    /// behind that stays up, as a call without work does not touch it. That a call brought nothing proves
+    /// nothing, though: it runs only some of the work (20 pieces), not all work makes a completion, and what
+    /// the kernel has set aside it does not announce again. A nudge lines up behind all there is. Running it
+    /// lowers the flag, which the kernel then raises only if something is left.
+    fn nudge(&mut self) {
+        self.nudged = true;
+        let token = Token::new(KIND_NUDGE, 0, 0);
+        let entry = opcode::Timeout::new(&raw const NUDGE_TIME).build().user_data(token.to_u64());
+        // SAFETY: the entry points to a static.
+        unsafe { self.queue(&entry) };
     }
 
     /// Whether the kernel has work for this thread that only a call runs: received data to be copied,
@@ -332,7 +348,6 @@ impl Ring for KernelRing {
         self.assert_not_abandoned();
         self.reap();
         self.ask_again();
-        let mut empty_calls = 0;
         // A queue's worth at most: a caller with a turn to finish gets one even when completions never cease.
         while (self.queued > 0 || self.kernel_waits())
             && self.kept.len() < self.ring.params().cq_entries() as usize
@@ -341,10 +356,9 @@ impl Ring for KernelRing {
             self.enter(Events::Run);
             self.reap();
             self.ask_again();
-            empty_calls = if self.stats.cqes == before && self.queued == 0 { empty_calls + 1 } else { 0 };
-            self.flag_is_stale = empty_calls == EMPTY_CALLS_MAX;
-            if self.flag_is_stale {
-                break;
+            let brought_nothing = self.stats.cqes == before && self.queued == 0;
+            if brought_nothing && !self.nudged && self.kernel_waits() {
+                self.nudge();
             }
         }
         completions.append(&mut self.kept);
@@ -354,21 +368,25 @@ impl Ring for KernelRing {
         self.assert_not_abandoned();
         self.reap();
         self.ask_again();
-        if self.kept.is_empty() {
+        while self.kept.is_empty() {
+            let nudged = self.nudged;
             // The kernel waits only if it took all that was queued.
             self.enter(Events::Await { timeout });
             while self.queued > 0 {
                 self.enter(Events::Await { timeout });
+            }
+            self.reap();
+            self.ask_again();
+            // Our own nudge is no reason to return. It comes at once, so that the timeout may begin anew.
+            if !nudged || self.nudged {
+                break;
             }
         }
         self.poll(completions);
     }
 
     fn has_work(&self) -> bool {
-        self.queued > 0
-            || !self.kept.is_empty()
-            || !self.again.is_empty()
-            || (self.kernel_waits() && !self.flag_is_stale)
+        self.queued > 0 || !self.kept.is_empty() || !self.again.is_empty() || self.kernel_waits()
     }
 
     fn release(&mut self, buffer: ReceiveBuffer) {

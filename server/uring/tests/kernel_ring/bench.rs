@@ -102,14 +102,21 @@ impl Bench {
 
     /// Like `pair`, over a Unix socket: what one end writes has arrived at the other when the write returns.
     pub(crate) fn pair_unix(&mut self) -> (File, UnixStream) {
+        self.pairs_unix(1).remove(0)
+    }
+
+    pub(crate) fn pairs_unix(&mut self, count: usize) -> Vec<(File, UnixStream)> {
         static NAMES: AtomicU32 = AtomicU32::new(0);
         let number = NAMES.fetch_add(1, Ordering::Relaxed);
         let name = format!("corecast-uring-{}-{number}", std::process::id());
         let address = UnixAddress::from_abstract_name(name).unwrap();
         self.listen(UnixListener::bind_addr(&address).unwrap());
-        let peer = UnixStream::connect_addr(&address).unwrap();
-        peer.set_read_timeout(Some(PATIENCE)).unwrap();
-        (self.accept(), peer)
+        let connect = |_| {
+            let peer = UnixStream::connect_addr(&address).unwrap();
+            peer.set_read_timeout(Some(PATIENCE)).unwrap();
+            (self.accept(), peer)
+        };
+        (0..count).map(connect).collect()
     }
 
     pub(crate) fn send(&mut self, file: File, bytes: &[u8]) -> Result<u32, Errno> {
