@@ -1,7 +1,9 @@
 //! Chunks: the memory that logs are made of, from one bounded pool per shard.
 
 use super::HubLimits;
+use super::frames::FrameMarks;
 use crate::ids::{Now, Offset};
+use std::cell::RefCell;
 use std::fmt;
 
 /// Sizes of pooled chunks. A log starts small, so that ten thousand quiet topics stay cheap, and grows to chunks that
@@ -21,6 +23,7 @@ pub(super) struct Chunk {
     pub(super) first_published: Now,
     /// Subscribers whose cursor stands in this chunk; while there are any, it stays unless the log needs its room.
     pub(super) cursors: u32,
+    marks: RefCell<FrameMarks>,
 }
 
 impl fmt::Debug for Chunk {
@@ -52,6 +55,12 @@ impl Chunk {
     pub(super) fn append(&mut self, part: &[u8]) {
         self.bytes[self.len..self.len + part.len()].copy_from_slice(part);
         self.len += part.len();
+    }
+
+    /// The first frame start at or after `byte`, and the offset of the frame that starts there or will.
+    pub(super) fn frame_start_from(&self, byte: usize) -> (usize, Offset) {
+        let start = self.marks.borrow_mut().start_from(byte, self.bytes());
+        (start.byte, Offset(self.first_offset.0 + start.index))
     }
 }
 
@@ -106,7 +115,7 @@ impl ChunkPool {
         let bytes = class
             .and_then(|class| self.free[class].pop())
             .unwrap_or_else(|| vec![0; capacity].into_boxed_slice());
-        Ok(Chunk { bytes, len: 0, first_offset, first_published: now, cursors: 0 })
+        Ok(Chunk { bytes, len: 0, first_offset, first_published: now, cursors: 0, marks: RefCell::default() })
     }
 
     pub(super) fn give_back(&mut self, chunk: Chunk) {

@@ -5,13 +5,12 @@
 //!                  ^ cursor of a lagging subscriber                ^ end: what is appended next
 //! ```
 //!
-//! There is no index of frame starts. Frames carry their own length, so the boundary around any position is found by
-//! walking headers from the chunk's start. That is needed only when a subscriber is lapped or when a control frame waits
-//! for a lagging one: rare, bounded by a chunk, and cheaper than an index kept for every message.
+//! There is no index of every message. Frames carry their own length, so the boundary around any position is found by
+//! walking headers. That is needed only when a subscriber is lapped, leaves, or lags while a control frame waits for it;
+//! then the chunk remembers a frame start here and there, and a chunk that nobody lags in pays nothing.
 
 use super::chunk::{Chunk, ChunkPool, Exhausted};
 use crate::ids::{Now, Offset};
-use corecast_protocol::frame::server_frame_len;
 use std::collections::VecDeque;
 
 /// A byte in a log: which chunk, counted from the log's first ever, and where in it.
@@ -106,11 +105,7 @@ impl TopicLog {
     pub(super) fn rest_of_frame(&self, at: Position) -> (&[u8], Offset) {
         let at = self.normal(at);
         let chunk = self.chunk(at).expect("a cursor's chunk stays until the cursor is lapped");
-        let (mut start, mut offset) = (0, chunk.first_offset);
-        while start < at.byte {
-            start += server_frame_len(&chunk.bytes()[start..]).expect("a log holds whole frames of ours");
-            offset = offset.next();
-        }
+        let (start, offset) = chunk.frame_start_from(at.byte);
         (&chunk.bytes()[at.byte..start], offset)
     }
 

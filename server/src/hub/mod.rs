@@ -11,6 +11,7 @@
 //! ```
 
 mod chunk;
+mod frames;
 mod log;
 mod members;
 #[cfg(test)]
