@@ -64,6 +64,27 @@ pub enum Op {
     Connect { file: File, address: SocketAddr },
 }
 
+impl Op {
+    /// The socket in the table that the operation is on.
+    pub(crate) fn file(self) -> Option<File> {
+        match self {
+            Self::Receive { file }
+            | Self::PollWritable { file }
+            | Self::PeerAddress { file }
+            | Self::Shutdown { file }
+            | Self::Close { file }
+            | Self::SetOption { file, .. }
+            | Self::Bind { file, .. }
+            | Self::Connect { file, .. } => Some(file),
+            Self::Accept { .. }
+            | Self::AcceptOne { .. }
+            | Self::Cancel { .. }
+            | Self::Timeout { .. }
+            | Self::Socket { .. } => None,
+        }
+    }
+}
+
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum Domain {
     Ipv4,

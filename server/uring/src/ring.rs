@@ -18,7 +18,8 @@ pub trait Ring {
     ///
     /// # Panics
     ///
-    /// When the token's kind is reserved ([`Token::RESERVED_KINDS`]).
+    /// When the token's kind is reserved ([`Token::RESERVED_KINDS`]), or the operation is on a file beyond the
+    /// table.
     fn push(&mut self, token: Token, op: Op);
 
     /// Sends each item once, without waiting for room in its socket, after everything pushed before. When it
@@ -30,7 +31,7 @@ pub trait Ring {
     ///
     /// # Panics
     ///
-    /// When an item has no bytes or 2 GiB and more.
+    /// When an item has no bytes or 2 GiB and more, or its file is beyond the table.
     fn send_batch<'a>(&mut self, sends: impl Iterator<Item = Send<'a>>, outcomes: &mut Vec<SendOutcome>);
 
     /// Submits what is queued and appends all completions there are, without waiting for one.

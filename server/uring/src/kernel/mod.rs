@@ -58,6 +58,8 @@ pub struct KernelRing {
     listeners: Vec<Option<OwnedFd>>,
     eventfd: Option<OwnedFd>,
 
+    /// How many sockets the table has.
+    files: u32,
     /// Operations in the submission queue.
     queued: u32,
     /// Completions for the next `poll`.
@@ -88,6 +90,7 @@ impl KernelRing {
             commands: Commands::default(),
             listeners: Vec::new(),
             eventfd,
+            files: config.files,
             queued: 0,
             kept: Vec::new(),
             outcomes: Vec::new(),
@@ -293,6 +296,12 @@ impl KernelRing {
         submission.taskrun() || submission.cq_overflow()
     }
 
+    /// The kernel would not only refuse an index beyond the table: of a close's it adds 1, and a result of 0 stands
+    /// for the process's own descriptors, so that the largest index closes standard input.
+    fn assert_in_table(&self, file: File) {
+        assert!(file.0 < self.files, "{file:?} is beyond the ring's table of {} sockets", self.files);
+    }
+
     fn assert_not_abandoned(&self) {
         assert!(
             !self.sending,
@@ -305,6 +314,9 @@ impl Ring for KernelRing {
     fn push(&mut self, token: Token, op: Op) {
         assert!(!token.is_reserved(), "{token:?}: kinds from 0xF0 belong to the ring");
         self.assert_not_abandoned();
+        if let Some(file) = op.file() {
+            self.assert_in_table(file);
+        }
         let entry = match op {
             Op::PeerAddress { file } => self.commands.peer_address(token, file),
             Op::SetOption { file, option } => self.commands.set_option(token, file, option),
@@ -321,6 +333,7 @@ impl Ring for KernelRing {
         self.sending = true;
         let mut count = 0;
         for send in sends {
+            self.assert_in_table(send.file);
             let length =
                 u32::try_from(send.bytes.len()).ok().filter(|&length| length <= i32::MAX.cast_unsigned());
             let length = length.expect("a send has less than 2 GiB");

@@ -3,9 +3,11 @@
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 
-use corecast_uring::{Errno, File, Op, Ring, RingConfig, Token};
+use corecast_uring::{Errno, File, Op, Ring, RingConfig, SocketOption, Token};
 
-use crate::bench::{ACCEPT, ADDRESS, Bench, CANCEL, PATIENCE, RECEIVE, SHUTDOWN, config, token};
+use crate::bench::{
+    ACCEPT, ADDRESS, Bench, CANCEL, CLOSE, OPTION, PATIENCE, RECEIVE, SHUTDOWN, config, token,
+};
 
 #[test]
 fn peer_address_is_known_for_ipv4_and_ipv6() {
@@ -118,4 +120,25 @@ fn full_table_ends_the_accept_and_costs_the_connection() {
         Ok(count) => assert_eq!(count, 0),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
     }
+}
+
+#[test]
+#[should_panic(expected = "File(4294967295) is beyond the ring's table of 64 sockets")]
+fn close_of_the_largest_index_is_refused_where_it_would_close_standard_input() {
+    let file = File(u32::MAX);
+    Bench::new(config()).ring.push(token(CLOSE, file), Op::Close { file });
+}
+
+#[test]
+#[should_panic(expected = "File(64) is beyond the ring's table of 64 sockets")]
+fn option_of_a_file_beyond_the_table_is_refused() {
+    let file = File(64);
+    let option = SocketOption::NoDelay;
+    Bench::new(config()).ring.push(token(OPTION, file), Op::SetOption { file, option });
+}
+
+#[test]
+#[should_panic(expected = "File(64) is beyond the ring's table of 64 sockets")]
+fn send_to_a_file_beyond_the_table_is_refused() {
+    let _ = Bench::new(config()).send(File(64), b"x");
 }
