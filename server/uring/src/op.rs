@@ -48,7 +48,7 @@ pub enum Op {
     /// name of an index that may have a new owner.
     Close { file: File },
 
-    /// Completes once with `ETIME` after this long, or with `ECANCELED`.
+    /// Completes once with `ETIME` after this long (136 years at most), or with `ECANCELED`.
     Timeout { after: Duration },
 
     /// A TCP socket straight into the table; the result is its index.
@@ -92,7 +92,6 @@ pub enum Domain {
 }
 
 /// Options of one socket. What all sockets of a server have is set on the listener and inherited.
-/// them.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub enum SocketOption {
     /// `TCP_NODELAY`: small sends go out at once.

@@ -29,7 +29,7 @@ impl Arguments {
     /// Valid until the operation it is for has been submitted.
     pub(crate) fn time(&mut self, duration: Duration) -> *const Timespec {
         let cell = self.next_cell();
-        cell.time = Timespec::from(duration);
+        cell.time = timespec_of(duration);
         &raw const cell.time
     }
 
@@ -44,6 +44,13 @@ impl Arguments {
         self.next = (self.next + 1) % self.cells.len();
         &mut self.cells[self.next]
     }
+}
+
+/// The kernel's time for a duration, as good as endless ones cut: it refuses more seconds than an i64 has, and fewer
+/// than that overflow where it adds the time since boot.
+pub(crate) fn timespec_of(duration: Duration) -> Timespec {
+    const LONGEST: Duration = Duration::from_secs(u32::MAX as u64); // 136 years
+    Timespec::from(duration.min(LONGEST))
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@ use std::os::fd::RawFd;
 use std::ptr;
 
 use io_uring::EnterFlags;
-use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::types::SubmitArgs;
 
+use super::arguments::timespec_of;
 use crate::errno::Errno;
 
 /// Number of `IORING_REGISTER_RING_FDS` in `linux/io_uring.h`.
@@ -61,7 +62,7 @@ impl Gate {
                 flags |= EnterFlags::GETEVENTS;
                 wanted = 1;
                 if let Some(timeout) = timeout {
-                    timespec = Timespec::from(timeout);
+                    timespec = timespec_of(timeout);
                     arguments = SubmitArgs::new().timespec(&timespec);
                     argument = ptr::from_ref(&arguments);
                     argument_bytes = size_of::<SubmitArgs<'_, '_>>();
@@ -114,6 +115,15 @@ pub(crate) enum Events {
     Run,
     /// Deferred work is run until there is a completion.
     Await { timeout: Option<std::time::Duration> },
+}
+
+impl Events {
+    pub(crate) fn without_waiting(self) -> Self {
+        match self {
+            Self::Await { .. } => Self::Run,
+            other => other,
+        }
+    }
 }
 
 impl Drop for Gate {

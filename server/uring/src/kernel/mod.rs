@@ -8,8 +8,8 @@ mod setup;
 
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::ptr;
 use std::time::Duration;
+use std::{ptr, thread};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
@@ -41,6 +41,12 @@ static NUDGE_TIME: types::Timespec = types::Timespec::new();
 /// How often in a row the kernel may say that it cannot take an operation now (no memory, completions to be
 /// taken first) before that counts as broken.
 const REFUSALS_MAX: u32 = 1_000;
+/// After so many of them the thread sleeps between one and the next, so that others can free memory.
+const REFUSALS_AT_ONCE: u32 = 8;
+const REFUSAL_PAUSE: Duration = Duration::from_millis(1);
+
+/// Whoever waits for what was dropped would wait for ever, and its socket would never be closed.
+const COMPLETIONS_DROPPED: &str = "the kernel dropped completions: out of memory";
 
 /// An io_uring with its table of sockets and its receive buffers. It is made, used and dropped on one thread:
 ///
@@ -70,6 +76,8 @@ pub struct KernelRing {
     again: Vec<squeue::Entry>,
     /// Set while a batch's entries point to the caller's bytes.
     sending: bool,
+    /// The completion queue had overflowed when it was last looked at.
+    overflowed: bool,
     /// A nudge is queued or in flight.
     nudged: bool,
     stats: RingStats,
@@ -96,6 +104,7 @@ impl KernelRing {
             outcomes: Vec::new(),
             again: Vec::new(),
             sending: false,
+            overflowed: false,
             nudged: false,
             stats: RingStats::default(),
         })
@@ -197,7 +206,9 @@ impl KernelRing {
     /// One call into the kernel. Interruptions and passing refusals are dealt with; the caller looks at what
     /// there is to reap and what is still queued.
     fn enter(&mut self, events: Events) {
-        for _ in 0..REFUSALS_MAX {
+        for refusals in 1..=REFUSALS_MAX {
+            // A refusal's retry may have taken what a wait is for.
+            let events = if self.kept.is_empty() { events } else { events.without_waiting() };
             self.stats.enters += 1;
             match self.gate.enter(self.queued, events) {
                 Ok(submitted) => {
@@ -211,10 +222,15 @@ impl KernelRing {
                     // Its own refusal is the same as the one at hand, and is met by the next round.
                     let _ = self.gate.enter(0, Events::Run);
                     self.reap();
+                    if refusals > REFUSALS_AT_ONCE {
+                        thread::sleep(REFUSAL_PAUSE);
+                    }
                 }
-                Err(errno) => {
+                Err(Errno::EBADR) => panic!("{COMPLETIONS_DROPPED}"),
+                Err(errno @ Errno::EEXIST) => {
                     panic!("io_uring_enter failed: {errno}; a ring works only on the thread that made it")
                 }
+                Err(errno) => panic!("io_uring_enter failed: {errno}"),
             }
         }
         panic!("the kernel refused operations {REFUSALS_MAX} times in a row: is the machine out of memory?");
@@ -222,10 +238,12 @@ impl KernelRing {
 
     /// Takes all completions there are: outcomes of sends apart, the others for the next `poll`.
     fn reap(&mut self) {
-        if self.ring.submission().cq_overflow() {
-            self.stats.cq_overflows += 1;
-        }
-        for entry in self.ring.completion() {
+        let overflowed = self.ring.submission().cq_overflow();
+        self.stats.cq_overflows += u64::from(overflowed && !self.overflowed);
+        self.overflowed = overflowed;
+        let entries = self.ring.completion();
+        assert!(entries.overflow() == 0, "{COMPLETIONS_DROPPED}");
+        for entry in entries {
             self.stats.cqes += 1;
             let token = Token::from_u64(entry.user_data());
             let result = Errno::from_result(entry.result());

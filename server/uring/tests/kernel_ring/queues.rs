@@ -75,6 +75,18 @@ fn wait_returns_with_nothing_when_the_time_is_over() {
 }
 
 #[test]
+fn times_without_end_are_cut_to_what_the_kernel_can_count() {
+    let mut bench = Bench::new(config());
+    bench.ring.push(token(TIMEOUT, File(0)), Op::Timeout { after: Duration::MAX });
+    bench.ring.push(token(CANCEL, File(1)), Op::Timeout { after: Duration::from_millis(1) });
+    // A time that overflowed would be over at once, or be refused.
+    bench.ring.wait(Some(Duration::MAX), &mut bench.waiting);
+    assert_eq!(bench.waiting.len(), 1, "{:?}", bench.waiting);
+    let short = bench.waiting.remove(0);
+    assert_eq!((short.token, short.result), (token(CANCEL, File(1)), Err(Errno::ETIME)));
+}
+
+#[test]
 fn more_operations_than_the_queue_holds_submit_themselves() {
     let mut bench = Bench::new(RingConfig { submission_entries: 4, ..config() });
     for generation in 0..100 {
@@ -104,7 +116,10 @@ fn overflowing_completion_queue_loses_nothing() {
     for _ in 0..100 {
         assert_eq!(bench.next(CANCEL).result, Ok(0));
     }
-    assert!(bench.ring.stats().cq_overflows > 0, "{:?}", bench.ring.stats());
+    // It takes some 25 rounds to take out what one overflow holds.
+    let overflows = bench.ring.stats().cq_overflows;
+    eprintln!("OVERFLOWS {overflows}");
+    assert!((1..10).contains(&overflows), "{overflows}");
 }
 
 #[test]
