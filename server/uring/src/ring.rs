@@ -55,8 +55,8 @@ pub trait Ring {
     /// Receive buffers that are not lent.
     fn buffers_free(&self) -> usize;
 
-    /// Closes a listener once its accept has ended: who connects from then on is refused, and who waits to be accepted is
-    /// reset.
+    /// Closes a listener once its accept has ended, and submits what is queued before: who connects from then on is
+    /// refused, and who waits to be accepted is reset.
     ///
     /// # Panics
     ///

@@ -355,6 +355,7 @@ impl Ring for KernelRing {
             let length =
                 u32::try_from(send.bytes.len()).ok().filter(|&length| length <= i32::MAX.cast_unsigned());
             let length = length.expect("a send has less than 2 GiB");
+            assert!(length > 0, "send {count} of a batch has no bytes");
             // WAITALL: a short send is a failure with its count, where it would else be a success and so be
             // skipped. DONTWAIT: a full socket is a failure as well, where the operation would else wait for
             // room.
@@ -429,6 +430,9 @@ impl Ring for KernelRing {
     }
 
     fn close_listener(&mut self, listener: ListenerId) {
+        self.assert_not_abandoned();
+        // An accept that is queued names the descriptor, whose number may soon have a new owner.
+        self.submit();
         let listener = self.listeners[usize::from(listener.0)].take();
         drop(listener.expect("a listener is closed once"));
     }

@@ -118,7 +118,7 @@ impl FakeRing {
                 self.complete(connection, last(token, Ok(0)), Some(Kind::Close), true);
             }
             Op::Timeout { after } => {
-                self.timers.push((self.now + after, token));
+                self.timers.push((self.now.saturating_add(after), token));
                 self.arm(token, Target::Timer);
             }
             Op::Socket { .. } | Op::Bind { .. } | Op::Connect { .. } => {

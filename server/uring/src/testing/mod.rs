@@ -192,9 +192,7 @@ impl Ring for FakeRing {
                 files.insert(file.0) || self.double_sends_permitted,
                 "send {index} of a batch is the second to {file:?}: a short first one would tear the stream"
             );
-            if bytes.is_empty() {
-                continue;
-            }
+            assert!(!bytes.is_empty(), "send {index} of a batch has no bytes");
             let refused = self.chance(self.faults.refused_send);
             let short = self.chance(self.faults.short_send);
             let end = &mut self.connections[connection as usize];
@@ -251,7 +249,7 @@ impl Ring for FakeRing {
             if self.has_work() {
                 continue;
             }
-            let deadline = timeout.map(|timeout| self.now + timeout);
+            let deadline = timeout.map(|timeout| self.now.saturating_add(timeout));
             let timer = self.timers.iter().map(|&(due, _)| due).min();
             match (timer, deadline) {
                 (Some(due), None) => self.now = due,

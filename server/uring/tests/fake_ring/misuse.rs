@@ -104,6 +104,14 @@ fn two_sends_to_one_file_in_a_batch_are_caught() {
 }
 
 #[test]
+#[should_panic(expected = "send 0 of a batch has no bytes")]
+fn send_of_nothing_is_caught() {
+    let mut ring = ring();
+    let (file, _peer) = pair(&mut ring);
+    send(&mut ring, file, b"");
+}
+
+#[test]
 #[should_panic(expected = "has no client side")]
 fn client_operations_are_refused() {
     let connect = Op::Connect { file: File(0), address: "127.0.0.1:1".parse().unwrap() };

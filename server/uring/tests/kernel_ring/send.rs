@@ -109,3 +109,11 @@ fn batch_whose_source_panics_is_never_sent() {
     let message = later.expect_err("the ring must not be used again");
     assert!(message.downcast_ref::<&str>().is_some_and(|text| text.contains("earlier batch")));
 }
+
+#[test]
+#[should_panic(expected = "send 0 of a batch has no bytes")]
+fn send_of_nothing_is_refused() {
+    let mut bench = Bench::new(config());
+    let (file, _peer) = bench.pair();
+    let _ = bench.send(file, b"");
+}

@@ -123,10 +123,21 @@ fn full_table_ends_the_accept_and_costs_the_connection() {
 }
 
 #[test]
+fn accept_queued_before_its_listener_closes_does_not_meet_the_next_owner_of_the_number() {
+    let mut bench = Bench::new(config());
+    let closing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = bench.ring.add_listener(closing.into());
+    bench.ring.push(Token::new(ACCEPT, 0, 7), Op::AcceptOne { listener });
+    let submitted = bench.ring.stats().sqes;
+    bench.ring.close_listener(listener);
+    assert_eq!(bench.ring.stats().sqes, submitted + 1);
+}
+
+#[test]
 #[should_panic(expected = "File(4294967295) is beyond the ring's table of 64 sockets")]
 fn close_of_the_largest_index_is_refused_where_it_would_close_standard_input() {
     let file = File(u32::MAX);
-    Bench::new(config()).ring.push(token(CLOSE, file), Op::Close { file });
+    Bench::new(config()).ring.push(Token::new(CLOSE, 0, 7), Op::Close { file });
 }
 
 #[test]
