@@ -56,7 +56,7 @@ fn append_and_pass(bencher: Bencher<'_, '_>, messages: usize, payload_length: us
     let deliveries = messages * SUBSCRIBERS as usize;
     bencher.counter(ItemsCount::new(deliveries)).bench_local(|| {
         for _ in 0..messages {
-            hub.publish(topic, MessageKind::Text, black_box(&payload), now).expect("the log has room");
+            hub.publish(topic, MessageKind::Text, black_box(&payload), now, 0).expect("the log has room");
         }
         pass(&mut hub, topic, now, &mut targets);
     });

@@ -63,6 +63,7 @@ fn run(rng: &mut Rng, coverage: &mut Coverage) {
     let slots = rng.u32(1..=8);
     let mut world = World::new(limits, slots, rng);
     world.breaks_percent = rng.u8(..30);
+    world.tail_room = if rng.bool() { usize::MAX } else { rng.usize(..topic_log_bytes / 2) };
     let mut case =
         Case { world, held: Vec::new(), payload_max: topic_log_bytes / 2 - 10, topics_full: 0, rng };
     for _ in 0..case.rng.usize(20..150) {
@@ -212,6 +213,7 @@ impl Coverage {
             lapped_elsewhere,
             lapped_last,
             tails,
+            without_tail,
             skipped,
             resumed_mid_pass,
             short,
@@ -235,6 +237,7 @@ impl Coverage {
             lapped_elsewhere,
             lapped_last,
             tails,
+            without_tail,
             skipped,
             resumed_mid_pass,
             short,

@@ -59,6 +59,14 @@ impl Reader {
         self.into == 0
     }
 
+    /// Bytes to the end of the frame it is inside.
+    pub(crate) fn owed_of_frame(&self, topic: &Topic) -> usize {
+        match self.into {
+            0 => 0,
+            into => topic.frame(self.next).expect("it has some of it").len() - into,
+        }
+    }
+
     pub(crate) fn has_all(&self, topic: &Topic) -> bool {
         self.next == topic.last() + 1 && self.into == 0
     }

@@ -63,6 +63,7 @@ pub(crate) struct Seen {
     pub(crate) lapped_elsewhere: u64,
     pub(crate) lapped_last: u64,
     pub(crate) tails: u64,
+    pub(crate) without_tail: u64,
     pub(crate) skipped: u64,
     pub(crate) resumed_mid_pass: u64,
     pub(crate) short: u64,
@@ -83,6 +84,7 @@ impl Seen {
         self.lapped_elsewhere += other.lapped_elsewhere;
         self.lapped_last += other.lapped_last;
         self.tails += other.tails;
+        self.without_tail += other.without_tail;
         self.skipped += other.skipped;
         self.resumed_mid_pass += other.resumed_mid_pass;
         self.short += other.short;
@@ -110,6 +112,8 @@ pub(crate) struct World {
     attention: Vec<Slot>,
     /// In a hundred sends that fall short, how many break the connection.
     pub(crate) breaks_percent: u8,
+    /// For the tails of those whom one publish laps.
+    pub(crate) tail_room: usize,
     rng: Rng,
 }
 
@@ -135,6 +139,7 @@ impl World {
             seen: Seen::default(),
             attention: Vec::new(),
             breaks_percent: 0,
+            tail_room: usize::MAX,
             rng: rng.fork(),
         }
     }
@@ -244,18 +249,28 @@ impl World {
             let topic = &self.topics[topic];
             (topic.id, topic.epoch, topic.last() + 1)
         };
-        let result = self.hub.publish(id, kind, payload, self.now);
+        let result = self.hub.publish(id, kind, payload, self.now, self.tail_room);
         let policy = self.limits.lag_policy;
+        let mut tail_room = self.tail_room;
         for lapped in self.hub.take_lapped() {
             let slot = lapped.slot;
             let connection = &self.connections[slot.index()];
             assert!(connection.is_subscribed(), "{slot:?} was lapped and is not subscribed");
-            assert_eq!(connection.reader.is_between_frames(), lapped.tail.is_empty(), "{slot:?}");
+            let owed = connection.reader.owed_of_frame(&self.topics[connection.topic]);
             self.seen.lapped += 1;
             self.seen.lapped_elsewhere += u64::from(connection.topic != topic);
+            let Some(tail) = lapped.tail else {
+                assert!(owed > tail_room, "{slot:?} got no tail of {owed} bytes with room for {tail_room}");
+                self.seen.without_tail += 1;
+                self.die(slot);
+                continue;
+            };
+            assert_eq!(tail.len(), owed, "{slot:?}");
+            assert!(owed <= tail_room, "{slot:?} got a tail of {owed} bytes with room for {tail_room}");
+            tail_room -= owed;
             // The frame that the tail finishes counts as delivered from here on.
-            self.seen.delivered += u64::from(!lapped.tail.is_empty());
-            self.keep_tail(slot, lapped.tail);
+            self.seen.delivered += u64::from(!tail.is_empty());
+            self.keep_tail(slot, tail);
             if policy == corecast::config::LagPolicy::Disconnect {
                 assert_eq!(self.hub.topic_of(slot), None);
                 self.count_leave(slot);

@@ -83,6 +83,7 @@ pub(super) struct Cursor {
 #[derive(Debug)]
 pub struct Lapped {
     pub slot: Slot,
-    /// The rest of the frame it was inside: must go out before anything else, or its stream is torn.
-    pub tail: Vec<u8>,
+    /// The rest of the frame it was inside: must go out before anything else, or its stream is torn. Empty between
+    /// frames; `None` when there was no room for it, and only a reset is left.
+    pub tail: Option<Vec<u8>>,
 }

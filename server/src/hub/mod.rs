@@ -295,25 +295,29 @@ impl Hub {
 
     // Publishing ------------------------------------------------------------------------------------------------
 
-    /// Appends a message. Subscribers who stood in the way of it have been lapped: see `take_lapped`.
+    /// Appends a message. Subscribers who stood in the way of it have been lapped: see `take_lapped`. What is copied for
+    /// them to finish their frames with is at most `tail_room` bytes altogether.
     pub fn publish(
         &mut self,
         id: TopicId,
         kind: MessageKind,
         payload: &[u8],
         now: Now,
+        mut tail_room: usize,
     ) -> Result<Published, HeldBack> {
         if self.topic(id).is_full(payload.len(), &self.limits) {
             return Err(HeldBack);
         }
-        while self.topic(id).is_over_log_limit(payload.len(), &self.limits) && self.drop_oldest(id, now) {}
+        while self.topic(id).is_over_log_limit(payload.len(), &self.limits)
+            && self.drop_oldest(id, now, &mut tail_room)
+        {}
         let offset = loop {
             let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
             match topic.append(kind, payload, now, &self.limits, &mut self.pool) {
                 Ok(offset) => break offset,
                 Err(chunk::Exhausted) => {
                     self.stats.pool_exhausted += 1;
-                    if !self.reclaim(now) {
+                    if !self.reclaim(now, &mut tail_room) {
                         return Err(HeldBack);
                     }
                 }
@@ -328,7 +332,7 @@ impl Hub {
     }
 
     /// Takes a chunk from the topic whose laggers hold the most.
-    fn reclaim(&mut self, now: Now) -> bool {
+    fn reclaim(&mut self, now: Now, tail_room: &mut usize) -> bool {
         let topics = &mut self.topics;
         self.lagging.retain(|id| match &mut topics[id.0 as usize] {
             Some(topic) => {
@@ -344,16 +348,21 @@ impl Hub {
             .filter(|(_, topic)| topic.can_shrink())
             .max_by_key(|(_, topic)| topic.log_capacity())
             .map(|(id, _)| *id);
-        largest.is_some_and(|id| self.drop_oldest(id, now))
+        largest.is_some_and(|id| self.drop_oldest(id, now, tail_room))
     }
 
     /// Drops a topic's oldest chunk if the pass is done with it, lapping who stands in it.
-    fn drop_oldest(&mut self, id: TopicId, now: Now) -> bool {
+    fn drop_oldest(&mut self, id: TopicId, now: Now, tail_room: &mut usize) -> bool {
         let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
         let laps_before = self.lapped.len();
         let policy = self.limits.lag_policy;
-        let has_dropped =
-            topic.drop_oldest_passed(policy, &mut self.memberships, &mut self.pool, &mut self.lapped);
+        let has_dropped = topic.drop_oldest_passed(
+            policy,
+            &mut self.memberships,
+            &mut self.pool,
+            &mut self.lapped,
+            tail_room,
+        );
         let laps = self.lapped.len() - laps_before;
         self.stats.lapped += laps as u64;
         self.stats.delivered += topic.take_delivered();

@@ -5,25 +5,30 @@ use crate::ids::Offset;
 
 const NOW: Now = Now(0);
 
+const TAIL_ROOM: usize = 1 << 20;
+
 struct TestHub {
     hub: Hub,
     topic: TopicId,
+    tail_room: usize,
 }
 
 impl TestHub {
     fn new(limits: HubLimits) -> Self {
         let mut hub = Hub::new(limits);
         let topic = hub.open(&name("a"), Epoch(7), NOW).unwrap();
-        Self { hub, topic }
+        Self { hub, topic, tail_room: TAIL_ROOM }
     }
 
     fn publish(&mut self, bytes: usize) -> Result<u64, HeldBack> {
         let payload = vec![b'x'; bytes];
-        self.hub.publish(self.topic, MessageKind::Binary, &payload, NOW).map(|published| published.offset.0)
+        self.hub
+            .publish(self.topic, MessageKind::Binary, &payload, NOW, self.tail_room)
+            .map(|published| published.offset.0)
     }
 
     fn publish_text(&mut self, text: &str) {
-        self.hub.publish(self.topic, MessageKind::Text, text.as_bytes(), NOW).unwrap();
+        self.hub.publish(self.topic, MessageKind::Text, text.as_bytes(), NOW, self.tail_room).unwrap();
     }
 
     /// Passes go on until there is nothing to pass; the slots that `is_full` names take nothing.
@@ -43,6 +48,16 @@ impl TestHub {
             self.hub.batch_done(self.topic, NOW);
         }
         sent
+    }
+
+    /// One batch, of which each of these takes the first so many bytes.
+    fn batch_of_which(&mut self, short: &[(Slot, usize)]) {
+        self.hub.next_batch(100, NOW, &mut Vec::new()).unwrap();
+        for &(slot, taken) in short {
+            self.hub.fell_behind(slot, taken);
+            self.hub.hold(slot);
+        }
+        self.hub.batch_done(self.topic, NOW);
     }
 
     fn backlog(&self, slot: Slot) -> &[u8] {
@@ -73,7 +88,7 @@ fn offsets_count_from_one_and_the_first_epoch_stays() {
     let topic = hub.open(&name("a"), Epoch(7), NOW).unwrap();
     assert_eq!(hub.info(&name("a")), Some(TopicInfo { offset: Offset(0), epoch: Epoch(7), subscribers: 0 }));
     assert_eq!(hub.open(&name("a"), Epoch(8), NOW), Ok(topic));
-    let mut publish = || hub.publish(topic, MessageKind::Text, b"", NOW).unwrap();
+    let mut publish = || hub.publish(topic, MessageKind::Text, b"", NOW, TAIL_ROOM).unwrap();
     assert_eq!(publish(), Published { offset: Offset(1), epoch: Epoch(7) });
     assert_eq!(publish(), Published { offset: Offset(2), epoch: Epoch(7) });
 }
@@ -100,7 +115,7 @@ fn a_topic_is_forgotten_when_it_was_idle_for_its_time_and_then_begins_anew() {
     let mut hub = Hub::new(limits());
     let topic = hub.open(&name("a"), Epoch(7), NOW).unwrap();
     let published = Now(5);
-    hub.publish(topic, MessageKind::Text, b"x", published).unwrap();
+    hub.publish(topic, MessageKind::Text, b"x", published, TAIL_ROOM).unwrap();
     let idle = published.after(limits().topic_idle);
     hub.forget_idle(Now(idle.0 - 1));
     assert_eq!(hub.topics(), 1);
@@ -145,7 +160,7 @@ fn a_topic_whose_last_subscriber_was_lapped_for_another_is_remembered_for_its_ti
     let other = test.hub.open(&name("b"), Epoch(9), NOW).unwrap();
     test.hub.subscribe(Slot(1), other);
     let lapped = NOW.after(2 * limits().topic_idle);
-    test.hub.publish(other, MessageKind::Text, b"x", lapped).unwrap();
+    test.hub.publish(other, MessageKind::Text, b"x", lapped, TAIL_ROOM).unwrap();
     assert_eq!(test.hub.take_lapped()[0].slot, Slot(0));
     assert_eq!(test.hub.stats().pool_exhausted, 1);
     test.hub.forget_idle(lapped);
@@ -348,12 +363,8 @@ fn one_that_takes_nothing_never_makes_a_publisher_wait() {
 fn lapped(policy: LagPolicy) -> (TestHub, Vec<Lapped>) {
     let mut test = TestHub::new(HubLimits { topic_log_bytes: 16 << 10, lag_policy: policy, ..limits() });
     test.hub.subscribe(Slot(0), test.topic);
-    let mut targets = Vec::new();
     test.publish(1996).unwrap();
-    test.hub.next_batch(1, NOW, &mut targets).unwrap();
-    test.hub.fell_behind(Slot(0), 1990);
-    test.hub.hold(Slot(0));
-    test.hub.batch_done(test.topic, NOW);
+    test.batch_of_which(&[(Slot(0), 1990)]);
     for _ in 2..=8 {
         test.publish(1996).unwrap();
         test.pass(everybody_takes);
@@ -368,7 +379,7 @@ fn lapped(policy: LagPolicy) -> (TestHub, Vec<Lapped>) {
 fn a_lapped_subscriber_is_let_go_with_the_rest_of_its_frame() {
     let (mut test, lapped) = lapped(LagPolicy::Disconnect);
     assert_eq!(lapped.len(), 1);
-    assert_eq!((lapped[0].slot, &lapped[0].tail[..]), (Slot(0), &b"xxxxxxxxxx"[..]));
+    assert_eq!((lapped[0].slot, lapped[0].tail.as_deref()), (Slot(0), Some(&b"xxxxxxxxxx"[..])));
     assert_eq!(test.hub.topic_of(Slot(0)), None);
     assert_eq!((test.hub.subscriptions(), test.hub.laggers(), test.hub.stats().lapped), (0, 0, 1));
     assert_eq!(test.hub.log_bytes_used(), 0, "it was the last one");
@@ -379,7 +390,7 @@ fn a_lapped_subscriber_is_let_go_with_the_rest_of_its_frame() {
 #[test]
 fn a_lapped_subscriber_goes_on_with_the_newest_and_its_gap_is_counted() {
     let (mut test, lapped) = lapped(LagPolicy::SkipSilent);
-    assert_eq!((lapped[0].slot, &lapped[0].tail[..]), (Slot(0), &b"xxxxxxxxxx"[..]));
+    assert_eq!((lapped[0].slot, lapped[0].tail.as_deref()), (Slot(0), Some(&b"xxxxxxxxxx"[..])));
     assert_eq!(test.hub.backlog(Slot(0)), Some(Backlog::Skipping));
     assert_eq!(test.hub.rest_of_frame(Slot(0)), b"");
     // It has message 1 with the tail; the pass has given 8 to everybody, and 9 is the next.
@@ -388,6 +399,116 @@ fn a_lapped_subscriber_goes_on_with_the_newest_and_its_gap_is_counted() {
     assert!(!test.hub.is_lagging(Slot(0)));
     assert_eq!(test.pass(everybody_takes), [(Slot(0), 2000)]);
     assert_eq!(test.hub.log_bytes_used(), 0);
+}
+
+/// What is left of three messages' frames for a subscriber that has as many bytes of them as its slot's number.
+const TAILS: [&[u8]; 23] = [
+    b"",
+    b"\x05alpha",
+    b"alpha",
+    b"lpha",
+    b"pha",
+    b"ha",
+    b"a",
+    b"",
+    b"\x05bravo",
+    b"bravo",
+    b"ravo",
+    b"avo",
+    b"vo",
+    b"o",
+    b"",
+    b"\x07charlie",
+    b"charlie",
+    b"harlie",
+    b"arlie",
+    b"rlie",
+    b"lie",
+    b"ie",
+    b"e",
+];
+
+/// All of them lapped at once, in the order of their slots.
+fn lapped_together(policy: LagPolicy, tail_room: usize) -> (TestHub, Vec<Lapped>) {
+    let mut test = TestHub::new(HubLimits { topic_log_bytes: 16 << 10, lag_policy: policy, ..limits() });
+    for slot in 0..23 {
+        test.hub.subscribe(Slot(slot), test.topic);
+    }
+    for text in ["alpha", "bravo", "charlie"] {
+        test.publish_text(text);
+    }
+    let short: Vec<_> = (0..23).map(|slot| (Slot(slot * 10 % 23), slot as usize * 10 % 23)).collect();
+    test.batch_of_which(&short);
+    test.tail_room = tail_room;
+    while test.hub.stats().lapped == 0 {
+        test.publish(1996).unwrap();
+        test.pass(everybody_takes);
+    }
+    let mut lapped = test.hub.take_lapped();
+    lapped.sort_by_key(|lapped| lapped.slot.0);
+    (test, lapped)
+}
+
+#[test]
+fn each_of_many_that_are_lapped_at_once_gets_the_rest_of_its_own_frame() {
+    for policy in [LagPolicy::Disconnect, LagPolicy::SkipSilent] {
+        let (test, lapped) = lapped_together(policy, 78);
+        assert_eq!(lapped.len(), 23);
+        for (index, lapped) in lapped.iter().enumerate() {
+            assert_eq!((lapped.slot.index(), lapped.tail.as_deref()), (index, Some(TAILS[index])));
+        }
+        // Seven have the first message, seven the second too, and eight all three.
+        assert_eq!(test.hub.stats().delivered, 45);
+    }
+}
+
+#[test]
+fn tails_are_copied_within_their_room_only() {
+    for policy in [LagPolicy::Disconnect, LagPolicy::SkipSilent] {
+        for tail_room in 0..=78 {
+            let (_, lapped) = lapped_together(policy, tail_room);
+            assert_eq!(lapped.len(), 23);
+            let copied: usize = lapped.iter().filter_map(|lapped| lapped.tail.as_ref()).map(Vec::len).sum();
+            assert!(copied <= tail_room, "{copied} bytes in a room of {tail_room}");
+            for (lapped, rest) in lapped.iter().zip(TAILS) {
+                match &lapped.tail {
+                    Some(tail) => assert_eq!(tail, rest),
+                    None => assert!(copied + rest.len() > tail_room, "{:?} of {tail_room}", lapped.slot),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_not_finished_for_want_of_room_is_not_delivered() {
+    let (test, lapped) = lapped_together(LagPolicy::Disconnect, 0);
+    assert_eq!(lapped.iter().filter(|lapped| lapped.tail.is_some()).count(), 3, "between frames");
+    // Slots 7 to 13 have one message, and 14 to 22 two.
+    assert_eq!(test.hub.stats().delivered, 25);
+}
+
+#[test]
+fn each_publish_has_its_own_room_for_tails() {
+    let mut test = TestHub::new(HubLimits { topic_log_bytes: 16 << 10, ..limits() });
+    for slot in 0..3 {
+        test.hub.subscribe(Slot(slot), test.topic);
+    }
+    test.tail_room = 5;
+    // Two messages to a chunk: each of the slow two stands in its own.
+    for slow in [Slot(0), Slot(1)] {
+        test.publish(1996).unwrap();
+        test.batch_of_which(&[(slow, 1995)]);
+        test.publish(1996).unwrap();
+        test.pass(everybody_takes);
+    }
+    while test.hub.stats().lapped < 2 {
+        test.publish(1996).unwrap();
+        test.pass(everybody_takes);
+    }
+    let lapped = test.hub.take_lapped();
+    let tails: Vec<_> = lapped.iter().map(|lapped| (lapped.slot, lapped.tail.as_deref())).collect();
+    assert_eq!(tails, [(Slot(0), Some(&b"xxxxx"[..])), (Slot(1), Some(&b"xxxxx"[..]))]);
 }
 
 #[test]
@@ -417,7 +538,7 @@ fn latency_runs_from_the_oldest_message_of_each_region() {
     test.hub.subscribe(Slot(0), test.topic);
     // Two chunks, and the second begins with the message of 20.
     for (at, bytes) in [(10, 4000), (20, 200), (30, 200)] {
-        test.hub.publish(test.topic, MessageKind::Binary, &vec![0; bytes], Now(at)).unwrap();
+        test.hub.publish(test.topic, MessageKind::Binary, &vec![0; bytes], Now(at), TAIL_ROOM).unwrap();
     }
     let mut region = |now| {
         test.hub.next_batch(1, Now(now), &mut Vec::new()).unwrap();

@@ -179,13 +179,15 @@ impl Topic {
         !self.log.has_room(len) && self.log.capacity() + len.max(limits.chunk_max()) > limits.topic_log_bytes
     }
 
-    /// Drops the oldest chunk, lapping everybody who stands in it. Only what the pass is done with can go.
+    /// Drops the oldest chunk, lapping everybody who stands in it. Only what the pass is done with can go. `tail_room`
+    /// is lessened by what is copied of it.
     pub(super) fn drop_oldest_passed(
         &mut self,
         policy: LagPolicy,
         memberships: &mut [Membership],
         pool: &mut ChunkPool,
         lapped: &mut Vec<Lapped>,
+        tail_room: &mut usize,
     ) -> bool {
         if !self.log.oldest_is_passed(self.passed) {
             return false;
@@ -208,9 +210,12 @@ impl Topic {
                 index += 1;
                 continue;
             }
-            let (tail, first_missed) = self.log.rest_of_frame(cursor.at);
-            lapped.push(Lapped { slot, tail: tail.to_vec() });
-            self.delivered += first_missed.0 - cursor.uncounted.0;
+            let (rest, first_missed) = self.log.rest_of_frame(cursor.at);
+            let tail = (rest.len() <= *tail_room).then(|| rest.to_vec());
+            *tail_room -= tail.as_ref().map_or(0, Vec::len);
+            // The message that it is inside counts if the tail completes it.
+            self.delivered += first_missed.0 - cursor.uncounted.0 - u64::from(tail.is_none());
+            lapped.push(Lapped { slot, tail });
             self.laggers[index].state = LagState::Skipping { first_missed };
             if policy == LagPolicy::Disconnect {
                 self.leave_lapped(slot, memberships);
