@@ -91,7 +91,8 @@ impl ChunkPool {
     }
 
     /// A chunk for at least `need` bytes; of the class after `previous` (the capacity of the chunk that is full), but no
-    /// larger than `largest` unless the need is: a log is to stay within its bytes whatever the classes are.
+    /// larger than `largest` unless the need is: a log is to stay within its bytes whatever the classes are. Where the pool
+    /// has no room for it, a smaller class that the need fits: nobody is lapped to let a log grow faster.
     pub(super) fn take(
         &mut self,
         need: usize,
@@ -103,12 +104,13 @@ impl ChunkPool {
         let next_class =
             CLASSES.into_iter().find(|&size| size > previous).unwrap_or(CLASSES[CLASSES.len() - 1]);
         let wanted = need.max(next_class.min(largest));
+        let room = self.limit - self.used;
         let class = CLASSES
             .iter()
-            .rposition(|&size| (need..=wanted).contains(&size))
-            .or_else(|| CLASSES.iter().position(|&size| (need..=largest).contains(&size)));
+            .rposition(|&size| (need..=wanted.min(room)).contains(&size))
+            .or_else(|| CLASSES.iter().position(|&size| (need..=largest.min(room)).contains(&size)));
         let capacity = class.map_or(wanted, |class| CLASSES[class]);
-        if self.used + capacity > self.limit {
+        if capacity > room {
             return Err(Exhausted);
         }
         self.used += capacity;
@@ -185,6 +187,19 @@ mod tests {
         pool.give_back(second);
         pool.give_back(third);
         assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    fn a_nearly_full_pool_gives_the_largest_chunk_that_it_has_room_for() {
+        let mut pool = pool(100 << 10);
+        let mut capacity =
+            |need| pool.take(need, 65_536, 65_536, Offset(1), Now(0)).map(|chunk| chunk.capacity());
+        assert_eq!(capacity(100), Ok(65_536));
+        assert_eq!(capacity(100), Ok(16_384));
+        assert_eq!(capacity(5000), Ok(16_384));
+        assert_eq!(capacity(5000), Err(Exhausted), "4096 are left");
+        assert_eq!(capacity(100), Ok(4096));
+        assert_eq!(capacity(1), Err(Exhausted));
     }
 
     #[test]

@@ -281,6 +281,21 @@ fn chunks_grow_while_a_backlog_does() {
 }
 
 #[test]
+fn nobody_is_lapped_for_a_large_chunk_where_a_small_one_is_left() {
+    let mut test = TestHub::new(HubLimits { log_bytes: 20 << 10, ..limits() });
+    test.hub.subscribe(Slot(0), test.topic);
+    test.publish(4000).unwrap();
+    test.pass(|_| true);
+    test.topic = test.hub.open(&name("b"), Epoch(9), NOW).unwrap();
+    test.hub.subscribe(Slot(1), test.topic);
+    test.publish(4000).unwrap();
+    // Would go on in a chunk of 16 KiB, and 12 are left.
+    test.publish(4000).unwrap();
+    assert_eq!(test.hub.log_bytes_used(), 12 << 10);
+    assert_eq!((test.hub.stats().lapped, test.hub.stats().pool_exhausted), (0, 0));
+}
+
+#[test]
 fn a_topic_keeps_within_its_log_whatever_its_laggers_lack() {
     for topic_log_bytes in [1000, 10_000, 20_000, 64 << 10, 200_000, 1 << 20] {
         let policy = LagPolicy::SkipSilent;
