@@ -26,7 +26,7 @@ pub enum Op {
     AcceptOne { listener: ListenerId },
 
     /// Receives into provided buffers until it ends. A result of 0 is the end of the peer's stream; `ENOBUFS`
-    /// says that all buffers were lent.
+    /// says that all buffers were lent: at once when it is armed, or when something comes, a FIN as well as bytes.
     Receive { file: File },
 
     /// Completes once, when the socket takes bytes again or is broken.
@@ -36,7 +36,7 @@ pub enum Op {
     PeerAddress { file: File },
 
     /// Sends a FIN after what was sent: no bytes can follow. The kernel hands it to a worker thread, so operations
-    /// pushed later may overtake it.
+    /// pushed later may overtake it: a send before its completion may still go out.
     Shutdown { file: File },
 
     /// Ends the operation pushed with this token. Result 0: found, its own completion follows (`ECANCELED`).

@@ -25,7 +25,9 @@ pub(super) struct Connection {
     pub(super) peer_finished: bool,
     /// The far end has sent a reset.
     pub(super) peer_reset: bool,
-    /// The reset has been reported to one operation as `ECONNRESET`; later ones are told otherwise.
+    /// What the reset is reported as.
+    reset_errno: Errno,
+    /// The reset has been reported to one operation; later ones are told otherwise.
     reset_reported: bool,
     /// The ring's end has sent its FIN.
     pub(super) finished: bool,
@@ -35,6 +37,8 @@ pub(super) struct Connection {
     pub(super) reset: bool,
 
     pub(super) receive: Option<Armed>,
+    /// The kernel has not tried the receive yet.
+    pub(super) receive_is_new: bool,
     pub(super) poll_writable: Option<Armed>,
     /// Operations on the file whose last completion has not been handed out.
     pub(super) in_flight: Vec<(Token, Kind)>,
@@ -83,11 +87,13 @@ impl Connection {
             send_capacity: SEND_CAPACITY,
             peer_finished: false,
             peer_reset: false,
+            reset_errno: Errno::ECONNRESET,
             reset_reported: false,
             finished: false,
             resets_on_close: false,
             reset: false,
             receive: None,
+            receive_is_new: false,
             poll_writable: None,
             in_flight: Vec::new(),
             closing: false,
@@ -100,7 +106,7 @@ impl Connection {
     }
 
     pub(super) fn is_writable(&self) -> bool {
-        self.room() > 0 || self.peer_reset
+        self.room() > 0 || self.peer_reset || self.finished
     }
 
     pub(super) fn has_something_to_receive(&self) -> bool {
@@ -109,14 +115,26 @@ impl Connection {
 
     /// Whether an operation that the kernel holds can complete.
     pub(super) fn is_ready(&self) -> bool {
-        (self.receive.is_some() && self.has_something_to_receive())
+        (self.receive.is_some() && (self.receive_is_new || self.has_something_to_receive()))
             || (self.poll_writable.is_some() && self.is_writable())
     }
 
-    /// What a receive is told when there are no bytes left: the reset, once, or the end of the stream.
+    /// A reset comes from the far end. After its FIN it is a broken pipe, unless our FIN has gone out as well.
+    pub(super) fn meet_reset(&mut self) {
+        self.peer_reset = true;
+        if self.peer_finished && !self.finished {
+            self.reset_errno = Errno::EPIPE;
+        }
+    }
+
+    /// What a receive is told when there are no bytes left: the end of the stream, which hides a reset behind it, or the
+    /// reset, once.
     pub(super) fn receive_end(&mut self) -> Result<u32, Errno> {
+        if self.peer_finished {
+            return Ok(0);
+        }
         if self.peer_reset && !std::mem::replace(&mut self.reset_reported, true) {
-            Err(Errno::ECONNRESET)
+            Err(self.reset_errno)
         } else {
             Ok(0)
         }
@@ -125,7 +143,7 @@ impl Connection {
     /// Why a send can take nothing at all, full sockets apart.
     pub(super) fn send_error(&mut self) -> Option<Errno> {
         if self.peer_reset && !std::mem::replace(&mut self.reset_reported, true) {
-            return Some(Errno::ECONNRESET);
+            return Some(self.reset_errno);
         }
         (self.peer_reset || self.finished).then_some(Errno::EPIPE)
     }

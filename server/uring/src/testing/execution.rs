@@ -75,7 +75,9 @@ impl FakeRing {
             }
             Op::Receive { file } => {
                 let connection = self.owner(file);
-                self.connections[connection as usize].receive = Some(Armed { token, ends: false });
+                let end = &mut self.connections[connection as usize];
+                end.receive = Some(Armed { token, ends: false });
+                end.receive_is_new = true;
                 self.arm(token, Target::Receive(connection));
                 self.touched.insert(connection);
             }
@@ -93,9 +95,12 @@ impl FakeRing {
             }
             Op::Shutdown { file } => {
                 let connection = self.owner(file);
-                let end = &mut self.connections[connection as usize];
+                // A worker thread does it, at a moment of its own: sends pushed later may go out before.
+                if self.chance(self.faults.late_completion) {
+                    self.finish(connection);
+                }
+                let end = &self.connections[connection as usize];
                 let result = if end.peer_reset { Err(Errno::ENOTCONN) } else { Ok(0) };
-                end.finished = true;
                 self.complete(connection, last(token, result), Some(Kind::Shutdown), true);
             }
             Op::SetOption { file, .. } => {
@@ -125,6 +130,12 @@ impl FakeRing {
                 unreachable!("refused by admit")
             }
         }
+    }
+
+    /// The ring's end sends its FIN.
+    pub(super) fn finish(&mut self, connection: u32) {
+        self.connections[connection as usize].finished = true;
+        self.touched.insert(connection);
     }
 
     fn owner(&self, file: File) -> u32 {

@@ -66,7 +66,7 @@ impl FakeRing {
 
     /// Sends a reset. What was sent before can still be received.
     pub fn peer_reset(&mut self, peer: Peer) {
-        self.touch(peer).peer_reset = true;
+        self.touch(peer).meet_reset();
     }
 
     /// Whether a FIN or a reset has come from the ring's end. Bytes sent before a FIN can still be taken.

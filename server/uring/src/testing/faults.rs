@@ -12,7 +12,7 @@ pub struct Faults {
     pub split_receive: f64,
     /// A receive that brought bytes ends.
     pub receive_ends: f64,
-    /// A receive ends with `ENOBUFS` although there are free buffers.
+    /// A receive ends with `ENOBUFS` although there are free buffers: when it is armed, or when it has something to say.
     pub no_buffer: f64,
     /// An accept that brought a connection ends.
     pub accept_ends: f64,
@@ -20,11 +20,11 @@ pub struct Faults {
     pub accept_fails: f64,
     /// `PollWritable` completes although the socket has no room.
     pub poll_spurious: f64,
-    /// A cancelled operation is found executing: `EALREADY`, and it completes later, with what it had to say
-    /// or with `ECANCELED`.
+    /// A cancelled operation is found executing: `EALREADY`, and its own `ECANCELED` follows all the same.
     pub cancel_already: f64,
     /// The completion of a cancel, of what it cancelled, of a shutdown or of a close is held back, so that
-    /// others overtake it. A close's index may have a new connection before the close's completion is seen.
+    /// others overtake it. A close's index may have a new connection before the close's completion is seen, and a
+    /// shutdown's FIN may be out before sends that were pushed later: else it goes out with its completion.
     pub late_completion: f64,
     /// At a poll the completion queue is found to have overflowed: completions are delayed, accepts and
     /// receives end.

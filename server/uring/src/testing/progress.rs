@@ -62,17 +62,24 @@ impl FakeRing {
 
     fn progress_receive(&mut self, connection: u32) {
         while let Some(Armed { token, ends }) = self.connections[connection as usize].receive {
-            if !self.connections[connection as usize].has_something_to_receive() {
+            let end = &mut self.connections[connection as usize];
+            let is_new = std::mem::take(&mut end.receive_is_new);
+            let is_silent = !end.has_something_to_receive();
+            if is_silent && !is_new {
                 return;
             }
+            // The kernel picks a buffer before it looks into the socket.
             let no_buffer = self.free_buffers.is_empty() || self.chance(self.faults.no_buffer);
+            if is_silent && !no_buffer {
+                return;
+            }
             let split = self.chance(self.faults.split_receive);
             let end = &mut self.connections[connection as usize];
-            let (result, buffer) = if end.inbound.is_empty() {
-                (end.receive_end(), None)
-            } else if no_buffer {
+            let (result, buffer) = if no_buffer {
                 self.stats.receives_without_buffer += 1;
                 (Err(Errno::ENOBUFS), None)
+            } else if end.inbound.is_empty() {
+                (end.receive_end(), None)
             } else {
                 let mut count = end.inbound.len().min(self.memory.buffer_bytes() as usize);
                 if split {
@@ -129,8 +136,10 @@ impl FakeRing {
                 let settled = (pending.completion.token, kind);
                 let position = end.in_flight.iter().position(|&operation| operation == settled);
                 end.in_flight.swap_remove(position.expect("it was counted when it was pushed"));
-                if kind == Kind::Close {
-                    self.free_files.extend(end.freed_by_close.take());
+                match kind {
+                    Kind::Close => self.free_files.extend(end.freed_by_close.take()),
+                    Kind::Shutdown => self.finish(connection),
+                    _ => {}
                 }
             }
             if let (Stream::Listener(listener), false) = (pending.stream, pending.completion.more) {

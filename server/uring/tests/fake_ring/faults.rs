@@ -6,8 +6,8 @@ use corecast_uring::testing::{Faults, Peer};
 use corecast_uring::{Errno, File, Op, Ring, RingConfig, Send, SendOutcome};
 
 use crate::bench::{
-    ACCEPT, CANCEL, CLOSE, POLL, RECEIVE, arm_accept, arm_receive, config, one, only, pair, poll, ring,
-    ring_with, send, token,
+    ACCEPT, CANCEL, CLOSE, POLL, RECEIVE, SHUTDOWN, arm_accept, arm_receive, config, one, only, pair, poll,
+    ring, ring_with, send, token,
 };
 
 #[test]
@@ -159,6 +159,16 @@ fn late_completions_are_overtaken_by_the_next_owner_of_the_index() {
             .any(|completion| completion.token.kind() == ACCEPT && completion.result == Ok(file.0))
     });
     assert!(overtaken);
+}
+
+#[test]
+fn late_fault_lets_a_fin_out_before_later_sends() {
+    let mut ring = ring_with(1, config(), only(|faults| faults.late_completion = 1.0));
+    let (file, peer) = pair(&mut ring);
+    ring.push(token(SHUTDOWN, file), Op::Shutdown { file });
+    assert_eq!(send(&mut ring, file, b"x"), [SendOutcome { index: 0, result: Err(Errno::EPIPE) }]);
+    assert!(ring.peer_is_closed(peer));
+    assert!(poll(&mut ring).is_empty());
 }
 
 #[test]

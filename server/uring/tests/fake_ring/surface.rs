@@ -121,6 +121,43 @@ fn shutdown_then_close_shows_a_fin() {
 }
 
 #[test]
+fn shutdown_takes_effect_with_its_completion() {
+    let mut ring = ring();
+    let (file, peer) = pair(&mut ring);
+    ring.push(token(SHUTDOWN, file), Op::Shutdown { file });
+    assert_eq!(send(&mut ring, file, b"overtakes"), []);
+    assert!(!ring.peer_is_closed(peer));
+    assert_eq!(one(&mut ring).result, Ok(0));
+    assert!(ring.peer_is_closed(peer));
+    assert_eq!(ring.peer_receive(peer), b"overtakes");
+    assert_eq!(send(&mut ring, file, b"x"), [SendOutcome { index: 0, result: Err(Errno::EPIPE) }]);
+}
+
+#[test]
+fn full_socket_is_writable_after_its_own_shutdown() {
+    let mut ring = ring();
+    let (file, peer) = pair(&mut ring);
+    ring.set_send_capacity(peer, 0);
+    ring.push(token(POLL, file), Op::PollWritable { file });
+    assert!(poll(&mut ring).is_empty());
+    ring.push(token(SHUTDOWN, file), Op::Shutdown { file });
+    assert_eq!(one(&mut ring).token, token(SHUTDOWN, file));
+    assert!(ring.has_work());
+    assert_eq!(one(&mut ring).token, token(POLL, file));
+}
+
+#[test]
+fn reset_after_the_far_ends_fin_is_a_broken_pipe() {
+    let mut ring = ring();
+    let (file, peer) = pair(&mut ring);
+    ring.peer_shutdown(peer);
+    ring.peer_reset(peer);
+    assert_eq!(send(&mut ring, file, b"x"), [SendOutcome { index: 0, result: Err(Errno::EPIPE) }]);
+    arm_receive(&mut ring, file);
+    assert_eq!(one(&mut ring).result, Ok(0));
+}
+
+#[test]
 fn close_with_unread_bytes_resets() {
     let mut ring = ring();
     let (file, peer) = pair(&mut ring);
@@ -200,6 +237,33 @@ fn all_buffers_lent_ends_a_receive_until_one_is_released() {
     ring.release(completions.remove(0).buffer.unwrap());
     arm_receive(&mut ring, file);
     assert_eq!(one(&mut ring).buffer.as_deref(), Some(&[7; 4][..]));
+}
+
+#[test]
+fn receive_without_a_free_buffer_ends_when_armed_and_when_a_fin_comes() {
+    let mut ring = ring_with(1, RingConfig { receive_buffers: 1, ..config() }, Faults::none());
+    let (silent, silent_peer) = pair(&mut ring);
+    let (file, peer) = pair(&mut ring);
+    arm_receive(&mut ring, silent);
+    arm_receive(&mut ring, file);
+    ring.peer_send(peer, b"x");
+    let lent = one(&mut ring).buffer.unwrap();
+
+    ring.peer_shutdown(silent_peer);
+    let completion = one(&mut ring);
+    assert_eq!((completion.token, completion.result), (token(RECEIVE, silent), Err(Errno::ENOBUFS)));
+    assert!(!completion.more);
+
+    let (other, _peer) = pair(&mut ring);
+    arm_receive(&mut ring, other);
+    let completion = one(&mut ring);
+    assert_eq!((completion.token, completion.result), (token(RECEIVE, other), Err(Errno::ENOBUFS)));
+
+    ring.release(lent);
+    arm_receive(&mut ring, other);
+    assert!(poll(&mut ring).is_empty());
+    arm_receive(&mut ring, silent);
+    assert_eq!(one(&mut ring).result, Ok(0));
 }
 
 #[test]
