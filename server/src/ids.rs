@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A topic's place in its hub. Valid until the hub forgets the topic.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct TopicId(pub u32);
 
 /// A message's number within its topic: consecutive from 1, below 2^53 so that JavaScript can hold it.

@@ -26,6 +26,19 @@ impl AccessRules {
         origin::check(head, &self.allow_origin)
     }
 
+    /// The admin listener answers whoever can reach it. On loopback those are this host's processes, and pages in its
+    /// browsers, which can name it only by a name of their own.
+    pub fn may_administer(&self, head: &RequestHead<'_>, requester: Requester) -> Result<(), Refusal> {
+        if !requester.is_loopback_listener || asked_host(head).is_none_or(is_loopback_name) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            403,
+            "forbidden",
+            "the admin listener is asked for under the name of another host; use localhost",
+        ))
+    }
+
     /// Nobody is authenticated yet, so without the flag only a process on this host may publish, and only when nothing
     /// hints that it speaks for somebody else.
     pub fn may_publish(&self, head: &RequestHead<'_>, requester: Requester) -> Result<(), Refusal> {
@@ -40,7 +53,7 @@ impl AccessRules {
             "the request is HTTP/1.0, which is how proxies speak unless told otherwise"
         } else if PROXY_HEADERS.iter().any(|name| head.header(name).next().is_some()) {
             "the request came through a proxy"
-        } else if !origin::host(head).is_some_and(is_loopback_name) {
+        } else if !asked_host(head).is_some_and(is_loopback_name) {
             "the Host header does not name this host as localhost"
         } else {
             return Ok(());
@@ -53,12 +66,24 @@ impl AccessRules {
     }
 }
 
+/// The host that is asked for: a target in absolute form says it instead of the Host header (RFC 9112 §3.2.2).
+fn asked_host<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
+    match head.target.split_once("://") {
+        Some((_, rest)) => rest.split(['/', '?']).next(),
+        None => origin::host(head),
+    }
+}
+
+/// `localhost` or a loopback address, with or without a port.
 fn is_loopback_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
-        None => host.split(':').next().unwrap_or(""),
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or(("", "")),
+        None => host.find(':').map_or((host, ""), |colon| host.split_at(colon)),
     };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let has_valid_port =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    has_valid_port
+        && (name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()))
 }
 
 #[cfg(test)]
@@ -113,6 +138,16 @@ mod tests {
         assert!(AccessRules::default().may_publish(&head, LOCAL).is_err());
         assert!(may_publish(host, Requester { is_loopback_peer: false, ..LOCAL }).is_err());
         assert!(may_publish(host, Requester { is_loopback_listener: false, ..LOCAL }).is_err());
+    }
+
+    #[test]
+    fn a_name_that_only_begins_like_localhost_is_none() {
+        for host in ["localhost", "127.0.0.1:1", "[::1]", "[::1]:80"] {
+            assert!(is_loopback_name(host), "{host}");
+        }
+        for host in ["localhost:evil", "localhost.evil.example", "[::1", "[::1]x", "127.0.0.1.example", ""] {
+            assert!(!is_loopback_name(host), "{host}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::outbound::Outbound;
 use crate::http::PendingPublish;
 use crate::ids::{Slot, TopicId};
-use corecast_protocol::{self as protocol, MessageKind, Side};
+use corecast_protocol::{self as protocol, MessageKind, Side, topic::TopicName};
 use corecast_uring::Token;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -108,8 +108,6 @@ pub enum Flag {
     ShutDown = 1 << 12,
     /// Came with role=subscriber.
     SubscriberOnly = 1 << 13,
-    /// Stands in a list that is being made, so as not to be listed twice.
-    Listed = 1 << 14,
 }
 
 /// State of one slot. Small and flat: see `SLOT_BYTES`.
@@ -241,21 +239,31 @@ impl Connection {
 pub struct Inbound {
     /// Bytes not yet parsed: an incomplete request head, or what came while reading was paused.
     pub bytes: Vec<u8>,
-    /// A request whose body is still arriving, or whose publish was held back.
+    /// A request whose body is still arriving.
     pub publish: Option<Box<PendingPublish>>,
-    /// A WebSocket message whose publish was held back.
-    pub message: Option<(MessageKind, Vec<u8>)>,
+    /// A message for which there was no room.
+    pub held: Option<Box<HeldPublish>>,
+}
+
+/// A publish that waits for room in its topic's log.
+#[derive(Debug)]
+pub struct HeldPublish {
+    pub topic: TopicId,
+    /// The topic's name in the answer, where one is wanted: to a POST.
+    pub name: Option<TopicName>,
+    pub kind: MessageKind,
+    pub payload: Vec<u8>,
 }
 
 impl Inbound {
     fn bytes_held(&self) -> usize {
         self.bytes.capacity()
             + self.publish.as_ref().map_or(0, |publish| publish.body.capacity())
-            + self.message.as_ref().map_or(0, |(_, payload)| payload.capacity())
+            + self.held.as_ref().map_or(0, |held| held.payload.capacity())
     }
 
     fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.publish.is_none() && self.message.is_none()
+        self.bytes.is_empty() && self.publish.is_none() && self.held.is_none()
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct ListenerState {
     is_loopback: bool,
     armed: Armed,
     is_cancelling: bool,
+    is_closed: bool,
     /// Not armed again before this tick.
     retry_at: u32,
 }
@@ -36,11 +37,35 @@ enum Armed {
 
 impl ListenerState {
     pub(super) fn new(id: ListenerId, is_admin: bool, is_loopback: bool) -> Self {
-        Self { id, is_admin, is_loopback, armed: Armed::No, is_cancelling: false, retry_at: 0 }
+        Self {
+            id,
+            is_admin,
+            is_loopback,
+            armed: Armed::No,
+            is_cancelling: false,
+            is_closed: false,
+            retry_at: 0,
+        }
     }
 
-    pub(super) fn is_armed(&self) -> bool {
-        self.armed != Armed::No
+    fn arm<R: Ring>(&mut self, number: usize, armed: Armed, ring: &mut R) {
+        self.armed = armed;
+        let listener = self.id;
+        let op = if armed == Armed::Many { Op::Accept { listener } } else { Op::AcceptOne { listener } };
+        ring.push(Token::new(accept_kind::ACCEPT, number as u32, 0), op);
+    }
+
+    fn cancel<R: Ring>(&mut self, number: usize, ring: &mut R) {
+        if !self.is_cancelling {
+            self.is_cancelling = true;
+            let target = Token::new(accept_kind::ACCEPT, number as u32, 0);
+            ring.push(Token::new(accept_kind::CANCEL, number as u32, 0), Op::Cancel { target });
+        }
+    }
+
+    fn close<R: Ring>(&mut self, ring: &mut R) {
+        self.is_closed = true;
+        ring.close_listener(self.id);
     }
 }
 
@@ -48,34 +73,54 @@ impl ListenerState {
 /// fewer free slots than a listener's queue holds, connections are accepted one a turn.
 const FREE_SLOTS_FOR_MANY: usize = BACKLOG as usize + RESERVED_CONNECTIONS as usize;
 
+/// Slots that only the admin listener gets: a full server must still be seen to be full.
+const ADMIN_SLOTS: usize = 8;
+
 impl Shard {
     /// Arms what should accept and does not.
     pub(super) fn arm_listeners<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         if self.drain.is_some() {
+            self.drain_listeners(cx);
             return;
         }
-        let free = self.table.capacity() - self.table.occupied();
-        if free < FREE_SLOTS_FOR_MANY && self.listeners.iter().any(|listener| listener.armed == Armed::Many) {
-            self.cancel_accepts(cx);
-        }
-        let mut ones = self.listeners.iter().filter(|listener| listener.armed == Armed::One).count();
+        let mut free = self.table.capacity() - self.table.occupied();
+        free -= self.listeners.iter().filter(|listener| listener.armed == Armed::One).count().min(free);
         for (number, listener) in self.listeners.iter_mut().enumerate() {
+            if listener.armed == Armed::Many && free < FREE_SLOTS_FOR_MANY {
+                listener.cancel(number, cx.ring);
+            }
             if listener.armed != Armed::No || listener.retry_at > self.clock.tick() {
                 continue;
             }
-            let token = Token::new(accept_kind::ACCEPT, number as u32, 0);
+            let kept = if listener.is_admin { 0 } else { ADMIN_SLOTS };
             if free >= FREE_SLOTS_FOR_MANY {
-                listener.armed = Armed::Many;
-                cx.ring.push(token, Op::Accept { listener: listener.id });
-            } else if free > ones {
-                ones += 1;
-                listener.armed = Armed::One;
-                cx.ring.push(token, Op::AcceptOne { listener: listener.id });
+                listener.arm(number, Armed::Many, cx.ring);
+            } else if free > kept {
+                free -= 1;
+                listener.arm(number, Armed::One, cx.ring);
             } else {
                 self.metrics.counters.accept_paused += 1;
                 listener.retry_at = self.clock.tick() + 1;
             }
         }
+    }
+
+    /// Lets in who is queued already, to be told that the server is stopping, then closes the listeners.
+    pub(super) fn drain_listeners<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        let has_room = self.table.occupied() < self.table.capacity();
+        for (number, listener) in self.listeners.iter_mut().enumerate() {
+            match listener.armed {
+                _ if listener.is_closed || listener.is_cancelling => {}
+                Armed::No if has_room => listener.arm(number, Armed::One, cx.ring),
+                Armed::No => listener.close(cx.ring),
+                // An accept for one that is still armed a turn later has found nobody.
+                Armed::One | Armed::Many => listener.cancel(number, cx.ring),
+            }
+        }
+    }
+
+    pub(super) fn are_listeners_closed(&self) -> bool {
+        self.listeners.iter().all(|listener| listener.is_closed)
     }
 
     pub(super) fn on_accept<R: Ring>(
@@ -100,9 +145,10 @@ impl Shard {
             }
         }
         if !completion.more {
-            self.listeners[number].armed = Armed::No;
-            if self.drain.is_some() {
-                cx.ring.close_listener(self.listeners[number].id);
+            let listener = &mut self.listeners[number];
+            let armed = std::mem::replace(&mut listener.armed, Armed::No);
+            if self.drain.is_some() && armed == Armed::One && completion.result.is_err() {
+                listener.close(cx.ring);
             }
         }
     }
@@ -120,7 +166,8 @@ impl Shard {
             self.vacate(slot);
         }
         let connection = self.table.occupy(slot);
-        connection.deadline = self.clock.deadline(self.settings.handshake);
+        let patience = if self.drain.is_some() { self.settings.close } else { self.settings.handshake };
+        connection.deadline = self.clock.deadline(patience);
         if is_admin {
             connection.set(Flag::Admin);
         }
@@ -135,24 +182,6 @@ impl Shard {
         let clients = self.table.occupied() - self.admins as usize;
         if !is_admin && clients > self.settings.max_connections as usize {
             self.table[slot].set(Flag::OverLimit);
-        }
-    }
-
-    /// Nobody new is let in: what is queued is still accepted, then the listeners are closed.
-    pub(super) fn close_listeners<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        self.cancel_accepts(cx);
-        for listener in self.listeners.iter().filter(|listener| !listener.is_armed()) {
-            cx.ring.close_listener(listener.id);
-        }
-    }
-
-    fn cancel_accepts<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        for (number, listener) in self.listeners.iter_mut().enumerate() {
-            if listener.armed != Armed::No && !listener.is_cancelling {
-                listener.is_cancelling = true;
-                let target = Token::new(accept_kind::ACCEPT, number as u32, 0);
-                cx.ring.push(Token::new(accept_kind::CANCEL, number as u32, 0), Op::Cancel { target });
-            }
         }
     }
 }

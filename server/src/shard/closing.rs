@@ -22,9 +22,8 @@ impl Shard {
         }
         self.metrics.counters.connections_closed_by_us += 1;
         self.metrics.counters.close(code.0);
-        self.send_close(cx, slot, code, reason, After::Nothing);
-        // What the peer still publishes is not wanted: nothing is held back for it any more.
-        self.forget_held(cx, slot);
+        self.send_close(cx, slot, Phase::Closing, code, reason, After::Nothing);
+        self.resume(cx, slot);
     }
 
     /// Answers the peer's Close frame (RFC 6455 §5.5.1). The server closes TCP first (§7.1.1).
@@ -34,9 +33,10 @@ impl Shard {
         slot: Slot,
         code: Option<CloseCode>,
     ) {
+        let code = code.unwrap_or(CloseCode::NO_STATUS);
         self.metrics.counters.connections_closed_by_peer += 1;
-        self.metrics.counters.close(code.unwrap_or(CloseCode::NO_STATUS).0);
-        self.send_close(cx, slot, code.unwrap_or(CloseCode::NO_STATUS), "", After::Die);
+        self.metrics.counters.close(code.0);
+        self.send_close(cx, slot, Phase::Closing, code, "", After::Die);
     }
 
     /// Fails the connection (RFC 6455 §7.1.7): a Close frame, and nothing that still comes is looked at.
@@ -47,19 +47,18 @@ impl Shard {
         code: CloseCode,
         reason: &str,
     ) {
-        self.metrics.counters.connections_closed_by_us += 1;
-        if self.table[slot].protocol.close_sent() {
+        let connection = &mut self.table[slot];
+        if connection.protocol.close_sent() {
             // The Close frame is out or on its way: what it said stands.
-            let connection = &mut self.table[slot];
             connection.phase = Phase::Lingering;
             connection.outbound_mut().after = After::Linger;
             self.mark(slot);
         } else {
+            self.metrics.counters.connections_closed_by_us += 1;
             self.metrics.counters.close(code.0);
-            self.send_close(cx, slot, code, reason, After::Linger);
-            self.table[slot].phase = Phase::Lingering;
+            self.send_close(cx, slot, Phase::Lingering, code, reason, After::Linger);
         }
-        self.forget_held(cx, slot);
+        self.resume(cx, slot);
     }
 
     /// Fails a connection that broke the protocol, and says so where its owner will look.
@@ -86,10 +85,12 @@ impl Shard {
         &mut self,
         cx: &mut Context<'_, R>,
         slot: Slot,
+        phase: Phase,
         code: CloseCode,
         reason: &str,
         after: After,
     ) {
+        self.forget_held(cx, slot);
         // A frame of the topic that is half out is finished first.
         let tail = self.hub.rest_of_frame(slot).to_vec();
         self.leave_topic(cx, slot);
@@ -98,7 +99,7 @@ impl Shard {
             return;
         }
         let connection = &mut self.table[slot];
-        connection.phase = Phase::Closing;
+        connection.phase = phase;
         connection.deadline = self.clock.deadline(self.settings.close);
         connection.protocol.mark_close_sent();
         let outbound = connection.outbound_mut();
@@ -144,13 +145,9 @@ impl Shard {
             After::Linger => {
                 connection.phase = Phase::Lingering;
                 connection.deadline = self.clock.deadline(self.settings.close);
-                let is_paused = connection.is(Flag::Paused);
                 if connection.set_newly(Flag::ShutDown) {
                     let token = connection.begin(slot, Operation::Shutdown);
                     cx.ring.push(token, Op::Shutdown { file: file(slot) });
-                }
-                if is_paused {
-                    self.resume(cx, slot);
                 }
             }
         }
@@ -176,6 +173,7 @@ impl Shard {
             return;
         }
         connection.phase = Phase::Dying;
+        self.forget_held(cx, slot);
         self.leave_topic(cx, slot);
         self.release_inbound(slot);
         let connection = &mut self.table[slot];

@@ -15,20 +15,13 @@ use super::{Context, Shard, file};
 use crate::hub::{Backlog, Progress};
 use crate::ids::Slot;
 use crate::net::connection::{Flag, Operation, Phase};
-use corecast_uring::{Errno, Op, Ring, Send, SendOutcome};
+use corecast_uring::{Errno, Op, Ring, Send};
 
 /// Sends of one topic's pass in one turn. More would let a large topic keep everybody else waiting.
 const SENDS_PER_TOPIC_AND_TURN: usize = 1024;
 
 /// Rounds of replies in one turn: a reply, then control frames behind it, then done.
 const REPLY_ROUNDS: usize = 3;
-
-/// What became of one send.
-enum Sent {
-    Whole,
-    Short(usize),
-    Broken(Errno),
-}
 
 impl Shard {
     pub(super) fn deliver<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
@@ -73,24 +66,25 @@ impl Shard {
 
     /// Serves the connections that were marked, and the laggers that the passes left behind.
     fn attend<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        let mut marked = std::mem::take(&mut self.attention);
-        self.hub.take_runnable(&mut marked);
-        if marked.is_empty() {
-            self.attention = marked;
+        let mut runnable = std::mem::take(&mut self.scratch.targets);
+        self.hub.take_runnable(&mut runnable);
+        for slot in runnable.drain(..) {
+            self.mark(slot);
+        }
+        self.scratch.targets = runnable;
+        if self.attention.is_empty() {
             return;
         }
+
         let mut frames = std::mem::take(&mut self.scratch.frames);
         let mut replies = std::mem::take(&mut self.scratch.replies);
         let mut backlogs = std::mem::take(&mut self.scratch.backlogs);
+        let mut marked = std::mem::take(&mut self.attention);
         for slot in marked.drain(..) {
             let connection = &mut self.table[slot];
             connection.clear(Flag::Attention);
             let is_gone = matches!(connection.phase, Phase::Dying | Phase::Vacant);
-            // A runnable lagger may be marked too: whoever is already listed is not listed again.
-            if is_gone
-                || connection.has_in_flight(Operation::PollWritable)
-                || !connection.set_newly(Flag::Listed)
-            {
+            if is_gone || connection.has_in_flight(Operation::PollWritable) {
                 continue;
             }
             if connection.outbound.is_none() {
@@ -103,138 +97,80 @@ impl Shard {
         }
         self.attention = marked;
 
-        for &slot in frames.iter().chain(&replies).chain(&backlogs) {
-            self.table[slot].clear(Flag::Listed);
-        }
-        self.finish_frames(cx, &frames, &mut replies);
+        self.send_each(cx, &frames, Self::frame_bytes, Self::backlog_taken, &mut replies);
         self.send_replies(cx, &mut replies, &mut backlogs);
-        self.send_backlogs(cx, &mut backlogs);
+        backlogs.retain(|&slot| self.finish_replies(cx, slot));
+        let mut paused = std::mem::take(&mut self.scratch.paused);
+        paused.extend(backlogs.iter().filter(|&&slot| self.is_paused_for_replies(slot)));
+        backlogs.retain(|&slot| self.has_backlog(slot));
+        self.send_each(cx, &backlogs, Self::backlog_bytes, Self::backlog_taken, &mut replies);
+
+        // Only now, for what they have sent meanwhile may be published, and lap somebody.
+        for slot in paused.drain(..) {
+            if self.is_paused_for_replies(slot) {
+                self.resume(cx, slot);
+            }
+        }
         frames.clear();
+        replies.clear();
+        backlogs.clear();
         self.scratch.frames = frames;
         self.scratch.replies = replies;
         self.scratch.backlogs = backlogs;
+        self.scratch.paused = paused;
     }
 
-    fn finish_frames<R: Ring>(&mut self, cx: &mut Context<'_, R>, frames: &[Slot], replies: &mut Vec<Slot>) {
-        let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
-        let sends = frames.iter().map(|&slot| Send { file: file(slot), bytes: self.hub.rest_of_frame(slot) });
-        cx.ring.send_batch(sends, &mut outcomes);
-        for_each_result(frames, &mut outcomes, |slot, sent| match sent {
-            Sent::Whole => {
-                let len = self.hub.rest_of_frame(slot).len();
-                self.metrics.counters.delivered_bytes += len as u64;
-                self.hub.advance(slot, len);
-                replies.push(slot);
-            }
-            Sent::Short(taken) => {
-                self.metrics.counters.delivered_bytes += taken as u64;
-                self.hub.advance(slot, taken);
-                self.await_writable(cx, slot);
-            }
-            Sent::Broken(errno) => self.on_broken(cx, slot, errno),
-        });
-        self.scratch.outcomes = outcomes;
-    }
-
-    /// Leaves `replies` empty; who has everything goes on to `backlogs`.
+    /// Sends replies, then the control frames behind them. `replies` is empty afterwards; who has sent everything is in
+    /// `done`.
     fn send_replies<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         replies: &mut Vec<Slot>,
-        backlogs: &mut Vec<Slot>,
+        done: &mut Vec<Slot>,
     ) {
-        let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
         for _ in 0..REPLY_ROUNDS {
             let mut composed = std::mem::take(replies);
             composed.retain(|&slot| {
                 let has_more = self.table[slot].outbound.as_mut().is_some_and(|outbound| outbound.compose());
                 if !has_more {
-                    backlogs.push(slot);
+                    done.push(slot);
                 }
                 has_more
             });
-            let sends = composed.iter().map(|&slot| {
-                let outbound = self.table[slot].outbound.as_ref().expect("it was just composed");
-                Send { file: file(slot), bytes: outbound.unsent() }
-            });
-            cx.ring.send_batch(sends, &mut outcomes);
-            for_each_result(&composed, &mut outcomes, |slot, sent| match sent {
-                Sent::Whole => {
-                    self.reply_sent(slot, None);
-                    replies.push(slot);
-                }
-                Sent::Short(taken) => {
-                    self.reply_sent(slot, Some(taken));
-                    self.await_writable(cx, slot);
-                }
-                Sent::Broken(errno) => self.on_broken(cx, slot, errno),
-            });
-            if replies.is_empty() {
-                break;
-            }
+            self.send_each(cx, &composed, Self::reply_bytes, Self::reply_taken, replies);
         }
-        // Three rounds send a reply, what was composed behind it, and find nothing more.
+        // What was composed behind the last round goes out in the next turn.
         for slot in replies.drain(..) {
             self.mark(slot);
         }
-        self.scratch.outcomes = outcomes;
     }
 
-    /// A socket took a connection's reply: all of it, or `taken` bytes.
-    fn reply_sent(&mut self, slot: Slot, taken: Option<usize>) {
-        let Some(outbound) = &mut self.table[slot].outbound else { return };
-        let tail_before = outbound.tail_bytes();
-        outbound.advance(taken.unwrap_or_else(|| outbound.unsent().len()));
-        self.tails_used -= tail_before - outbound.tail_bytes();
-    }
-
-    fn send_backlogs<R: Ring>(&mut self, cx: &mut Context<'_, R>, backlogs: &mut Vec<Slot>) {
-        backlogs.retain(|&slot| self.has_backlog(cx, slot));
-        let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
-        let sends = backlogs.iter().map(|&slot| Send { file: file(slot), bytes: self.backlog_bytes(slot) });
-        cx.ring.send_batch(sends, &mut outcomes);
-        for_each_result(backlogs, &mut outcomes, |slot, sent| match sent {
-            Sent::Whole => {
-                let len = self.backlog_bytes(slot).len();
-                self.metrics.counters.delivered_bytes += len as u64;
-                if self.hub.advance(slot, len) == Progress::More {
-                    self.mark(slot);
-                }
-            }
-            Sent::Short(taken) => {
-                self.metrics.counters.delivered_bytes += taken as u64;
-                self.hub.advance(slot, taken);
-                self.await_writable(cx, slot);
-            }
-            Sent::Broken(errno) => self.on_broken(cx, slot, errno),
-        });
-        backlogs.clear();
-        self.scratch.outcomes = outcomes;
-    }
-
-    /// Everything of its own is sent: does what was to follow, and says whether a lagging subscriber has bytes to get.
-    fn has_backlog<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) -> bool {
+    /// Everything of its own is sent: does what was to follow; whether the connection lives on.
+    fn finish_replies<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) -> bool {
         self.after_flush(cx, slot);
+        self.table[slot].phase != Phase::Dying
+    }
+
+    fn is_paused_for_replies(&self, slot: Slot) -> bool {
         let connection = &self.table[slot];
-        if connection.phase == Phase::Dying {
-            return false;
-        }
-        if connection.is(Flag::Paused) && !connection.is(Flag::Held) {
-            // It was paused until its replies were out.
-            self.resume(cx, slot);
-        }
+        connection.is(Flag::Paused) && !connection.is(Flag::Held)
+    }
+
+    /// Whether a lagging subscriber has bytes to get.
+    fn has_backlog(&mut self, slot: Slot) -> bool {
         if self.hub.backlog(slot) == Some(Backlog::Skipping) {
             self.hub.resume(slot);
         }
-        match self.hub.backlog(slot) {
-            Some(Backlog::Bytes([])) => {
-                // It has what the pass has.
-                self.hub.advance(slot, 0);
-                false
-            }
-            Some(Backlog::Bytes(_)) => true,
-            Some(Backlog::Skipping) | None => false,
+        let has_bytes = !self.backlog_bytes(slot).is_empty();
+        if !has_bytes && self.hub.is_lagging(slot) {
+            // It has what the pass has.
+            self.hub.advance(slot, 0);
         }
+        has_bytes
+    }
+
+    fn frame_bytes(&self, slot: Slot) -> &[u8] {
+        self.hub.rest_of_frame(slot)
     }
 
     fn backlog_bytes(&self, slot: Slot) -> &[u8] {
@@ -244,26 +180,73 @@ impl Shard {
         }
     }
 
+    fn backlog_taken(&mut self, slot: Slot, taken: usize) {
+        self.metrics.counters.delivered_bytes += taken as u64;
+        if self.hub.advance(slot, taken) == Progress::More {
+            self.mark(slot);
+        }
+    }
+
+    fn reply_bytes(&self, slot: Slot) -> &[u8] {
+        self.table[slot].outbound.as_ref().map_or(&[], |outbound| outbound.unsent())
+    }
+
+    fn reply_taken(&mut self, slot: Slot, taken: usize) {
+        let connection = &mut self.table[slot];
+        let Some(outbound) = &mut connection.outbound else { return };
+        let tail_before = outbound.tail_bytes();
+        outbound.advance(taken);
+        self.tails_used -= tail_before - outbound.tail_bytes();
+        // A peer that takes its answers is alive.
+        match connection.phase {
+            Phase::Http if taken > 0 => connection.deadline = self.clock.deadline(self.settings.http_idle),
+            Phase::Lingering if taken > 0 => connection.deadline = self.clock.deadline(self.settings.close),
+            _ => {}
+        }
+    }
+
+    /// Sends each target its bytes, and reports what was taken. Who got all of it is added to `whole`; who did not is
+    /// left alone until its socket takes bytes again.
+    fn send_each<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        targets: &[Slot],
+        bytes: fn(&Self, Slot) -> &[u8],
+        taken: fn(&mut Self, Slot, usize),
+        whole: &mut Vec<Slot>,
+    ) {
+        let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
+        cx.ring.send_batch(
+            targets.iter().map(|&slot| Send { file: file(slot), bytes: bytes(self, slot) }),
+            &mut outcomes,
+        );
+        outcomes.sort_unstable_by_key(|outcome| outcome.index);
+        let mut unfinished = outcomes.drain(..).peekable();
+        for (index, &slot) in targets.iter().enumerate() {
+            match unfinished.next_if(|outcome| outcome.index as usize == index).map(|outcome| outcome.result)
+            {
+                None => {
+                    let all = bytes(self, slot).len();
+                    taken(self, slot, all);
+                    whole.push(slot);
+                }
+                Some(Ok(part)) => {
+                    taken(self, slot, part as usize);
+                    self.await_writable(cx, slot);
+                }
+                Some(Err(Errno::EAGAIN)) => self.await_writable(cx, slot),
+                Some(Err(errno)) => self.on_broken(cx, slot, errno),
+            }
+        }
+        drop(unfinished);
+        self.scratch.outcomes = outcomes;
+    }
+
     /// The socket is full: the connection is left alone until it takes bytes again.
     fn await_writable<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
         let token = connection.begin(slot, Operation::PollWritable);
         cx.ring.push(token, Op::PollWritable { file: file(slot) });
         self.hub.hold(slot);
-    }
-}
-
-/// Matches a batch's targets with what became of their sends.
-fn for_each_result(targets: &[Slot], outcomes: &mut Vec<SendOutcome>, mut handle: impl FnMut(Slot, Sent)) {
-    outcomes.sort_unstable_by_key(|outcome| outcome.index);
-    let mut outcomes = outcomes.drain(..).peekable();
-    for (index, &slot) in targets.iter().enumerate() {
-        let sent = match outcomes.next_if(|outcome| outcome.index as usize == index) {
-            None => Sent::Whole,
-            Some(SendOutcome { result: Ok(taken), .. }) => Sent::Short(taken as usize),
-            Some(SendOutcome { result: Err(Errno::EAGAIN), .. }) => Sent::Short(0),
-            Some(SendOutcome { result: Err(errno), .. }) => Sent::Broken(errno),
-        };
-        handle(slot, sent);
     }
 }

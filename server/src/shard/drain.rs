@@ -3,6 +3,7 @@
 use super::{Context, Shard};
 use crate::ids::Slot;
 use crate::net::connection::{Flag, Phase};
+use crate::net::outbound::After;
 use corecast_protocol::CloseCode;
 use corecast_uring::Ring;
 use tracing::{info, warn};
@@ -20,7 +21,7 @@ impl Shard {
         if self.drain.is_some() {
             return;
         }
-        self.close_listeners(cx);
+        self.drain_listeners(cx);
         let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
         let mut told = 0;
         for slot in slots {
@@ -35,8 +36,13 @@ impl Shard {
                     told += 1;
                 }
                 // In the middle of a request: it is still answered. Between two: there is nothing to wait for.
-                Phase::Http if self.table[slot].inbound.is_some() || self.table[slot].outbound.is_some() => {
-                    self.table[slot].set(Flag::LastRequest);
+                Phase::Http if self.table[slot].inbound.is_some() => self.table[slot].set(Flag::LastRequest),
+                Phase::Http if self.table[slot].outbound.is_some() => {
+                    let connection = &mut self.table[slot];
+                    connection.phase = Phase::Lingering;
+                    connection.deadline = self.clock.deadline(self.settings.close);
+                    connection.outbound_mut().after = After::Linger;
+                    self.mark(slot);
                 }
                 Phase::Http => self.die(cx, slot),
                 _ => {}
@@ -62,8 +68,7 @@ impl Shard {
 
     pub(super) fn is_drained(&self) -> bool {
         self.drain.as_ref().is_some_and(|drain| {
-            let is_drained =
-                self.table.is_empty() && self.listeners.iter().all(|listener| !listener.is_armed());
+            let is_drained = self.table.is_empty() && self.are_listeners_closed();
             if is_drained {
                 info!(told = drain.told, "stopped: no connection is left");
             }

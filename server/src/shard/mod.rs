@@ -19,13 +19,14 @@ use crate::http::AccessRules;
 use crate::hub::{Hub, HubLimits};
 use crate::ids::{Now, Slot};
 use crate::net::{
-    connection::{Flag, Operation, Peer},
+    connection::{Flag, Operation, Peer, Phase},
     table::Table,
 };
 use crate::observe::{Metrics, MetricsSlot, log::RateLimit};
 use accept::{ListenerState, accept_kind};
 use corecast_protocol::{Limits, ProtocolError};
 use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
+use publish::HeldPublishers;
 use std::collections::VecDeque;
 use std::time::Duration;
 use timers::Tick;
@@ -73,8 +74,7 @@ pub struct Shard {
     all_metrics: Vec<MetricsSlot>,
     /// Connections with something to send outside of passes.
     attention: Vec<Slot>,
-    /// Publishers that were held back, in turn.
-    held: VecDeque<Slot>,
+    held: HeldPublishers,
     /// Connections whose receive ended for want of a buffer.
     starved: VecDeque<Slot>,
     /// Heap bytes of unhandled input, of all connections.
@@ -100,6 +100,7 @@ struct Scratch {
     frames: Vec<Slot>,
     replies: Vec<Slot>,
     backlogs: Vec<Slot>,
+    paused: Vec<Slot>,
 }
 
 /// What a shard needs of the configuration.
@@ -159,7 +160,7 @@ impl Shard {
             metrics_slot: metrics_slot.clone(),
             all_metrics: vec![metrics_slot],
             attention: Vec::new(),
-            held: VecDeque::new(),
+            held: HeldPublishers::default(),
             starved: VecDeque::new(),
             inbound_used: 0,
             tails_used: 0,
@@ -182,9 +183,6 @@ impl Shard {
     pub fn step<R: Ring>(&mut self, cx: &mut Context<'_, R>, inbox: &mut Inbox) -> Turn {
         self.metrics.counters.turns += 1;
         self.clock.read(cx.now);
-        if std::mem::take(&mut inbox.drain) {
-            self.start_drain(cx);
-        }
         self.arm_listeners(cx);
 
         let mut completions = std::mem::take(&mut self.scratch.completions);
@@ -195,13 +193,18 @@ impl Shard {
         }
         self.scratch.completions = completions;
 
-        self.retry_held(cx);
+        if std::mem::take(&mut inbox.drain) {
+            // After what was accepted before it was said.
+            self.start_drain(cx);
+        }
         self.deliver(cx);
+        self.retry_held(cx);
         self.rearm_starved(cx);
         self.run_timers(cx);
         is_busy |= !self.attention.is_empty()
             || self.hub.ready_topics() > 0
             || self.hub.has_runnable()
+            || (self.drain.is_some() && !self.are_listeners_closed())
             || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
             || cx.ring.has_work();
         if self.is_drained() {
@@ -250,9 +253,13 @@ impl Shard {
                 connection.peer = completion.address.map_or(Peer::UNKNOWN, Peer::new);
                 self.arm_receive(cx, slot);
             }
-            Operation::Shutdown
-            | Operation::CancelReceive
+            // The receive may have been armed anew before its cancel completed.
+            Operation::CancelReceive if connection.is(Flag::Paused) || connection.phase == Phase::Dying => {
+                self.cancel_receive(cx, slot);
+            }
+            Operation::CancelReceive
             | Operation::CancelPoll
+            | Operation::Shutdown
             | Operation::ResetOnClose => {}
             Operation::Close => {
                 self.vacate(slot);

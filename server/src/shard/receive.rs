@@ -1,6 +1,7 @@
 //! What comes from a socket: to the parser at once, or kept while the connection's reading is paused.
 
 use super::{Context, Shard, file};
+use crate::http::Refusal;
 use crate::ids::Slot;
 use crate::net::connection::{Flag, Operation, Phase};
 use crate::net::outbound::After;
@@ -146,14 +147,22 @@ impl Shard {
         }
     }
 
-    /// Goes on reading: first what was kept, then the socket.
+    /// Goes on reading, if it was paused: first what was kept, then the socket.
     pub(super) fn resume<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
+        let owes_replies = connection.outbound.as_ref().is_some_and(|outbound| outbound.is_over_bound());
+        if !connection.is(Flag::Paused) || (connection.phase == Phase::Http && owes_replies) {
+            return;
+        }
         connection.clear(Flag::Paused);
-        if connection.phase == Phase::Open {
-            // It was exempt from timeouts: its silence was ours.
-            connection.clear(Flag::Pinged);
-            connection.deadline = self.clock.deadline(self.settings.ping);
+        // Its silence was ours.
+        match connection.phase {
+            Phase::Open => {
+                connection.clear(Flag::Pinged);
+                connection.deadline = self.clock.deadline(self.settings.ping);
+            }
+            Phase::Http => connection.deadline = self.clock.deadline(self.settings.http_idle),
+            _ => {}
         }
         if connection.inbound.as_ref().is_some_and(|inbound| !inbound.bytes.is_empty()) {
             self.handle_kept(cx, slot);
@@ -174,7 +183,7 @@ impl Shard {
         }
     }
 
-    fn recount_inbound(&mut self, slot: Slot) {
+    pub(super) fn recount_inbound(&mut self, slot: Slot) {
         let connection = &mut self.table[slot];
         let bytes = connection.inbound_bytes();
         self.inbound_used = self.inbound_used - connection.inbound_accounted as usize + bytes;
@@ -187,10 +196,13 @@ impl Shard {
         let Some((slot, connection)) = biggest else { return };
         debug!(peer = %connection.peer, bytes = connection.inbound_bytes(), "inbound_bytes are in use; closing who holds the most");
         self.metrics.counters.inbound_exhausted += 1;
-        if connection.is_websocket() {
+        let is_websocket = connection.is_websocket();
+        self.forget_held(cx, slot);
+        if is_websocket {
             self.fail(cx, slot, CloseCode::TRY_AGAIN, "server is out of receive memory, try again");
         } else {
-            self.die(cx, slot);
+            let message = "the server is out of receive memory; try again later, or raise inbound_bytes";
+            self.refuse(cx, slot, &Refusal::new(503, "overloaded", message), false);
         }
         self.release_inbound(slot);
     }
@@ -213,6 +225,7 @@ impl Shard {
         if connection.is(Flag::Paused) {
             return;
         }
+        let has_unsent = connection.outbound.is_some();
         match connection.phase {
             Phase::Open => {
                 self.metrics.counters.connections_closed_by_peer += 1;
@@ -223,16 +236,15 @@ impl Shard {
                 );
                 self.die(cx, slot);
             }
-            Phase::Http if connection.outbound.is_none() => {
-                self.metrics.counters.connections_closed_by_peer += 1;
-                self.die(cx, slot);
-            }
             // It may have shut down its sending side only: what is on its way to it still goes out.
-            Phase::Http | Phase::Closing | Phase::Lingering if connection.outbound.is_some() => {
+            Phase::Http | Phase::Closing | Phase::Lingering if has_unsent => {
                 connection.outbound_mut().after = After::Die;
                 self.mark(slot);
             }
-            Phase::Http | Phase::Closing | Phase::Lingering => self.die(cx, slot),
+            phase @ (Phase::Http | Phase::Closing | Phase::Lingering) => {
+                self.metrics.counters.connections_closed_by_peer += u64::from(phase == Phase::Http);
+                self.die(cx, slot);
+            }
             Phase::Dying | Phase::Vacant => {}
         }
     }

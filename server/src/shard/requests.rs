@@ -13,7 +13,7 @@ use corecast_protocol::handshake::server::{accept_upgrade, is_upgrade};
 use corecast_protocol::http1::{
     BodyLength, ChunkedDecoder, Parsed, RequestHead, Version, body_length, parse_request,
 };
-use corecast_protocol::topic::TopicName;
+use corecast_protocol::{MessageKind, topic::TopicName};
 use corecast_uring::Ring;
 use std::fmt::Display;
 use tracing::{debug, info};
@@ -38,7 +38,7 @@ impl Shard {
             Ok(Parsed::Complete { head, length }) => self.on_request(cx, slot, &head, length, bytes),
             Err(error) => {
                 self.log_refused(cx, slot, bytes, &error);
-                self.refuse(cx, slot, &Refusal::new(error.status(), "bad_request", error.to_string()));
+                self.refuse(cx, slot, &Refusal::new(error.status(), "bad_request", error.to_string()), false);
                 bytes.len()
             }
         }
@@ -53,9 +53,12 @@ impl Shard {
         bytes: &[u8],
     ) -> usize {
         self.table[slot].deadline = self.clock.deadline(self.settings.http_idle);
-        let closes = head.headers.has_token("connection", "close")
-            || (head.version == Version::Http10 && !head.headers.has_token("connection", "keep-alive"));
-        if closes {
+        // Over the limit a connection gets one answer: it must not hold on to a place that is kept for answering others.
+        let is_last = head.headers.has_token("connection", "close")
+            || head.version == Version::Http10
+            || self.table[slot].is(Flag::OverLimit)
+            || self.drain.is_some();
+        if is_last {
             self.table[slot].set(Flag::LastRequest);
         }
         match self.serve(cx, slot, head, &bytes[length..]) {
@@ -66,7 +69,7 @@ impl Shard {
                 } else {
                     debug!(peer = %self.table[slot].peer, status = refusal.status, "{}", refusal.message);
                 }
-                self.refuse(cx, slot, &refusal);
+                self.refuse(cx, slot, &refusal, head.method == "HEAD");
                 bytes.len()
             }
         }
@@ -95,16 +98,24 @@ impl Shard {
         head: &RequestHead<'_>,
         rest: &[u8],
     ) -> Result<usize, Refusal> {
-        let is_admin = self.table[slot].is(Flag::Admin);
-        let is_upgrade = is_upgrade(head);
-        let route =
-            if is_admin { http::route_admin(head)? } else { self.route_client(slot, head, is_upgrade)? };
+        let body = body_length(head)
+            .map_err(|error| Refusal::new(error.status(), "bad_request", error.to_string()))?;
+        let has_body = !matches!(body, BodyLength::None | BodyLength::Known(0));
+        let route = if self.table[slot].is(Flag::Admin) {
+            self.access.may_administer(head, self.requester(slot))?;
+            http::route_admin(head)?
+        } else {
+            self.route_client(slot, head, is_upgrade(head))?
+        };
         let answer = match route {
+            Route::Raw { .. } if has_body => {
+                return Err(Refusal::new(400, "bad_request", "a WebSocket handshake has no body"));
+            }
             Route::Raw { topic, role } => {
                 self.upgrade(cx, slot, head, &topic, role)?;
                 return Ok(0);
             }
-            Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, rest),
+            Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, &body, rest),
             Route::TopicInfo { topic } => match self.hub.info(&topic) {
                 Some(info) => http::topic_info(topic.as_str(), info),
                 None => Answer::refusal(&Refusal::new(
@@ -120,7 +131,7 @@ impl Shard {
             Route::Connections => self.connections_page(),
         };
         // A body nobody asked for is not read: the connection ends with the answer instead.
-        if !matches!(body_length(head), Ok(BodyLength::None | BodyLength::Known(0))) {
+        if has_body {
             self.table[slot].set(Flag::LastRequest);
         }
         self.answer(cx, slot, &answer, head.method == "HEAD");
@@ -180,9 +191,15 @@ impl Shard {
     }
 
     /// Answers a request that is not done. Nothing after it is read: its body, if any, was not looked at.
-    fn refuse<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, refusal: &Refusal) {
+    pub(super) fn refuse<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        refusal: &Refusal,
+        is_head: bool,
+    ) {
         self.table[slot].set(Flag::LastRequest);
-        self.answer(cx, slot, &Answer::refusal(refusal), false);
+        self.answer(cx, slot, &Answer::refusal(refusal), is_head);
     }
 
     fn requester(&self, slot: Slot) -> Requester {
@@ -232,6 +249,8 @@ impl Shard {
                 connection.set(Flag::SubscriberOnly);
             }
             self.hub.subscribe(slot, id);
+            // It lags until its 101, and whatever answers are before that, are out.
+            self.hub.hold(slot);
         }
         accepted.write_response(connection.outbound_mut().reply());
         self.mark(slot);
@@ -249,36 +268,39 @@ impl Shard {
         slot: Slot,
         head: &RequestHead<'_>,
         topic: TopicName,
+        body: &BodyLength,
         rest: &[u8],
     ) -> Result<usize, Refusal> {
         self.access.may_publish(head, self.requester(slot)).inspect_err(|_| {
             self.metrics.counters.publishes_refused += 1;
         })?;
         let kind = kind_of_body(head)?;
-        let length = body_length(head)
-            .map_err(|error| Refusal::new(error.status(), "bad_request", error.to_string()))?;
         let limit = self.settings.max_message_bytes;
-        let mut pending = PendingPublish { topic, kind, body: Vec::new(), rest: Rest::Nothing };
-        match length {
+        let missing = match *body {
             BodyLength::Known(length) if length > limit as u64 => {
                 return Err(Refusal::too_large(length, limit));
             }
             BodyLength::Known(length) if length <= rest.len() as u64 => {
                 let length = length as usize;
-                self.finish_publish(cx, slot, pending, Some(&rest[..length]));
+                self.finish_publish(cx, slot, topic, kind, &rest[..length]);
                 return Ok(length);
             }
             BodyLength::None => {
-                self.finish_publish(cx, slot, pending, Some(&[]));
+                self.finish_publish(cx, slot, topic, kind, &[]);
                 return Ok(0);
             }
-            BodyLength::Known(length) => pending.rest = Rest::Bytes(length as usize),
-            BodyLength::Chunked => pending.rest = Rest::Chunks(ChunkedDecoder::new()),
-        }
-        if rest.is_empty() && head.headers.has_token("expect", "100-continue") {
+            BodyLength::Known(length) => Rest::Bytes(length as usize),
+            BodyLength::Chunked => Rest::Chunks(ChunkedDecoder::new()),
+        };
+        // RFC 9110 §10.1.1: not for HTTP/1.0, and not once the body is coming.
+        if rest.is_empty()
+            && head.version == Version::Http11
+            && head.headers.has_token("expect", "100-continue")
+        {
             self.table[slot].outbound_mut().reply().extend_from_slice(CONTINUE);
             self.mark(slot);
         }
+        let pending = PendingPublish { topic, kind, body: Vec::new(), rest: missing };
         self.table[slot].inbound_mut().publish = Some(Box::new(pending));
         Ok(if rest.is_empty() { 0 } else { self.on_body(cx, slot, rest) })
     }
@@ -309,40 +331,32 @@ impl Shard {
                 }
                 Err(error) => {
                     let code = if error.status() == 413 { "too_large" } else { "bad_request" };
-                    self.refuse(cx, slot, &Refusal::new(error.status(), code, error.to_string()));
+                    self.refuse(cx, slot, &Refusal::new(error.status(), code, error.to_string()), false);
                     return bytes.len();
                 }
             },
         };
-        match pending.rest {
-            Rest::Nothing => self.finish_publish(cx, slot, *pending, None),
-            Rest::Bytes(_) | Rest::Chunks(_) => self.table[slot].inbound_mut().publish = Some(pending),
+        if matches!(pending.rest, Rest::Nothing) {
+            let PendingPublish { topic, kind, body, .. } = *pending;
+            self.finish_publish(cx, slot, topic, kind, &body);
+        } else {
+            self.table[slot].inbound_mut().publish = Some(pending);
         }
         taken
     }
 
-    /// Publishes a body that is whole: `in_place`, or what was gathered.
+    /// Publishes a body that is whole.
     fn finish_publish<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         slot: Slot,
-        mut pending: PendingPublish,
-        in_place: Option<&[u8]>,
+        topic: TopicName,
+        kind: MessageKind,
+        body: &[u8],
     ) {
-        let body = in_place.unwrap_or(&pending.body);
-        match self.post(cx, &pending.topic, pending.kind, body) {
-            Ok(Some(answer)) => self.answer(cx, slot, &answer, false),
-            Ok(None) => {
-                if let Some(body) = in_place {
-                    pending.body = body.to_vec();
-                }
-                self.table[slot].inbound_mut().publish = Some(Box::new(pending));
-                self.hold_back(cx, slot);
-            }
-            Err(refusal) => {
-                self.metrics.counters.publishes_refused += 1;
-                self.answer(cx, slot, &Answer::refusal(&refusal), false);
-            }
+        if let Err(refusal) = self.publish_body(cx, slot, topic, kind, body) {
+            self.metrics.counters.publishes_refused += 1;
+            self.answer(cx, slot, &Answer::refusal(&refusal), false);
         }
     }
 }

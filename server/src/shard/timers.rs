@@ -76,7 +76,8 @@ impl Shard {
         let mut index = share;
         while (index as usize) < self.table.len() {
             let connection = &self.table[Slot(index)];
-            if connection.deadline <= self.clock.tick && !connection.is(Flag::Paused) {
+            // Who is held back is silent because of us.
+            if connection.deadline <= self.clock.tick && !connection.is(Flag::Held) {
                 self.on_deadline(cx, Slot(index));
             }
             index += TICKS_PER_SWEEP;
@@ -98,7 +99,13 @@ impl Shard {
             Phase::Open => {
                 "no answer to a ping: the client is gone, or something between drops the connection"
             }
-            Phase::Http => "no complete request in time",
+            Phase::Http if connection.inbound.is_none() && connection.outbound.is_none() => {
+                // Between two requests: nothing is lost, so it ends in order.
+                debug!(peer = %connection.peer, connection = slot.0, "no further request in time");
+                self.die(cx, slot);
+                return;
+            }
+            Phase::Http => "no complete request in time, or its answers are not taken",
             Phase::Closing => "no Close frame in answer to ours",
             Phase::Lingering => "the peer did not close its side",
         };

@@ -77,10 +77,7 @@ impl Shard {
             return;
         }
         let topic = connection.topic.expect("an open connection has a topic");
-        if self.publish(cx, topic, kind, &payload).is_err() && self.table[slot].phase == Phase::Open {
-            self.table[slot].inbound_mut().message = Some((kind, payload.into_vec()));
-            self.hold_back(cx, slot);
-        }
+        self.publish(cx, slot, topic, kind, &payload, None);
     }
 
     fn on_close_frame<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, code: Option<CloseCode>) {

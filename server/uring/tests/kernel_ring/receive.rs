@@ -68,6 +68,27 @@ fn receive_without_free_buffers_ends_and_works_again_after_a_release() {
 }
 
 #[test]
+fn receive_without_a_free_buffer_ends_when_armed_and_when_a_fin_comes() {
+    let mut bench = Bench::new(RingConfig { receive_buffers: 1, ..config() });
+    let ((silent, silent_peer), (file, mut peer)) = (bench.pair(), bench.pair());
+    bench.ring.push(token(RECEIVE, silent), Op::Receive { file: silent });
+    bench.ring.push(token(RECEIVE, file), Op::Receive { file });
+    peer.write_all(b"x").unwrap();
+    let lent = bench.next(RECEIVE).buffer.expect("bytes");
+
+    silent_peer.shutdown(Shutdown::Write).unwrap();
+    let ended = bench.next(RECEIVE);
+    assert_eq!((ended.token, ended.result, ended.more), (token(RECEIVE, silent), Err(Errno::ENOBUFS), false));
+
+    let (other, _peer) = bench.pair();
+    let ended = bench.run(RECEIVE, other, Op::Receive { file: other });
+    assert_eq!((ended.token, ended.result, ended.more), (token(RECEIVE, other), Err(Errno::ENOBUFS), false));
+
+    bench.ring.release(lent);
+    assert_eq!(bench.run(RECEIVE, silent, Op::Receive { file: silent }).result, Ok(0));
+}
+
+#[test]
 fn buffers_come_round_many_times() {
     let mut bench = Bench::new(RingConfig { receive_buffers: 4, receive_buffer_bytes: 64, ..config() });
     let (file, mut peer) = bench.pair();

@@ -1,13 +1,13 @@
 //! Batches of sends: what is short, what is refused, and that the rest says nothing.
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use corecast_uring::{Errno, File, Op, Ring, RingConfig, Send, SendOutcome};
 
-use crate::bench::{Bench, PATIENCE, POLL, RECEIVE, config, token};
+use crate::bench::{Bench, PATIENCE, POLL, RECEIVE, SHUTDOWN, config, token};
 
 /// `POLLOUT`, 4 on every Linux.
 const POLLOUT: u32 = 4;
@@ -95,6 +95,32 @@ fn send_to_a_reset_connection_is_refused_without_a_signal() {
     bench.ring.push(token(RECEIVE, file), Op::Receive { file });
     drop(peer);
     assert_eq!(bench.next(RECEIVE).result, Err(Errno::ECONNRESET));
+    assert_eq!(bench.send(file, b"x"), Err(Errno::EPIPE));
+}
+
+#[test]
+fn reset_after_the_far_ends_fin_is_a_broken_pipe() {
+    let mut bench = Bench::new(config());
+    let (file, peer) = bench.pair();
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(bench.run(RECEIVE, file, Op::Receive { file }).result, Ok(0));
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    // Until the reset arrives the socket takes bytes.
+    let refused = (0..100_000).find_map(|_| bench.send(file, b"x").err());
+    assert_eq!(refused, Some(Errno::EPIPE));
+    assert_eq!(bench.run(RECEIVE, file, Op::Receive { file }).result, Ok(0));
+}
+
+#[test]
+fn full_socket_is_writable_after_its_own_shutdown() {
+    let mut bench = Bench::new(config());
+    let (file, _peer) = bench.pair();
+    bench.fill(file);
+    bench.ring.push(token(POLL, file), Op::PollWritable { file });
+    assert_eq!(bench.run(SHUTDOWN, file, Op::Shutdown { file }).result, Ok(0));
+    assert!(bench.next(POLL).result.unwrap() & POLLOUT != 0);
+    assert!(bench.run(POLL, file, Op::PollWritable { file }).result.unwrap() & POLLOUT != 0);
     assert_eq!(bench.send(file, b"x"), Err(Errno::EPIPE));
 }
 
