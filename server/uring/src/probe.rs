@@ -9,7 +9,7 @@ use rustix::system::uname;
 
 pub use crate::kernel::locked_bytes;
 
-use crate::error::RingError;
+use crate::error::{RingError, shown_limit};
 use crate::kernel::{disabled_value, limit, set_up};
 use crate::ring::RingConfig;
 
@@ -89,8 +89,8 @@ pub fn check(config: &RingConfig, shards: u32) -> Result<Capabilities, ProbeErro
 
 fn try_rings(config: &RingConfig, count: u32) -> Result<Probe, RingError> {
     let for_all = |error| match error {
-        RingError::LockedMemory { needed, limit } => {
-            RingError::LockedMemory { needed: needed * u64::from(count), limit }
+        RingError::LockedMemory { needed, limit } | RingError::LockedMemoryUsedUp { needed, limit } => {
+            RingError::locked_memory(needed * u64::from(count), limit)
         }
         other => other,
     };
@@ -130,7 +130,6 @@ fn parse_release(release: &str) -> Option<(u32, u32)> {
 
 impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |limit: u64| if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() };
         writeln!(f, "kernel: Linux {} (6.7 or newer needed)", self.kernel_release)?;
         match self.io_uring_disabled {
             Some(value) => writeln!(f, "io_uring: allowed (kernel.io_uring_disabled is {value})")?,
@@ -143,12 +142,17 @@ impl fmt::Display for Capabilities {
         )?;
         writeln!(
             f,
-            "locked memory: {} bytes for each of {} rings, RLIMIT_MEMLOCK is {}",
+            "locked memory: {} bytes for each of {} rings, RLIMIT_MEMLOCK is {} for all processes of this user",
             self.ring_locked_bytes,
             self.shards,
-            shown(self.locked_bytes_limit)
+            shown_limit(self.locked_bytes_limit)
         )?;
-        write!(f, "sockets: {} in each ring, RLIMIT_NOFILE is {}", self.files, shown(self.open_files_limit))
+        write!(
+            f,
+            "sockets: {} in each ring, RLIMIT_NOFILE is {}",
+            self.files,
+            shown_limit(self.open_files_limit)
+        )
     }
 }
 
@@ -201,7 +205,7 @@ mod tests {
             "kernel: Linux 6.18.1 (6.7 or newer needed)\n\
              io_uring: allowed (kernel.io_uring_disabled is 0)\n\
              operations: all that a server needs, and BIND\n\
-             locked memory: 118784 bytes for each of 4 rings, RLIMIT_MEMLOCK is unlimited\n\
+             locked memory: 118784 bytes for each of 4 rings, RLIMIT_MEMLOCK is unlimited for all processes of this user\n\
              sockets: 10000 in each ring, RLIMIT_NOFILE is 20000"
         );
     }

@@ -98,7 +98,7 @@ pub struct RingConfig {
     /// Completions that fit before the queue overflows; the kernel rounds up to a power of two.
     pub completion_entries: u32,
     /// Sockets that fit in the table of direct descriptors: at most the process's `RLIMIT_NOFILE`, for each
-    /// ring anew.
+    /// ring anew, and at most 1,048,576.
     pub files: u32,
     /// Receive buffers: a power of two, at most 32,768.
     pub receive_buffers: u16,

@@ -89,7 +89,7 @@ impl KernelRing {
     /// See [`RingError`]: what this host lacks or forbids, and how to get it.
     pub fn new(config: &RingConfig) -> Result<Self, RingError> {
         let (ring, eventfd) = setup::ring(config)?;
-        let provided = ProvidedBuffers::new(&ring, config.receive_buffers, config.receive_buffer_bytes)?;
+        let provided = ProvidedBuffers::new(&ring, config)?;
         Ok(Self {
             gate: Gate::new(ring.as_raw_fd()),
             arguments: Arguments::new(ring.params().sq_entries()),

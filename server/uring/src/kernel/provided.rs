@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
+use super::setup::{no_memory, with_patience};
 use crate::buffers::{BufferMemory, Mapping, ReceiveBuffer};
-use crate::error::RingError;
+use crate::errno::Errno;
+use crate::error::{RingError, errno_of};
+use crate::ring::RingConfig;
 
 /// The one buffer group of a ring.
 pub(crate) const BUFFER_GROUP: u16 = 0;
@@ -27,16 +30,22 @@ pub(crate) struct ProvidedBuffers {
 }
 
 impl ProvidedBuffers {
-    pub(crate) fn new(ring: &IoUring, buffers: u16, buffer_bytes: u32) -> Result<Self, RingError> {
+    pub(crate) fn new(ring: &IoUring, config: &RingConfig) -> Result<Self, RingError> {
+        let RingConfig { receive_buffers: buffers, receive_buffer_bytes: buffer_bytes, .. } = *config;
         let mapped = |error| RingError::system("mapping the receive buffers", &error);
         let entries = Mapping::new(usize::from(buffers) * size_of::<BufRingEntry>()).map_err(mapped)?;
         let memory = BufferMemory::new(buffers, buffer_bytes).map_err(mapped)?;
         let mut provided = Self { entries, memory, tail: 0, mask: buffers - 1 };
         let address = provided.entries.address().as_ptr() as u64;
-        // SAFETY: the mapping is page aligned and has room for `buffers` entries. The ring's owner drops the
-        // ring first.
-        unsafe { ring.submitter().register_buf_ring_with_flags(address, buffers, BUFFER_GROUP, 0) }
-            .map_err(|error| RingError::system("registering the receive buffers", &error))?;
+        with_patience(|| {
+            // SAFETY: the mapping is page aligned and has room for `buffers` entries. The ring's owner drops the
+            // ring first.
+            unsafe { ring.submitter().register_buf_ring_with_flags(address, buffers, BUFFER_GROUP, 0) }
+                .map_err(|error| match errno_of(&error) {
+                    Errno::ENOMEM => no_memory(config),
+                    errno => RingError::System { what: "registering the receive buffers", errno },
+                })
+        })?;
         for id in 0..buffers {
             provided.provide(id);
         }

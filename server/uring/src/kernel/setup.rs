@@ -1,5 +1,6 @@
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::{fs, io};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
@@ -12,13 +13,33 @@ use crate::ring::RingConfig;
 
 /// The sysctl that forbids io_uring.
 const DISABLED_PATH: &str = "/proc/sys/kernel/io_uring_disabled";
+/// How long to wait for locked memory that may be on its way back: the kernel counts that of a dropped ring until
+/// some 30 ms after.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The kernel's own bound for a table of direct descriptors.
+const FILES_MAX: u32 = 1 << 20;
 /// The kernel's own bound for a ring of provided buffers.
 const RECEIVE_BUFFERS_MAX: u16 = 1 << 15;
 
 /// Makes a ring with its empty table of sockets, and its eventfd if wanted.
 pub(crate) fn ring(config: &RingConfig) -> Result<(IoUring, Option<OwnedFd>), RingError> {
     check_config(config)?;
-    let ring = IoUring::builder()
+    let ring = with_patience(|| {
+        queues(config).map_err(|error| explain_setup(errno_of(&error), config, disabled_value()))
+    })?;
+    check_features(&ring)?;
+    ring.submitter().register_files_sparse(config.files).map_err(|error| match errno_of(&error) {
+        Errno::EMFILE => RingError::OpenFiles { needed: config.files.into(), limit: limit(Resource::Nofile) },
+        errno => RingError::System { what: "making the table of sockets", errno },
+    })?;
+    let eventfd = config.eventfd.then(|| signalled_eventfd(&ring)).transpose()?;
+    Ok((ring, eventfd))
+}
+
+fn queues(config: &RingConfig) -> io::Result<IoUring> {
+    IoUring::builder()
         // One thread submits, and the kernel's deferred work runs only when that thread asks for it.
         .setup_single_issuer()
         .setup_defer_taskrun()
@@ -30,14 +51,17 @@ pub(crate) fn ring(config: &RingConfig) -> Result<(IoUring, Option<OwnedFd>), Ri
         .setup_clamp()
         .setup_cqsize(config.completion_entries)
         .build(config.submission_entries)
-        .map_err(|error| explain_setup(errno_of(&error), config))?;
-    check_features(&ring)?;
-    ring.submitter().register_files_sparse(config.files).map_err(|error| match errno_of(&error) {
-        Errno::EMFILE => RingError::OpenFiles { needed: config.files.into(), limit: limit(Resource::Nofile) },
-        errno => RingError::System { what: "making the table of sockets", errno },
-    })?;
-    let eventfd = config.eventfd.then(|| signalled_eventfd(&ring)).transpose()?;
-    Ok((ring, eventfd))
+}
+
+/// Tries again for a while when the limit of locked memory has room for what is asked.
+pub(super) fn with_patience<T>(mut attempt: impl FnMut() -> Result<T, RingError>) -> Result<T, RingError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Err(RingError::LockedMemoryUsedUp { .. }) if Instant::now() < deadline => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Memory that the kernel counts against `RLIMIT_MEMLOCK` for one ring, in bytes: the submission queue, the
@@ -69,8 +93,11 @@ fn check_config(config: &RingConfig) -> Result<(), RingError> {
     if config.receive_buffer_bytes == 0 || config.receive_buffer_bytes > 1 << 30 {
         return Err(RingError::Config("a receive buffer must have between 1 byte and 1 GiB"));
     }
-    if config.files == 0 || config.files > crate::Token::SLOTS {
-        return Err(RingError::Config("a ring's table must have between 1 and 16777216 sockets"));
+    if config.files == 0 || config.files > FILES_MAX {
+        return Err(RingError::Config(
+            "a ring's table must have between 1 and 1048576 sockets, the kernel's limit: allow fewer connections, or \
+             spread them over more shards",
+        ));
     }
     Ok(())
 }
@@ -104,24 +131,27 @@ fn signalled_eventfd(ring: &IoUring) -> Result<OwnedFd, RingError> {
     Ok(eventfd)
 }
 
-fn explain_setup(errno: Errno, config: &RingConfig) -> RingError {
+fn explain_setup(errno: Errno, config: &RingConfig, disabled: Option<u8>) -> RingError {
     match errno {
         Errno::ENOSYS => RingError::NotSupported,
-        Errno::EPERM | Errno::EACCES => match disabled_value() {
-            None | Some(0) => RingError::Forbidden,
+        Errno::EPERM | Errno::EACCES => match disabled {
+            None | Some(0) => RingError::Forbidden { errno, is_allowed_by_sysctl: disabled.is_some() },
             Some(1) => RingError::DisabledForUnprivileged,
             Some(value) => RingError::Disabled { value },
         },
-        Errno::ENOMEM => {
-            RingError::LockedMemory { needed: locked_bytes(config), limit: limit(Resource::Memlock) }
-        }
+        Errno::ENOMEM => no_memory(config),
         Errno::EINVAL => RingError::Missing("IORING_SETUP_DEFER_TASKRUN or another flag"),
         errno => RingError::System { what: "io_uring_setup", errno },
     }
 }
 
+/// What `ENOMEM` means where locked memory is asked for.
+pub(super) fn no_memory(config: &RingConfig) -> RingError {
+    RingError::locked_memory(locked_bytes(config), limit(Resource::Memlock))
+}
+
 /// The value of `kernel.io_uring_disabled`: 0 allows, 1 forbids the unprivileged, 2 forbids everybody. `None`
-/// where the kernel has no such switch (before 6.6).
+/// where it cannot be read, or the kernel has no such switch (before 6.6).
 pub(crate) fn disabled_value() -> Option<u8> {
     fs::read_to_string(DISABLED_PATH).ok()?.trim().parse().ok()
 }
@@ -157,5 +187,38 @@ mod tests {
         assert!(refused(RingConfig { receive_buffers: 0, ..good }));
         assert!(refused(RingConfig { receive_buffer_bytes: 0, ..good }));
         assert!(refused(RingConfig { files: 0, ..good }));
+        assert!(refused(RingConfig { files: (1 << 20) + 1, ..good }));
+    }
+
+    #[test]
+    fn refusals_are_told_apart_by_errno_and_switch() {
+        let explain = |errno, disabled| explain_setup(errno, &RingConfig::default(), disabled);
+        assert!(matches!(explain(Errno::EPERM, Some(1)), RingError::DisabledForUnprivileged));
+        assert!(matches!(explain(Errno::EPERM, Some(2)), RingError::Disabled { value: 2 }));
+        assert!(matches!(
+            explain(Errno::EACCES, Some(0)),
+            RingError::Forbidden { errno: Errno::EACCES, is_allowed_by_sysctl: true }
+        ));
+        assert!(matches!(
+            explain(Errno::EPERM, None),
+            RingError::Forbidden { errno: Errno::EPERM, is_allowed_by_sysctl: false }
+        ));
+    }
+
+    #[test]
+    fn only_memory_that_may_come_back_is_waited_for() {
+        let mut attempts = 0;
+        let outcome = with_patience(|| {
+            attempts += 1;
+            if attempts < 4 { Err(RingError::locked_memory(1, 1)) } else { Ok(attempts) }
+        });
+        assert_eq!(outcome.ok(), Some(4));
+        let mut attempts = 0;
+        let outcome: Result<(), _> = with_patience(|| {
+            attempts += 1;
+            Err(RingError::locked_memory(2, 1))
+        });
+        assert!(matches!(outcome, Err(RingError::LockedMemory { needed: 2, limit: 1 })));
+        assert_eq!(attempts, 1);
     }
 }
