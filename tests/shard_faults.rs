@@ -1,6 +1,9 @@
 //! The whole shard on a fake ring: clients connect, subscribe, publish, stall, ping, close, break off and break the protocol
 //! at random, while the ring sends short, refuses, ends receives, runs out of buffers and completes late.
 //!
+//! Some speak HTTP first, without waiting for the answers, and upgrade the same connection behind it: every answer is that of
+//! its request, in order, and nothing but the 101 follows them.
+//!
 //! What is checked, for every subscriber: its stream is whole frames; its messages are a piece without gap of what the
 //! topic's witness got (a subscriber that was there first, always reads, and itself must have every accepted message once, in
 //! each publisher's order); the piece begins no later than the first message sent after its 101; it ends with the topic's
@@ -10,6 +13,7 @@
 
 mod shard_faults {
     pub(crate) mod client;
+    pub(crate) mod pipeline;
     pub(crate) mod world;
 }
 

@@ -1,5 +1,6 @@
 //! One simulated client: what it sends, what it has received, and what it may expect.
 
+use super::pipeline::Pipeline;
 use corecast_protocol::{
     CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Side,
     frame::{encode_close, encode_frame},
@@ -18,10 +19,14 @@ pub(crate) enum Part {
     Publisher,
     /// Publishes by POST.
     Poster,
+    /// Sends HTTP requests without waiting for their answers, POSTs among them, and upgrades behind them.
+    Pipeliner,
 }
 
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(crate) enum State {
+    /// HTTP, before the upgrade's request is sent.
+    Requesting,
     /// The request is sent; the 101 is not here yet.
     Connecting,
     Open,
@@ -50,6 +55,8 @@ pub(crate) struct Client {
     pub(crate) sent: Vec<(u64, Vec<u8>)>,
     /// Answers to POSTs: how many said 200.
     pub(crate) answers: usize,
+    /// What a pipeliner asks before its upgrade.
+    pub(crate) pipeline: Pipeline,
     head: Vec<u8>,
     connection: Connection,
 }
@@ -80,7 +87,11 @@ impl Client {
             peer,
             part,
             topic,
-            state: if part == Part::Poster { State::Open } else { State::Connecting },
+            state: match part {
+                Part::Poster => State::Open,
+                Part::Pipeliner => State::Requesting,
+                _ => State::Connecting,
+            },
             stalled: false,
             broken: false,
             close_code: None,
@@ -88,6 +99,7 @@ impl Client {
             opened_at: 0,
             sent: Vec::new(),
             answers: 0,
+            pipeline: Pipeline::default(),
             head: Vec::new(),
             connection: Connection::new(Side::Client),
         }
@@ -98,7 +110,7 @@ impl Client {
         let role = match self.part {
             Part::Subscriber | Part::Witness => "?role=subscriber",
             Part::Publisher => "?role=publisher",
-            Part::Both | Part::Poster => "",
+            Part::Both | Part::Poster | Part::Pipeliner => "",
         };
         format!(
             "GET /topics/t{}{role} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -109,11 +121,16 @@ impl Client {
     }
 
     pub(crate) fn publishes(&self) -> bool {
-        matches!(self.part, Part::Both | Part::Publisher | Part::Poster)
+        matches!(self.part, Part::Both | Part::Publisher | Part::Poster | Part::Pipeliner)
     }
 
     pub(crate) fn subscribes(&self) -> bool {
-        matches!(self.part, Part::Both | Part::Subscriber | Part::Witness)
+        matches!(self.part, Part::Both | Part::Subscriber | Part::Witness | Part::Pipeliner)
+    }
+
+    /// Grows as long as anything reaches this client.
+    pub(crate) fn progress(&self) -> usize {
+        self.received.len() + self.answers + self.pipeline.answered()
     }
 
     /// A publish as bytes on the wire, split into fragments where `fragments` says so.
@@ -125,7 +142,8 @@ impl Client {
         fragments: usize,
     ) -> Vec<u8> {
         let mut out = Vec::new();
-        if self.part == Part::Poster {
+        let posts = self.part == Part::Poster || self.state == State::Requesting;
+        if posts {
             let content_type =
                 if kind == MessageKind::Text { "text/plain" } else { "application/octet-stream" };
             out = format!(
@@ -135,6 +153,9 @@ impl Client {
             )
             .into_bytes();
             out.extend_from_slice(&payload);
+            if self.part == Part::Pipeliner {
+                self.pipeline.publish(&payload);
+            }
         } else if fragments <= 1 || payload.len() < 2 {
             encode_frame(&mut out, kind.opcode(), &payload, Some([1, 2, 3, 4]));
         } else {
@@ -155,8 +176,15 @@ impl Client {
             self.receive_answers(bytes);
             return Vec::new();
         }
-        if self.state == State::Connecting {
+        if matches!(self.state, State::Requesting | State::Connecting) {
             self.head.append(&mut bytes);
+            if !self.broken && !self.pipeline.take(&mut self.head) {
+                self.state = State::Closing;
+                self.broken = true;
+            }
+            if self.broken || self.state == State::Requesting || !self.pipeline.is_answered() {
+                return Vec::new();
+            }
             let Some(end) = self.head.windows(4).position(|window| window == b"\r\n\r\n") else {
                 return Vec::new();
             };

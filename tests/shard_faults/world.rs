@@ -154,13 +154,24 @@ impl World {
         if self.clients.len() < self.plan.clients_max && self.rng.u8(..) < 60 {
             let part = *self
                 .rng
-                .choice(&[Part::Both, Part::Subscriber, Part::Subscriber, Part::Publisher, Part::Poster])
+                .choice(&[
+                    Part::Both,
+                    Part::Subscriber,
+                    Part::Subscriber,
+                    Part::Publisher,
+                    Part::Poster,
+                    Part::Pipeliner,
+                ])
                 .expect("there are some");
             let topic = self.rng.usize(..TOPICS);
             self.connect(part, topic);
             return;
         }
         let index = self.rng.usize(..self.clients.len());
+        if self.clients[index].part == Part::Pipeliner && self.clients[index].state != State::Open {
+            self.act_before_upgrade(index);
+            return;
+        }
         if self.clients[index].state != State::Open {
             return;
         }
@@ -194,12 +205,55 @@ impl World {
         }
     }
 
+    /// What a pipeliner does while it speaks HTTP or waits for its 101.
+    fn act_before_upgrade(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let chance = self.rng.u8(..100);
+        if matches!(client.state, State::Requesting | State::Connecting) && chance < 25 {
+            client.stalled = !client.stalled;
+        }
+        if client.state != State::Requesting || client.broken {
+            return;
+        }
+        match chance {
+            0..60 => self.ask_some(index),
+            60..75 => self.publish_some(index),
+            75..97 => {
+                client.state = State::Connecting;
+                let request = client.request();
+                self.ring.peer_send(client.peer, &request);
+            }
+            97..98 => {
+                self.ring.peer_reset(client.peer);
+                self.gone(index);
+            }
+            _ => {
+                client.broken = true;
+                self.ring.peer_send(client.peer, b"\x81\x05hello\r\n\r\n");
+            }
+        }
+    }
+
+    /// Often more than answers may wait for.
+    fn ask_some(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        for _ in 0..self.rng.usize(1..150) {
+            let request = if self.rng.bool() {
+                client.pipeline.health()
+            } else {
+                self.next_message += 1;
+                client.pipeline.unknown_topic(format!("nobody-has-{}-", self.next_message))
+            };
+            self.ring.peer_send(client.peer, &request);
+        }
+    }
+
     fn connect(&mut self, part: Part, topic: usize) {
         let peer = self.ring.connect_from(SocketAddr::from(([127, 0, 0, 1], 40_000)));
         let capacity = if part == Part::Witness { 1 << 30 } else { self.plan.send_capacity };
         self.ring.set_send_capacity(peer, capacity);
         let client = Client::new(peer, part, topic);
-        if part != Part::Poster {
+        if client.state == State::Connecting {
             self.ring.peer_send(peer, &client.request());
         }
         self.clients.push(client);
@@ -265,13 +319,12 @@ impl World {
     fn settle(&mut self) {
         let mut quiet = 0;
         for _ in 0..200_000 {
-            let before: usize =
-                self.clients.iter().map(|client| client.received.len() + client.answers).sum();
+            let before: usize = self.clients.iter().map(Client::progress).sum();
             self.now += Duration::from_millis(1);
             self.ring.advance(Duration::from_millis(1));
             self.turn();
             self.read_all();
-            let after: usize = self.clients.iter().map(|client| client.received.len() + client.answers).sum();
+            let after: usize = self.clients.iter().map(Client::progress).sum();
             quiet = if before == after { quiet + 1 } else { 0 };
             if quiet == 300 {
                 return;
@@ -290,6 +343,7 @@ impl World {
                 self.clients[topic]
             );
             self.check_accepted(topic, witness);
+            self.check_pipelines(topic, witness);
             for client in self.clients.iter().filter(|client| client.topic == topic && client.subscribes()) {
                 if self.plan.lag_policy == LagPolicy::SkipSilent {
                     assert!(is_subsequence(&client.received, witness), "out of order or doubled: {client:?}");
@@ -323,6 +377,24 @@ impl World {
             }
             if client.part == Part::Poster && !client.broken {
                 assert!(client.answers <= arrived.len(), "client {index}: 200 only for what was published");
+            }
+        }
+    }
+
+    /// Every request was answered, and what a POST was told is true.
+    fn check_pipelines(&self, topic: usize, witness: &[Message]) {
+        for client in self.clients.iter().filter(|client| client.topic == topic) {
+            if client.part != Part::Pipeliner {
+                continue;
+            }
+            let is_there = !client.broken && client.state != State::Gone;
+            assert!(!is_there || client.pipeline.is_answered(), "not all answered: {client:?}");
+            assert!(!is_there || client.state != State::Connecting, "no 101: {client:?}");
+            if self.plan.lag_policy == LagPolicy::Disconnect {
+                for (offset, body) in &client.pipeline.published {
+                    let index = usize::try_from(*offset - 1).expect("offsets begin at 1");
+                    assert_eq!(&witness[index].1, body, "published at {offset}: {client:?}");
+                }
             }
         }
     }
