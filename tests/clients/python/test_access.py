@@ -92,6 +92,8 @@ FORBIDDING = {
     "Host of another address": ("Host", "192.0.2.1:9001"),
     "Host that begins like loopback": ("Host", "localhost.example"),
     "Host that ends like loopback": ("Host", "127.0.0.1.example"),
+    "Host with a port that is none": ("Host", "localhost:evil"),
+    "Host with an address that never ends": ("Host", "[::1"),
 }
 
 
@@ -127,6 +129,15 @@ def test_flag_lets_everybody_publish(server_for_all, topic, header):
 @pytest.mark.parametrize("host", ["localhost", "LocalHost:9001", "127.0.0.1", "127.8.9.1:80", "[::1]", "[::1]:9001"])
 def test_every_name_of_loopback_will_do(server, topic, host):
     assert server.post(topic, b"x", [("Host", host)]).status == 200
+
+
+def test_authority_of_the_target_counts_before_host(server, topic):
+    """RFC 9112 section 3.2.2: a target in absolute form says the host, and Host is ignored."""
+    refused = server.request("POST", f"http://corecast.example/topics/{topic}", [("Host", "localhost")], b"x")
+    assert refused.status == 403 and FLAG in refused.text, refused
+    assert server.topic(topic).status == 404
+    taken = server.request("POST", f"http://localhost/topics/{topic}", [("Host", "corecast.example")], b"x")
+    assert taken.status == 200, taken
 
 
 def test_proxy_protocol_does_not_pass_for_a_local_client(server, topic):

@@ -83,6 +83,14 @@ def test_http_1_0_is_answered_and_closed(server):
         http.raw.expect_end()
 
 
+def test_http_1_0_is_told_that_its_wish_to_go_on_is_not_granted(server):
+    """RFC 9112 appendix C.2.2: keep-alive with HTTP/1.0 is an offer that the answer has to take up."""
+    with server.http() as http:
+        answer = http.send_head("GET", "/health", [("Connection", "keep-alive")], version="HTTP/1.0").read_response()
+        assert (answer.status, answer.header("Connection")) == (200, "close")
+        http.raw.expect_end()
+
+
 def test_answer_comes_after_the_clients_fin(server, topic):
     with server.http() as http:
         http.send_request("POST", f"/topics/{topic}", body=b"x").raw.finish()
@@ -99,6 +107,16 @@ def test_head_has_the_headers_of_get_and_no_body(server, topic):
             assert head.headers == get.headers
             # Nothing was left over that would be taken for the next answer.
             assert http.request("GET", path).body == get.body
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/topics/a/b", "/topics/nobody-has-this"])
+def test_head_that_is_refused_has_no_body_either(server, path):
+    """RFC 9110 section 9.3.2: a body would be taken for the beginning of the next answer."""
+    with server.http() as http:
+        http.send_head("HEAD", path, [("Connection", "close")])
+        answer = http.read_response("HEAD")
+        assert answer.status in (400, 404) and int(answer.header("Content-Length")) > 0
+        http.raw.expect_end()
 
 
 def test_error_answer_has_code_and_message(server):
@@ -158,6 +176,34 @@ def test_body_of_unclear_length_is_refused(server, topic, headers, body, status)
     assert server.topic(topic).status == 404
 
 
+UNCLEAR_LENGTHS = {
+    "both lengths": ["Content-Length: 3", "Transfer-Encoding: chunked"],
+    "two lengths": ["Content-Length: 3", "Content-Length: 4"],
+    "no number": ["Content-Length: 3x"],
+    "chunked twice": ["Transfer-Encoding: chunked, chunked"],
+}
+
+
+@pytest.mark.parametrize("headers", UNCLEAR_LENGTHS.values(), ids=UNCLEAR_LENGTHS.keys())
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/health", "/topics/a"])
+def test_body_of_unclear_length_is_refused_where_none_is_wanted(server, method, path, headers):
+    """RFC 9112 section 6.3: something before this server may see the next request begin elsewhere."""
+    with server.http() as http:
+        http.raw.send("\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+        answer = http.read_response(method)
+        assert answer.status in (400, 501), answer
+        http.raw.expect_end()
+
+
+def test_body_nobody_asked_for_is_no_request(server):
+    """The connection ends with the answer; what was sent as a body is not answered."""
+    with server.http() as http:
+        http.send_request("GET", "/health", body=b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert http.read_response().status == 200
+        http.raw.expect_end()
+
+
 def test_expect_100_continue(server, topic):
     with server.http() as http:
         http.raw.send(post_head(topic, "Content-Length: 5", "Expect: 100-continue"))
@@ -173,6 +219,19 @@ def test_expectation_that_will_fail_is_refused_without_100(server, topic):
     with server.http() as http:
         http.raw.send(post_head(topic, f"Content-Length: {LIMIT + 1}", "Expect: 100-continue"))
         assert http.read_response().status == 413
+
+
+def test_expectation_of_http_1_0_is_ignored(start, topic):
+    """RFC 9110 section 10.1.1: a client of HTTP/1.0 would take the 100 for the answer."""
+    server = start("--allow-anonymous-publish")
+    with server.http() as http:
+        headers = [("Content-Length", 5), ("Expect", "100-continue")]
+        http.send_head("POST", f"/topics/{topic}", headers, version="HTTP/1.0")
+        # The head has been read once a later request is answered, and nothing of the body has been sent.
+        server.metrics()
+        http.raw.send(b"hello")
+        assert http.read_response().json()["offset"] == 1
+        http.raw.expect_end()
 
 
 @pytest.mark.parametrize("length", [LIMIT + 1, 2**31, 2**63 - 1])
@@ -288,4 +347,5 @@ def test_idle_connection_is_closed(start):
     server = start("--http-idle-timeout", "1s")
     with server.http() as http:
         assert http.request("GET", "/health").status == 200
-        assert http.raw.expect_cut() == b""
+        # A reset would look like an error to who is about to send the next request.
+        http.raw.expect_end()

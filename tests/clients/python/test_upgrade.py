@@ -1,7 +1,7 @@
 """The opening handshake (RFC 6455 section 4.2), and what is said about one that lost something on its way."""
 
 import pytest
-from support.wire import HANDSHAKE_KEY, UPGRADE
+from support.wire import HANDSHAKE_KEY, TEXT, UPGRADE, Http
 from websockets.sync.client import connect
 
 
@@ -97,3 +97,28 @@ def test_handshake_is_a_get(server, topic, method):
         answer = http.read_response(method)
     assert answer.status in (400, 405)
     assert server.topic(topic).status == 404
+
+
+@pytest.mark.parametrize(
+    "header", [("Content-Length", "5"), ("Transfer-Encoding", "chunked"), ("Content-Length", "x")], ids="{0[0]}={0[1]}".format
+)
+def test_handshake_has_no_body(server, topic, header):
+    """What follows the request is frames; nobody can tell where a body would end and they begin (RFC 9110 section 7.8)."""
+    with server.http() as http:
+        answer = http.send_head("GET", f"/topics/{topic}", [*UPGRADE, header]).read_response()
+        assert answer.status == 400, answer
+        http.raw.expect_end()
+    assert server.topic(topic).status == 404
+
+
+def test_handshake_behind_pipelined_requests(server, topic):
+    """The answers come first, whole and in order; then the 101; then frames."""
+    raw = server.raw()
+    http = Http(raw)
+    raw.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2_000)
+    http.send_head("GET", f"/topics/{topic}", UPGRADE)
+    for _ in range(2_000):
+        assert http.read_response().json()["status"] == "healthy"
+    assert http.read_response().status == 101
+    server.publish(topic, b"behind the 101")
+    assert raw.take_frame() == (TEXT, b"behind the 101")
