@@ -2,7 +2,7 @@
 
 use super::{Context, Shard};
 use crate::ids::Slot;
-use crate::net::connection::{Flag, Phase};
+use crate::net::connection::{Flag, Operation, Phase};
 use crate::net::outbound::After;
 use corecast_protocol::CloseCode;
 use corecast_uring::Ring;
@@ -43,6 +43,10 @@ impl Shard {
                     connection.deadline = self.clock.deadline(self.settings.close);
                     connection.outbound_mut().after = After::Linger;
                     self.mark(slot);
+                }
+                // Accepted a moment ago: what it asks for is on its way.
+                Phase::Http if self.table[slot].has_in_flight(Operation::PeerAddress) => {
+                    self.table[slot].deadline = self.clock.deadline(self.settings.close);
                 }
                 Phase::Http => self.die(cx, slot),
                 _ => {}

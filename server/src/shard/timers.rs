@@ -100,8 +100,9 @@ impl Shard {
                 "no answer to a ping: the client is gone, or something between drops the connection"
             }
             Phase::Http if connection.inbound.is_none() && connection.outbound.is_none() => {
-                // Between two requests: nothing is lost, so it ends in order.
-                debug!(peer = %connection.peer, connection = slot.0, "no further request in time");
+                // Before its first request or between two: nothing is lost, so it ends in order.
+                debug!(peer = %connection.peer, connection = slot.0, "no request in time");
+                self.metrics.counters.connections_timed_out += 1;
                 self.die(cx, slot);
                 return;
             }
