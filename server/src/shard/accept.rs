@@ -106,7 +106,7 @@ impl Shard {
     }
 
     /// Lets in who is queued already, to be told that the server is stopping, then closes the listeners.
-    pub(super) fn drain_listeners<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+    fn drain_listeners<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         let has_room = self.table.occupied() < self.table.capacity();
         for (number, listener) in self.listeners.iter_mut().enumerate() {
             match listener.armed {

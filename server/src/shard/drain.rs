@@ -21,7 +21,6 @@ impl Shard {
         if self.drain.is_some() {
             return;
         }
-        self.drain_listeners(cx);
         let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
         let mut told = 0;
         for slot in slots {
