@@ -1,0 +1,12 @@
+//! Edges of the shard, one test each, on a fake ring that does as it is told: peers that do not read, logs that are full, cancels
+//! that come too late, stops in the middle of something. The random counterpart is `shard_faults`.
+
+mod shard_edges {
+    mod drain;
+    mod laggers;
+    mod publishers;
+    mod server;
+    mod slots;
+    mod timeouts;
+    mod upgrade;
+}
