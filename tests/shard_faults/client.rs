@@ -30,6 +30,8 @@ pub(crate) enum State {
     /// The request is sent; the 101 is not here yet.
     Connecting,
     Open,
+    /// Told 503: what still comes is the rest of that answer.
+    Refused,
     /// A Close frame came or went.
     Closing,
     /// The connection is gone.
@@ -176,10 +178,13 @@ impl Client {
             self.receive_answers(bytes);
             return Vec::new();
         }
+        if self.state == State::Refused {
+            return Vec::new();
+        }
         if matches!(self.state, State::Requesting | State::Connecting) {
             self.head.append(&mut bytes);
             if !self.broken && !self.pipeline.take(&mut self.head) {
-                self.state = State::Closing;
+                self.state = State::Refused;
                 self.broken = true;
             }
             if self.broken || self.state == State::Requesting || !self.pipeline.is_answered() {
@@ -192,7 +197,7 @@ impl Client {
             let head = String::from_utf8(std::mem::take(&mut self.head)).expect("an answer's head is text");
             if !head.starts_with("HTTP/1.1 101 ") {
                 assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-                self.state = State::Closing;
+                self.state = State::Refused;
                 self.broken = true;
                 return Vec::new();
             }
