@@ -7,7 +7,7 @@
 //! ```text
 //!   publish ──► log ─► region ─► batch: bytes + members ──► shard sends ──► fell_behind(slot, taken)
 //!                                                                  │
-//!                                    next_runnable / backlog ◄─────┘  socket writable again: advance(slot, taken)
+//!                                    take_runnable / backlog ◄─────┘  socket writable again: advance(slot, taken)
 //! ```
 
 mod chunk;

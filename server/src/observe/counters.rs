@@ -75,7 +75,7 @@ counters! {
     connections_closed_by_us Counter "corecast_connections_closed_by_us_total" "Connections that the server ended in order."
     connections_reset Counter "corecast_connections_reset_total" "Connections that ended with a reset or another socket error."
     connections_timed_out Counter "corecast_connections_timed_out_total" "Connections closed because a timeout passed: handshake, idle, pong or close."
-    accept_paused Counter "corecast_accept_paused_total" "Times that accepting stopped until a slot was free."
+    accept_paused Counter "corecast_accept_paused_total" "Times that a listener looked for a free slot and found none; it looks again every 250 ms."
     accept_errors Counter "corecast_accept_errors_total" "Failed accepts; the connection was lost before it was ours."
 
     // handshakes and HTTP

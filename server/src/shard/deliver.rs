@@ -128,17 +128,16 @@ impl Shard {
         replies: &mut Vec<Slot>,
         done: &mut Vec<Slot>,
     ) {
+        let mut composed = std::mem::take(&mut self.scratch.composed);
         for _ in 0..REPLY_ROUNDS {
-            let mut composed = std::mem::take(replies);
-            composed.retain(|&slot| {
+            for slot in replies.drain(..) {
                 let has_more = self.table[slot].outbound.as_mut().is_some_and(|outbound| outbound.compose());
-                if !has_more {
-                    done.push(slot);
-                }
-                has_more
-            });
+                if has_more { composed.push(slot) } else { done.push(slot) }
+            }
             self.send_each(cx, &composed, Self::reply_bytes, Self::reply_taken, replies);
+            composed.clear();
         }
+        self.scratch.composed = composed;
         // What was composed behind the last round goes out in the next turn.
         for slot in replies.drain(..) {
             self.mark(slot);
@@ -215,6 +214,9 @@ impl Shard {
         taken: fn(&mut Self, Slot, usize),
         whole: &mut Vec<Slot>,
     ) {
+        if targets.is_empty() {
+            return;
+        }
         let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
         cx.ring.send_batch(
             targets.iter().map(|&slot| Send { file: file(slot), bytes: bytes(self, slot) }),

@@ -20,13 +20,15 @@ pub enum ShardError {
     #[error(transparent)]
     Ring(#[from] RingError),
     #[error(
-        "the shard's executor could not be made: {0}; it locks half a MiB of memory, so raise LimitMEMLOCK= or `ulimit -l`"
+        "the shard's executor could not be made: {0}; if it is out of memory, its rings lock some: raise LimitMEMLOCK= or `ulimit -l`"
     )]
     Executor(String),
     #[error("no core is allowed to this process; check its cpuset")]
     NoCore,
     #[error("the shard's thread could not be made: {0}")]
     Thread(io::Error),
+    #[error("the shard's eventfd could not be duplicated: {0}; raise LimitNOFILE= or `ulimit -n`")]
+    Eventfd(io::Error),
     #[error("the shard's thread ended unexpectedly; the log above says why")]
     Panicked,
 }
@@ -112,8 +114,8 @@ fn prepare(
         shard.add_listener(id, is_admin, is_loopback);
     }
     let eventfd = ring.eventfd().expect("the configuration asks for one");
-    let wait = EventWait::new(eventfd).map_err(ShardError::Thread)?;
-    let waker = Waker::new(eventfd).map_err(ShardError::Thread)?;
+    let wait = EventWait::new(eventfd).map_err(ShardError::Eventfd)?;
+    let waker = Waker::new(eventfd).map_err(ShardError::Eventfd)?;
     Ok((shard, ring, wait, waker))
 }
 

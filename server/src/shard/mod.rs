@@ -99,6 +99,7 @@ struct Scratch {
     targets: Vec<Slot>,
     frames: Vec<Slot>,
     replies: Vec<Slot>,
+    composed: Vec<Slot>,
     backlogs: Vec<Slot>,
     paused: Vec<Slot>,
 }
