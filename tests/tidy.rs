@@ -26,7 +26,7 @@ const fn layer(place: &'static str, may_import: &'static [&'static str]) -> Laye
 const LAYERS: &[Layer] = &[
     layer("server/protocol/src", &[]),
     layer("server/uring/src", &[]),
-    layer("server/src/ids.rs", &[]),
+    layer("server/src/ids.rs", &["corecast_protocol"]),
     layer("server/src/config", &["ids", "observe", "corecast_uring"]),
     layer("server/src/observe", &["ids", "config"]),
     layer("server/src/hub", &["ids", "config", "corecast_protocol"]),

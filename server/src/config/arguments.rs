@@ -150,8 +150,9 @@ pub struct MessageLog {
     #[arg(long, value_name = "SIZE")]
     pub lag_tail_bytes: Option<String>,
 
-    /// What happens to a subscriber whose next message has left the log: "disconnect" closes with 4008, "skip-silent"
-    /// goes on with the newest message and does not tell the client
+    /// What happens to a subscriber whose next message has left the log: "disconnect" closes with 4008; "skip" goes on
+    /// with the newest message and tells JSON subscribers which they missed, and closes raw ones, which can't be told;
+    /// "skip-silent" goes on with raw ones too, without telling them
     /// [default: disconnect]
     #[arg(long, value_name = "POLICY")]
     pub lag_policy: Option<String>,

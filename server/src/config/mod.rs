@@ -229,7 +229,10 @@ pub enum LagPolicy {
     /// Close with 4008. The client knows that it missed messages and can reconnect.
     #[default]
     Disconnect,
-    /// Go on with the newest message. The client isn't told: for topics where only the latest matters.
+    /// Go on with the newest message. JSON subscribers are told what they missed; raw ones can't be told, and are
+    /// closed with 4008.
+    Skip,
+    /// Go on with the newest message. Raw subscribers aren't told: for topics where only the latest matters.
     SkipSilent,
 }
 
@@ -237,6 +240,7 @@ impl fmt::Display for LagPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Disconnect => "disconnect",
+            Self::Skip => "skip",
             Self::SkipSilent => "skip-silent",
         })
     }

@@ -226,8 +226,9 @@ fn one_shard(value: &Value) -> Result<u32, Problem> {
 }
 
 fn lag_policy(value: &Value) -> Result<LagPolicy, Problem> {
-    let choices = [LagPolicy::Disconnect, LagPolicy::SkipSilent].map(|policy| (policy.to_string(), policy));
-    value::choice(value, "disconnect or skip-silent", &choices)
+    let choices = [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::SkipSilent]
+        .map(|policy| (policy.to_string(), policy));
+    value::choice(value, "disconnect, skip or skip-silent", &choices)
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, Problem> {
@@ -263,7 +264,7 @@ mod tests {
                     log_bytes = \"64MB\"\n\
                     ping_interval = 25\n  \
                     receive_buffers = 1_000\n";
-        let environment = [("CORECAST_LAG_POLICY", "skip"), ("CORECAST_SHARDS", "4")];
+        let environment = [("CORECAST_LAG_POLICY", "latest"), ("CORECAST_SHARDS", "4")];
         let flags = ["--handshake-timeout", "0s", "--listen", "localhost:9001"];
         let mistakes = load(&flags, &environment, file).unwrap_err();
         assert_eq!(
@@ -275,7 +276,7 @@ mod tests {
              c.toml:5:17: ping_interval: expected a time with its unit such as 500ms, 10s, 10m or 1h, found the integer 25\n  \
              c.toml:6:21: receive_buffers: 1000 is not a power of two; the nearest below is 512\n  \
              CORECAST_SHARDS: 4 shards asked for, but this build runs one shard: remove the setting or set it to 1\n  \
-             CORECAST_LAG_POLICY: expected disconnect or skip-silent, found \"skip\"\n  \
+             CORECAST_LAG_POLICY: expected disconnect, skip or skip-silent, found \"latest\"\n  \
              --listen: expected a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, found \"localhost:9001\"\n  \
              --handshake-timeout: 0ms is out of range: expected 1ms to 24h"
         );

@@ -39,6 +39,6 @@ pub use completion::{Completion, SendOutcome};
 pub use errno::Errno;
 pub use error::RingError;
 pub use kernel::KernelRing;
-pub use op::{Domain, File, ListenerId, Op, Send, SocketOption};
+pub use op::{Domain, File, GATHER_PARTS_MAX, Gather, ListenerId, Op, Send, SocketOption};
 pub use ring::{Ring, RingConfig, RingStats};
 pub use token::Token;

@@ -115,3 +115,14 @@ pub struct Send<'a> {
     pub file: File,
     pub bytes: &'a [u8],
 }
+
+/// The most parts that a [`Gather`] has.
+pub const GATHER_PARTS_MAX: usize = 64;
+
+/// One item of a batch of gathered sends: bytes for one socket out of several places, sent as one.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Gather<'a> {
+    pub file: File,
+    /// In their order, at least one and at most [`GATHER_PARTS_MAX`], none of them empty.
+    pub parts: &'a [&'a [u8]],
+}

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::buffers::ReceiveBuffer;
 use crate::completion::{Completion, SendOutcome};
-use crate::op::{ListenerId, Op, Send};
+use crate::op::{Gather, ListenerId, Op, Send};
 use crate::token::Token;
 
 /// What the kernel's ring and the fake one have in common: everything that a server or a client does with
@@ -33,6 +33,15 @@ pub trait Ring {
     ///
     /// When an item has no bytes or 2 GiB and more, or its file is beyond the table.
     fn send_batch<'a>(&mut self, sends: impl Iterator<Item = Send<'a>>, outcomes: &mut Vec<SendOutcome>);
+
+    /// Like [`send_batch`](Self::send_batch), with the bytes of each send gathered from several places. An outcome
+    /// counts the bytes taken of all parts together: a short send may end inside any of them.
+    ///
+    /// # Panics
+    ///
+    /// When an item has no parts, more than [`GATHER_PARTS_MAX`](crate::GATHER_PARTS_MAX), an empty one, or 2 GiB and
+    /// more in all, or its file is beyond the table.
+    fn send_gathered<'a>(&mut self, sends: impl Iterator<Item = Gather<'a>>, outcomes: &mut Vec<SendOutcome>);
 
     /// Submits what is queued and appends all completions there are, without waiting for one.
     fn poll(&mut self, completions: &mut Vec<Completion>);

@@ -20,7 +20,7 @@ use crate::buffers::ReceiveBuffer;
 use crate::completion::{Completion, SendOutcome};
 use crate::errno::Errno;
 use crate::error::RingError;
-use crate::op::{Domain, File, ListenerId, Op, Send};
+use crate::op::{Domain, File, Gather, ListenerId, Op, Send};
 use crate::ring::{Ring, RingConfig, RingStats};
 use crate::token::Token;
 use arguments::Arguments;
@@ -374,6 +374,15 @@ impl Ring for KernelRing {
         self.sending = false;
         self.stats.sends += u64::from(count);
         outcomes.append(&mut self.outcomes);
+    }
+
+    fn send_gathered<'a>(
+        &mut self,
+        sends: impl Iterator<Item = Gather<'a>>,
+        outcomes: &mut Vec<SendOutcome>,
+    ) {
+        let _ = (sends, outcomes);
+        todo!("gathered sends")
     }
 
     fn poll(&mut self, completions: &mut Vec<Completion>) {

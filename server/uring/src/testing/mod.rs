@@ -19,7 +19,7 @@ pub use faults::Faults;
 use crate::buffers::{BufferMemory, ReceiveBuffer};
 use crate::completion::{Completion, SendOutcome};
 use crate::errno::Errno;
-use crate::op::{File, ListenerId, Op, Send};
+use crate::op::{File, Gather, ListenerId, Op, Send};
 use crate::ring::{Ring, RingConfig, RingStats};
 use crate::token::Token;
 use connection::{Armed, Connection, Place};
@@ -225,6 +225,15 @@ impl Ring for FakeRing {
             }
         }
         self.rng.shuffle(&mut outcomes[first..]);
+    }
+
+    fn send_gathered<'a>(
+        &mut self,
+        sends: impl Iterator<Item = Gather<'a>>,
+        outcomes: &mut Vec<SendOutcome>,
+    ) {
+        let _ = (sends, outcomes);
+        todo!("gathered sends")
     }
 
     fn poll(&mut self, completions: &mut Vec<Completion>) {
