@@ -119,6 +119,16 @@ impl Now {
     }
 }
 
+/// What a message was published as, so how it is shown to those that read it.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum Form {
+    /// UTF-8.
+    Text,
+    Binary,
+    /// UTF-8 that is one JSON value.
+    Json,
+}
+
 /// A message's place in its topic.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub struct Published {

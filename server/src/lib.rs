@@ -2,9 +2,10 @@
 //!
 //! `config` turns what the operator wrote into a [`Config`](config::Config); [`start`] makes a running service of it. A
 //! [`shard`] joins the parts: `net` has sockets and knows nothing of topics, `hub` has topics and knows nothing of sockets,
-//! `http` reads and writes requests, `observe` shows what happens.
+//! `http` reads and writes requests, `dialect` what clients say over a WebSocket, `observe` shows what happens.
 
 pub mod config;
+pub mod dialect;
 pub mod http;
 pub mod hub;
 pub mod ids;

@@ -1,6 +1,6 @@
 //! Who may connect and who may publish, as far as a request's head and its socket tell.
 
-use super::{Refusal, origin};
+use super::{CorsOrigin, Refusal, origin};
 use corecast_protocol::http1::{RequestHead, Version};
 use std::net::IpAddr;
 
@@ -24,6 +24,13 @@ const PROXY_HEADERS: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "
 impl AccessRules {
     pub fn may_connect(&self, head: &RequestHead<'_>) -> Result<(), Refusal> {
         origin::check(head, &self.allow_origin)
+    }
+
+    /// The site whose page asks, if a browser says so and it may: every answer then has to carry it, refusals too.
+    pub fn cors(&self, head: &RequestHead<'_>) -> Option<CorsOrigin> {
+        let origin = head.headers.text("origin")?;
+        self.may_connect(head).ok()?;
+        Some(CorsOrigin::new(origin.trim()))
     }
 
     /// The admin listener answers whoever can reach it. On loopback those are this host's processes, and pages in its

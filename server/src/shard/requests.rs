@@ -3,10 +3,10 @@
 use super::closing::Hex;
 use super::{Context, Shard};
 use crate::http::{
-    self, Answer, CONTINUE, ConnectionInfo, PendingPublish, Refusal, Requester, Rest, Role, Route,
-    kind_of_body,
+    self, Answer, BodyForm, CONTINUE, ConnectionInfo, PendingPublish, Refusal, Requester, Rest, Role, Route,
+    body_form,
 };
-use crate::ids::Slot;
+use crate::ids::{Form, Slot};
 use crate::net::connection::{Flag, Phase};
 use crate::observe::{Snapshot, prometheus};
 use corecast_protocol::handshake::server::{accept_upgrade, is_upgrade};
@@ -108,13 +108,24 @@ impl Shard {
             self.route_client(slot, head, is_upgrade(head))?
         };
         let answer = match route {
-            Route::Raw { .. } if has_body => {
+            Route::Raw { .. } | Route::Json if has_body => {
                 return Err(Refusal::new(400, "bad_request", "a WebSocket handshake has no body"));
             }
             Route::Raw { topic, role } => {
                 self.upgrade(cx, slot, head, &topic, role)?;
                 return Ok(0);
             }
+            Route::Json => {
+                return Err(Refusal::new(
+                    404,
+                    "bad_request",
+                    "the JSON dialect is not served yet; use /topics/{topic}",
+                ));
+            }
+            Route::Page => http::page(head),
+            Route::PageJs => http::page_js(head),
+            Route::ClientJs => http::client_js(head),
+            Route::Preflight { allow } => http::preflight(allow, None),
             Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, &body, rest),
             Route::TopicInfo { topic } => match self.hub.info(&topic) {
                 Some(info) => http::topic_info(topic.as_str(), info),
@@ -128,7 +139,7 @@ impl Shard {
                 http::health(self.websockets, self.settings.max_connections, self.drain.is_some())
             }
             Route::Metrics => Answer::text(200, prometheus::CONTENT_TYPE, self.metrics_page(cx)),
-            Route::Connections => self.connections_page(),
+            Route::Connections { .. } => self.connections_page(),
         };
         // A body nobody asked for is not read: the connection ends with the answer instead.
         if has_body {
@@ -187,7 +198,7 @@ impl Shard {
                 inbound_bytes: connection.inbound_bytes(),
             })
             .collect();
-        http::connections(self.table.occupied(), &shown)
+        http::connections(0, 1, self.table.occupied(), &shown)
     }
 
     /// Answers a request that is not done. Nothing after it is read: its body, if any, was not looked at.
@@ -274,7 +285,14 @@ impl Shard {
         self.access.may_publish(head, self.requester(slot)).inspect_err(|_| {
             self.metrics.counters.publishes_refused += 1;
         })?;
-        let kind = kind_of_body(head)?;
+        let form = body_form(head)?;
+        if form == BodyForm::Lines {
+            return Err(Refusal::new(
+                415,
+                "bad_request",
+                "lines of JSON are not supported yet; send one request for each message",
+            ));
+        }
         let limit = self.settings.max_message_bytes;
         let missing = match *body {
             BodyLength::Known(length) if length > limit as u64 => {
@@ -282,11 +300,11 @@ impl Shard {
             }
             BodyLength::Known(length) if length <= rest.len() as u64 => {
                 let length = length as usize;
-                self.finish_publish(cx, slot, topic, kind, &rest[..length]);
+                self.finish_publish(cx, slot, topic, form, &rest[..length]);
                 return Ok(length);
             }
             BodyLength::None => {
-                self.finish_publish(cx, slot, topic, kind, &[]);
+                self.finish_publish(cx, slot, topic, form, &[]);
                 return Ok(0);
             }
             BodyLength::Known(length) => Rest::Bytes(length as usize),
@@ -300,7 +318,7 @@ impl Shard {
             self.table[slot].outbound_mut().reply().extend_from_slice(CONTINUE);
             self.mark(slot);
         }
-        let pending = PendingPublish { topic, kind, body: Vec::new(), rest: missing };
+        let pending = PendingPublish { topic, form, cors: None, body: Vec::new(), rest: missing };
         self.table[slot].inbound_mut().publish = Some(Box::new(pending));
         Ok(if rest.is_empty() { 0 } else { self.on_body(cx, slot, rest) })
     }
@@ -337,8 +355,8 @@ impl Shard {
             },
         };
         if matches!(pending.rest, Rest::Nothing) {
-            let PendingPublish { topic, kind, body, .. } = *pending;
-            self.finish_publish(cx, slot, topic, kind, &body);
+            let PendingPublish { topic, form, body, .. } = *pending;
+            self.finish_publish(cx, slot, topic, form, &body);
         } else {
             self.table[slot].inbound_mut().publish = Some(pending);
         }
@@ -351,9 +369,10 @@ impl Shard {
         cx: &mut Context<'_, R>,
         slot: Slot,
         topic: TopicName,
-        kind: MessageKind,
+        form: BodyForm,
         body: &[u8],
     ) {
+        let kind = if form.of_messages() == Form::Binary { MessageKind::Binary } else { MessageKind::Text };
         if let Err(refusal) = self.publish_body(cx, slot, topic, kind, body) {
             self.metrics.counters.publishes_refused += 1;
             self.answer(cx, slot, &Answer::refusal(&refusal), false);
