@@ -28,7 +28,7 @@ use link::{Receiver, Sender};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Tells one life of a shard's interest in a topic from the next, so that what was sent for an earlier one is recognised.
 #[derive(Copy, Clone, Eq, PartialEq, Debug, Default)]
@@ -156,6 +156,8 @@ struct Common {
     topics: AtomicU32,
     /// Shards that have nothing left to do of their own.
     drained: AtomicU32,
+    /// Open WebSockets, by shard.
+    websockets: Vec<AtomicU64>,
 }
 
 /// The ends of a mesh of `shards`, each to go to its shard.
@@ -166,6 +168,7 @@ pub fn mesh(shards: u16, capacity: Capacity, keys: (u64, u64)) -> Vec<Mesh> {
         doorbells: doorbells.clone(),
         topics: AtomicU32::new(0),
         drained: AtomicU32::new(0),
+        websockets: (0..shards).map(|_| AtomicU64::new(0)).collect(),
     });
     let mut meshes: Vec<Mesh> = (0..shards)
         .map(|me| Mesh {
@@ -301,6 +304,16 @@ impl Mesh {
         self.common.topics.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Says how many WebSockets are open on this shard.
+    pub fn set_websockets(&self, count: u64) {
+        self.common.websockets[usize::from(self.me.0)].store(count, Ordering::Relaxed);
+    }
+
+    /// WebSockets that are open on all shards.
+    pub fn websockets(&self) -> u64 {
+        self.common.websockets.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// This shard has nothing left to do of its own. Said once.
     pub fn say_drained(&self) {
         if self.common.drained.fetch_add(1, Ordering::AcqRel) + 1 == u32::from(self.shards()) {
@@ -310,7 +323,7 @@ impl Mesh {
         }
     }
 
-    /// Nobody has: no request can come any more.
+    /// No shard has anything left: no request can come any more.
     pub fn are_all_drained(&self) -> bool {
         self.common.drained.load(Ordering::Acquire) == u32::from(self.shards())
     }

@@ -61,7 +61,8 @@ impl Shard {
         if is_last {
             self.table[slot].set(Flag::LastRequest);
         }
-        match self.serve(cx, slot, head, &bytes[length..]) {
+        let cors = self.access.cors(head);
+        match self.serve(cx, slot, head, &bytes[length..], cors.as_ref()) {
             Ok(body) => length + body,
             Err(refusal) => {
                 if is_upgrade(head) {
