@@ -30,7 +30,8 @@ const LAYERS: &[Layer] = &[
     layer("server/src/config", &["ids", "observe", "corecast_uring"]),
     layer("server/src/observe", &["ids", "config"]),
     layer("server/src/hub", &["ids", "config", "corecast_protocol"]),
-    layer("server/src/http", &["ids", "observe", "corecast_protocol"]),
+    layer("server/src/dialect", &["ids", "corecast_protocol"]),
+    layer("server/src/http", &["ids", "observe", "dialect", "corecast_protocol"]),
     layer("server/src/net", &["ids", "observe", "http", "corecast_protocol", "corecast_uring"]),
     layer("loadgen/src", &["corecast_protocol", "corecast_uring", "corecast_load"]),
 ];
@@ -69,6 +70,7 @@ fn pure_modules_use_no_clock_randomness_or_sockets() {
         "server/protocol/src",
         "server/src/ids.rs",
         "server/src/hub",
+        "server/src/dialect",
         "server/src/http",
         "server/src/net/connection.rs",
         "server/src/net/outbound.rs",

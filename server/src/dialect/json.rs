@@ -302,3 +302,304 @@ impl fmt::Display for Quoted<'_> {
         f.write_str(&serde_json::to_string(self.0).map_err(|_| fmt::Error)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Epoch;
+
+    fn topic(name: &str) -> TopicName {
+        TopicName::new(name).unwrap()
+    }
+
+    fn id(text: &str) -> Option<RequestId> {
+        Some(RequestId(text.into()))
+    }
+
+    /// Code, message and id of a refused request.
+    fn failure(text: &str) -> (&'static str, String, Option<String>) {
+        let failure = parse(text).unwrap_err();
+        (failure.code, failure.message, failure.id.map(|id| id.to_string()))
+    }
+
+    /// A refused request without an id.
+    fn bad(text: &str) -> String {
+        let (code, message, id) = failure(text);
+        assert_eq!((code, id), ("bad_request", None), "{text}");
+        message
+    }
+
+    #[test]
+    fn every_request_is_read() {
+        for (text, id, command) in [
+            (r#"{"op":"subscribe","topic":"a","id":1}"#, id("1"), Command::Subscribe { topic: topic("a") }),
+            (
+                r#"{"op":"unsubscribe","topic":"a","id":"x"}"#,
+                id("\"x\""),
+                Command::Unsubscribe { topic: topic("a") },
+            ),
+            (
+                r#"{"op":"publish","topic":"a","data":{"price":1},"id":2}"#,
+                id("2"),
+                Command::Publish { topic: topic("a"), data: r#"{"price":1}"# },
+            ),
+            (r#"{"op":"ping","id":3}"#, id("3"), Command::Ping),
+            (r#"{"op":"ping"}"#, None, Command::Ping),
+            // Order, white space and escapes mean nothing; other members neither.
+            (
+                " {\n\"id\" : 7 , \"x\":[{\"op\":1}], \"topic\":\"r\\u006fom\", \"\\u006fp\":\"\\u0070ublish\", \"data\" : 1 }\r\n",
+                id("7"),
+                Command::Publish { topic: topic("room"), data: "1" },
+            ),
+            (r#"{"op":"ping","topic":5,"data":6}"#, None, Command::Ping),
+        ] {
+            assert_eq!(parse(text), Ok(Request { id, command }), "{text}");
+        }
+    }
+
+    #[test]
+    fn data_is_any_value_byte_for_byte() {
+        for data in [
+            "null",
+            "true",
+            "-0.10e+400",
+            "123456789012345678901234567890",
+            r#""""#,
+            r#""a\"}\u00e9é\/""#,
+            "[ 1 ,\n 2 ]",
+            r#"{"op":"ping","data":{"id":9},"a":1,"a":2}"#,
+        ] {
+            let text = format!(r#"{{"op":"publish","topic":"a","data": {data} ,"id":1}}"#);
+            let command = Command::Publish { topic: topic("a"), data };
+            assert_eq!(parse(&text), Ok(Request { id: id("1"), command }), "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_are_short_strings_and_integers_and_echoed_as_written() {
+        let longest = format!("\"{}\"", "é".repeat(64));
+        let escaped = format!("\"{}\"", "\\u0041".repeat(128));
+        for text in [
+            "0",
+            "-1",
+            "9223372036854775807",
+            "-9223372036854775808",
+            r#""""#,
+            r#""\u00e9\n""#,
+            &longest,
+            &escaped,
+        ] {
+            let request = format!(r#"{{"op":"ping","id":{text}}}"#);
+            assert_eq!(parse(&request).map(|request| request.id), Ok(id(text)), "{text}");
+        }
+        let rule = "it is a string of at most 128 bytes, an integer of at most 64 bits, or left out";
+        for text in [
+            "1.0",
+            "1e3",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "null",
+            "true",
+            "[1]",
+            r#"{"a":1}"#,
+            r#""\ud800""#,
+        ] {
+            assert_eq!(bad(&format!(r#"{{"op":"ping","id":{text}}}"#)), format!("\"id\" is {text}; {rule}"));
+        }
+        for text in [format!("\"{}\"", "x".repeat(129)), "1".repeat(1 << 16)] {
+            let shown = &text[..64];
+            assert_eq!(
+                bad(&format!(r#"{{"op":"ping","id":{text}}}"#)),
+                format!("\"id\" is {shown}..; {rule}")
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_what_one_is() {
+        let rule = r#"a request is one JSON object, such as {"op":"subscribe","topic":"a"}"#;
+        for text in ["", " ", "null", "5", "\"subscribe\"", r#"[{"op":"ping"}]"#, "subscribe a", "\u{feff}{}"]
+        {
+            assert_eq!(bad(text), rule, "{text}");
+        }
+        for (text, message) in [
+            ("{", "the request is not valid JSON: EOF while parsing an object at line 1 column 1"),
+            (r#"{"op":"ping"} x"#, "the request is not valid JSON: trailing characters at line 1 column 15"),
+            (
+                r#"{"op":"ping"}{"op":"ping"}"#,
+                "the request is not valid JSON: trailing characters at line 1 column 14",
+            ),
+            (r#"{op:"ping"}"#, "the request is not valid JSON: key must be a string at line 1 column 2"),
+            ("{}", r#"the request has no "op"; it is one of subscribe, unsubscribe, publish, ping"#),
+            (
+                r#"{"OP":"ping"}"#,
+                r#"the request has no "op"; it is one of subscribe, unsubscribe, publish, ping"#,
+            ),
+        ] {
+            assert_eq!(bad(text), message, "{text}");
+        }
+    }
+
+    #[test]
+    fn failures_say_code_and_cure_and_echo_the_id() {
+        let nested = format!(
+            r#"{{"id":1,"op":"publish","topic":"a","data":{}1{}}}"#,
+            "[".repeat(127),
+            "]".repeat(127)
+        );
+        for (text, code, message) in [
+            (
+                r#"{"op":"Ping","id":1}"#,
+                "bad_request",
+                r#""op" is "Ping", which is unknown; it is one of subscribe, unsubscribe, publish, ping"#,
+            ),
+            (
+                r#"{"op":5,"id":1}"#,
+                "bad_request",
+                r#""op" is 5, which is unknown; it is one of subscribe, unsubscribe, publish, ping"#,
+            ),
+            (
+                r#"{"op":"subscribe","id":1}"#,
+                "bad_request",
+                r#"subscribe has no "topic"; write {"op":"subscribe","topic":"a",..}"#,
+            ),
+            (
+                r#"{"op":"publish","data":1,"id":1}"#,
+                "bad_request",
+                r#"publish has no "topic"; write {"op":"publish","topic":"a",..}"#,
+            ),
+            (
+                r#"{"op":"publish","topic":"a","id":1}"#,
+                "bad_request",
+                r#"publish has no "data"; give any JSON value, such as "data":{"price":1} or "data":null"#,
+            ),
+            (
+                r#"{"op":"subscribe","topic":null,"id":1}"#,
+                "bad_topic",
+                r#""topic" is not a string; write it as "topic":"a""#,
+            ),
+            (
+                r#"{"op":"subscribe","topic":"","id":1}"#,
+                "bad_topic",
+                "the topic name is empty; give 1 to 255 bytes",
+            ),
+            (
+                r#"{"op":"unsubscribe","topic":"a/b","id":1}"#,
+                "bad_topic",
+                "byte 0x2f at position 1 is not allowed in a topic name; use A-Z a-z 0-9 . _ - : ~ = @",
+            ),
+            // Names are not percent-encoded here.
+            (
+                r#"{"op":"subscribe","topic":"a%2Db","id":1}"#,
+                "bad_topic",
+                "byte 0x25 at position 1 is not allowed in a topic name; use A-Z a-z 0-9 . _ - : ~ = @",
+            ),
+            (
+                &nested,
+                "bad_request",
+                "\"data\" has arrays and objects nested more than 126 deep, which many parsers refuse at its byte 126",
+            ),
+            // As far as it could be read.
+            (
+                r#"{"id":1,"op":"subscribe","topic":"a"#,
+                "bad_request",
+                "the request is not valid JSON: EOF while parsing a string at line 1 column 35",
+            ),
+        ] {
+            assert_eq!(failure(text), (code, message.to_owned(), Some("1".to_owned())), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_there_twice_is_refused() {
+        for (text, message) in [
+            (r#"{"id":1,"op":"ping","op":"ping"}"#, r#"the request has "op" more than once; give it once"#),
+            (r#"{"id":1,"op":"ping","\u0069d":2}"#, r#"the request has "id" more than once; give it once"#),
+            (
+                r#"{"op":"publish","topic":"a","data":1,"data":2,"id":1}"#,
+                r#"the request has "data" more than once; give it once"#,
+            ),
+            (
+                r#"{"op":"subscribe","topic":"a","topic":"b","id":1}"#,
+                r#"the request has "topic" more than once; give it once"#,
+            ),
+        ] {
+            assert_eq!(failure(text), ("bad_request", message.to_owned(), Some("1".to_owned())), "{text}");
+        }
+        assert!(parse(r#"{"op":"ping","x":1,"x":2}"#).is_ok());
+    }
+
+    #[test]
+    fn answers_quote_little_of_what_they_refuse() {
+        let long = "é".repeat(1 << 16);
+        for text in [
+            format!(r#"{{"op":"{long}"}}"#),
+            format!(r#"{{"op":"ping","id":"{long}"}}"#),
+            format!(r#"{{"op":"subscribe","topic":"{long}"}}"#),
+            format!("{{{long}}}"),
+            format!("\"{long}\""),
+        ] {
+            assert!(parse(&text).unwrap_err().message.len() < 200, "{text:.40}");
+        }
+    }
+
+    /// Whatever a peer sends is read or refused.
+    #[test]
+    fn requests_cut_short_or_changed_in_a_byte_do_no_harm() {
+        let text = r#"{"op":"publish","topic":"a","x":{"y":[null,-1.5e3]},"data":{"a":[true,"\u00e9\\"]},"id":"\ud83d\ude00"}"#;
+        assert!(parse(text).is_ok());
+        for end in 0..text.len() {
+            assert!(parse(&text[..end]).is_err(), "{end}");
+            for byte in ["", "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "-", "u", "\0", "é"] {
+                let _ = parse(&format!("{}{byte}{}", &text[..end], &text[end + 1..]));
+            }
+        }
+    }
+
+    fn replied(reply: &Reply<'_>, id: Option<&RequestId>) -> String {
+        let mut out = Vec::new();
+        write_reply(reply, id, &mut out);
+        let payload = out.split_off(2);
+        assert_eq!(out, [0x81, payload.len() as u8], "one text frame");
+        String::from_utf8(payload).unwrap()
+    }
+
+    #[test]
+    fn replies_are_as_promised() {
+        let at = Published { offset: Offset(0), epoch: Epoch(0x0123_4567_89ab_cdef) };
+        assert_eq!(
+            replied(&Reply::Subscribed { topic: "a", at }, id("1").as_ref()),
+            r#"{"op":"subscribed","topic":"a","offset":0,"epoch":"0123456789abcdef","id":1}"#
+        );
+        assert_eq!(
+            replied(&Reply::Unsubscribed { topic: "a" }, id("\"x\"").as_ref()),
+            r#"{"op":"unsubscribed","topic":"a","id":"x"}"#
+        );
+        assert_eq!(
+            replied(&Reply::Published { offset: Offset(7) }, id("2").as_ref()),
+            r#"{"op":"published","offset":7,"id":2}"#
+        );
+        assert_eq!(replied(&Reply::Pong, id("3").as_ref()), r#"{"op":"pong","id":3}"#);
+        assert_eq!(replied(&Reply::Pong, None), r#"{"op":"pong"}"#);
+        assert_eq!(
+            replied(&Reply::Missed { topic: "a", from: Offset(10), to: Offset(19) }, None),
+            r#"{"op":"missed","topic":"a","from":10,"to":19}"#
+        );
+        assert_eq!(
+            replied(&Reply::Error { code: "bad_request", message: "say \"op\"\n" }, id("2").as_ref()),
+            r#"{"op":"error","code":"bad_request","message":"say \"op\"\n","id":2}"#
+        );
+    }
+
+    #[test]
+    fn replies_are_appended_as_whole_frames_of_any_length() {
+        let mut out = b"before".to_vec();
+        // 38 bytes around the message.
+        write_reply(&Reply::Error { code: "x", message: &"m".repeat(87) }, None, &mut out);
+        write_reply(&Reply::Error { code: "x", message: &"m".repeat(88) }, None, &mut out);
+        write_reply(&Reply::Pong, None, &mut out);
+        assert_eq!(out[..14], *b"before\x81\x7D{\"op\":");
+        assert_eq!(out[6 + 2 + 125..][..10], *b"\x81\x7E\x00\x7E{\"op\":");
+        assert_eq!(out[6 + 2 + 125 + 4 + 126..], *b"\x81\x0D{\"op\":\"pong\"}");
+    }
+}

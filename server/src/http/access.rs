@@ -166,4 +166,25 @@ mod tests {
         assert!(may_connect("Host: a.example\r\nOrigin: https://b.example\r\n", &["https://b.example"]));
         assert!(may_connect("Host: a.example\r\nOrigin: null\r\n", &["*"]));
     }
+
+    #[test]
+    fn an_origin_is_allowed_only_when_it_may_connect() {
+        let cors = |headers: &str, allowed: &[&str]| {
+            let request = format!("OPTIONS /topics/a HTTP/1.1\r\nHost: a.example\r\n{headers}\r\n");
+            let Ok(Parsed::Complete { head, .. }) = parse_request(request.as_bytes(), &Limits::default())
+            else {
+                panic!("{request:?} is a request");
+            };
+            let allow_origin = allowed.iter().map(|&entry| entry.to_owned()).collect();
+            let origin = AccessRules { allow_origin, ..AccessRules::default() }.cors(&head);
+            origin.map(|origin| origin.as_str().to_owned())
+        };
+        let listed = ["https://b.example"];
+        assert_eq!(cors("", &["*"]), None);
+        assert_eq!(cors("Origin: https://a.example\r\n", &[]).as_deref(), Some("https://a.example"));
+        assert_eq!(cors("Origin: https://b.example\r\n", &listed).as_deref(), Some("https://b.example"));
+        assert_eq!(cors("Origin: https://c.example\r\n", &listed), None);
+        assert_eq!(cors("Origin: https://b.example\r\nOrigin: https://b.example\r\n", &listed), None);
+        assert_eq!(cors("Origin: null\r\n", &["*"]).as_deref(), Some("null"));
+    }
 }

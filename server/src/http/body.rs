@@ -70,3 +70,87 @@ pub fn check_body(form: BodyForm, body: &[u8]) -> Result<Vec<Range<usize>>, Refu
         BodyForm::Lines => ndjson::find_lines(body),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::testing::with_head;
+
+    #[test]
+    fn content_type_decides_how_a_body_is_taken() {
+        let form = |content_type: &str| {
+            with_head(&format!("POST /topics/a HTTP/1.1\r\nContent-Type: {content_type}"), body_form)
+        };
+        for (types, expected) in [
+            (
+                &[
+                    "",
+                    "text/plain; charset=utf-8",
+                    "TEXT/HTML",
+                    "application/xml",
+                    "image/svg+xml",
+                    "application/x-www-form-urlencoded",
+                ][..],
+                BodyForm::One(Form::Text),
+            ),
+            (
+                &["application/json", "Application/JSON; charset=utf-8", "application/problem+json"],
+                BodyForm::One(Form::Json),
+            ),
+            (
+                &["application/octet-stream", "image/png", "application/cbor", "json"],
+                BodyForm::One(Form::Binary),
+            ),
+            (
+                &["application/x-ndjson", "application/jsonl; charset=utf-8", "application/x-jsonlines"],
+                BodyForm::Lines,
+            ),
+        ] {
+            for content_type in types {
+                assert_eq!(form(content_type), Ok(expected), "{content_type}");
+            }
+        }
+        assert_eq!(with_head("POST /topics/a HTTP/1.1", body_form), Ok(BodyForm::One(Form::Text)));
+    }
+
+    #[test]
+    fn a_body_is_one_message_or_one_a_line() {
+        for (form, body, messages) in [
+            (BodyForm::One(Form::Binary), "\0\n", &["\0\n"][..]),
+            (BodyForm::One(Form::Binary), "", &[""]),
+            (BodyForm::One(Form::Text), " 1\n", &[" 1\n"]),
+            (BodyForm::One(Form::Text), "", &[""]),
+            (BodyForm::One(Form::Json), " {\n}\n", &["{\n}"]),
+            (BodyForm::Lines, "1\n[2]\n", &["1", "[2]"]),
+        ] {
+            let found = check_body(form, body.as_bytes()).unwrap();
+            let found: Vec<&str> = found.into_iter().map(|range| &body[range]).collect();
+            assert_eq!(found, messages, "{form:?} {body:?}");
+        }
+        assert!(check_body(BodyForm::One(Form::Binary), b"\xFF").is_ok());
+    }
+
+    #[test]
+    fn a_body_that_is_not_what_it_says_is_refused() {
+        for (form, body, message) in [
+            (
+                Form::Text,
+                &b"ab\xFF"[..],
+                "the body is not UTF-8 at byte 2; publish binary data with Content-Type: application/octet-stream",
+            ),
+            (
+                Form::Json,
+                b"{\n'a':1}",
+                "the body is not JSON: key must be a string at line 2 column 1; publish other text with Content-Type: text/plain",
+            ),
+            (
+                Form::Json,
+                b"",
+                "the body is not JSON: EOF while parsing a value at line 1 column 0; publish other text with Content-Type: text/plain",
+            ),
+        ] {
+            let refusal = check_body(BodyForm::One(form), body).unwrap_err();
+            assert_eq!((refusal.status, refusal.code, &*refusal.message), (400, "bad_request", message));
+        }
+    }
+}

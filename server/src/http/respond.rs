@@ -246,7 +246,43 @@ mod tests {
 
     #[test]
     fn answer_to_head_has_the_length_but_no_body() {
-        let text = written(&Answer::text(200, "text/plain", "12345".into()), false, true);
+        let text = written(&Answer::text(200, "text/plain", "12345"), false, true);
         assert_eq!(text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n");
+    }
+
+    #[test]
+    fn published_many_says_how_many_and_where_the_last_is() {
+        let answer = published_many("a", Published { offset: Offset(7), epoch: Epoch(0xabc) }, 3);
+        assert!(written(&answer, false, false).ends_with(
+            "\r\n\r\n{\"topic\":\"a\",\"offset\":7,\"epoch\":\"0000000000000abc\",\"count\":3}\n"
+        ));
+    }
+
+    #[test]
+    fn connections_are_those_of_one_shard() {
+        assert!(
+            written(&connections(1, 4, 0, &[]), false, false)
+                .ends_with("\r\n\r\n{\"shard\":1,\"shards\":4,\"total\":0,\"connections\":[]}\n")
+        );
+    }
+
+    /// RFC 9110 §15.5.22 and §7.8.
+    #[test]
+    fn upgrade_required_says_to_what() {
+        let refusal = Refusal::new(426, "bad_request", "here is a WebSocket");
+        let text = written(&Answer::refusal(&refusal), true, true);
+        assert!(text.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{text}");
+        assert!(
+            text.ends_with("\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nConnection: close\r\n\r\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn answers_without_content_say_nothing_of_it() {
+        let text = written(&Answer::empty(204).header("Allow", "GET"), false, false);
+        assert_eq!(text, "HTTP/1.1 204 No Content\r\nAllow: GET\r\n\r\n");
+        let text = written(&Answer::empty(304), true, false);
+        assert_eq!(text, "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
     }
 }

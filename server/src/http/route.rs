@@ -188,3 +188,142 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
         .rfind(|&(key, _)| key == name)
         .map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::testing::with_head;
+    use corecast_protocol::handshake::server::accept_upgrade;
+
+    fn topic(name: &str) -> TopicName {
+        TopicName::new(name).unwrap()
+    }
+
+    fn routed(request: &str) -> Result<Route, Refusal> {
+        with_head(&format!("{request} HTTP/1.1"), |head| route(head, false))
+    }
+
+    fn upgraded(target: &str) -> Result<Route, Refusal> {
+        with_head(&format!("GET {target} HTTP/1.1"), |head| route(head, true))
+    }
+
+    fn admin(request: &str) -> Result<Route, Refusal> {
+        with_head(&format!("{request} HTTP/1.1"), route_admin)
+    }
+
+    #[test]
+    fn topics_are_published_to_read_and_subscribed_to() {
+        assert_eq!(routed("POST /topics/a.b"), Ok(Route::Publish { topic: topic("a.b") }));
+        assert_eq!(routed("GET /topics/a?x=1"), Ok(Route::TopicInfo { topic: topic("a") }));
+        assert_eq!(upgraded("/topics/a%2Db"), Ok(Route::Raw { topic: topic("a-b"), role: Role::Both }));
+        for (query, role) in [
+            ("role=publisher", Role::Publisher),
+            ("x=1&role=subscriber&y", Role::Subscriber),
+            ("role=nonsense&role=publisher", Role::Publisher),
+            ("xrole=nonsense", Role::Both),
+        ] {
+            assert_eq!(
+                upgraded(&format!("/topics/a?{query}")),
+                Ok(Route::Raw { topic: topic("a"), role }),
+                "{query}"
+            );
+        }
+        assert_eq!(routed("GET http://h:1/health?x"), Ok(Route::Health));
+    }
+
+    #[test]
+    fn the_json_dialect_is_at_the_root_and_at_ws() {
+        for target in ["/", "/ws", "/?x=1", "/ws?x", "http://h"] {
+            assert_eq!(upgraded(target), Ok(Route::Json), "{target}");
+        }
+    }
+
+    #[test]
+    fn browsers_get_the_page_and_its_scripts() {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(routed(&format!("{method} /")), Ok(Route::Page));
+            assert_eq!(routed(&format!("{method} /page.js?1")), Ok(Route::PageJs));
+            assert_eq!(routed(&format!("{method} /client.js")), Ok(Route::ClientJs));
+        }
+    }
+
+    #[test]
+    fn a_websockets_place_says_that_it_is_one() {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(
+                routed(&format!("{method} /ws")),
+                Err(Refusal::new(
+                    426,
+                    "bad_request",
+                    "here is a WebSocket; connect with a WebSocket client, or if this was one, have the proxy pass its \
+                     Upgrade and Connection headers on"
+                ))
+            );
+        }
+    }
+
+    #[test]
+    fn options_are_told_wherever_there_is_something() {
+        for (path, allow) in [
+            ("/", "GET, HEAD, OPTIONS"),
+            ("/ws", "GET, OPTIONS"),
+            ("/page.js", "GET, HEAD, OPTIONS"),
+            ("/client.js", "GET, HEAD, OPTIONS"),
+            ("/health", "GET, HEAD, OPTIONS"),
+            ("/topics/a", "GET, HEAD, POST, OPTIONS"),
+        ] {
+            assert_eq!(routed(&format!("OPTIONS {path}")), Ok(Route::Preflight { allow }), "{path}");
+            let refusal = routed(&format!("DELETE {path}")).unwrap_err();
+            assert_eq!((refusal.status, refusal.header), (405, Some(("Allow", allow))), "{path}");
+        }
+        assert_eq!(routed("OPTIONS /nothing").unwrap_err().status, 404);
+        assert_eq!(routed("OPTIONS /topics/").unwrap_err().code, "bad_topic");
+    }
+
+    #[test]
+    fn refusals_have_the_right_status() {
+        assert_eq!(routed("GET /nothing").unwrap_err().status, 404);
+        assert_eq!(routed("GET /topics/a/b").unwrap_err().code, "bad_topic");
+        assert_eq!(routed("GET /topics/").unwrap_err().status, 400);
+        assert_eq!(upgraded("/topics/a?role=both").unwrap_err().status, 400);
+        assert_eq!(upgraded("/topics/a?role=").unwrap_err().status, 400);
+        for request in ["POST /", "POST /ws", "POST /client.js", "PUT /page.js", "POST /health"] {
+            assert_eq!(routed(request).unwrap_err().status, 405, "{request}");
+        }
+    }
+
+    #[test]
+    fn the_admin_listener_tells_of_one_shard_at_a_time() {
+        assert_eq!(admin("GET /connections"), Ok(Route::Connections { shard: 0 }));
+        assert_eq!(admin("GET /connections?shard=3"), Ok(Route::Connections { shard: 3 }));
+        for shard in ["", "x", "-1", "65536"] {
+            let refusal = admin(&format!("GET /connections?shard={shard}")).unwrap_err();
+            let message = format!("shard={shard:?} is no number of a shard; they count from 0");
+            assert_eq!(refusal, Refusal::new(400, "bad_request", message));
+        }
+        assert_eq!(admin("HEAD /metrics"), Ok(Route::Metrics));
+        assert_eq!(admin("OPTIONS /metrics").unwrap_err().header, Some(("Allow", "GET, HEAD")));
+        assert_eq!(admin("GET /").unwrap_err().status, 404);
+    }
+
+    #[test]
+    fn who_speaks_only_unknown_subprotocols_is_told_ours() {
+        let checked = |offer: &str| {
+            let request = format!(
+                "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=={offer}"
+            );
+            with_head(&request, |head| check_subprotocol(&accept_upgrade(head, &[SUBPROTOCOL]).unwrap()))
+        };
+        assert_eq!(checked(""), Ok(()));
+        assert_eq!(checked("\r\nSec-WebSocket-Protocol: mqtt, corecast.json.v1"), Ok(()));
+        assert_eq!(
+            checked("\r\nSec-WebSocket-Protocol: mqtt, corecast.json.v2"),
+            Err(Refusal::new(
+                400,
+                "bad_request",
+                "none of the subprotocols in Sec-WebSocket-Protocol is known; offer corecast.json.v1 or none"
+            ))
+        );
+    }
+}
