@@ -57,6 +57,10 @@ impl Refusal {
         )
     }
 
+    pub fn draining() -> Self {
+        Self::new(503, "overloaded", "the server is shutting down; connect to another")
+    }
+
     pub fn no_such_shard(shard: u16, shards: u16) -> Self {
         Self::new(
             400,

@@ -21,9 +21,7 @@ pub struct Answer {
 
 impl Answer {
     pub fn json(status: u16, body: &impl Serialize) -> Self {
-        let mut body = serde_json::to_string(body).expect("answers are plain data");
-        body.push('\n');
-        Self::text(status, "application/json", body)
+        Self::text(status, "application/json", json_line(body))
     }
 
     pub fn text(status: u16, content_type: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
@@ -95,6 +93,12 @@ impl Answer {
     }
 }
 
+fn json_line(body: &impl Serialize) -> String {
+    let mut line = serde_json::to_string(body).expect("answers are plain data");
+    line.push('\n');
+    line
+}
+
 pub fn published(topic: &str, published: Published) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -154,8 +158,10 @@ pub struct ConnectionInfo<'a> {
     pub peer: String,
     /// "http", "open", "closing", "lingering" or "dying".
     pub state: &'static str,
+    /// Of a raw connection.
     pub topic: Option<&'a str>,
-    pub subscribed: bool,
+    /// How many topics it is subscribed to.
+    pub subscriptions: usize,
     /// Has not got everything that its topic's other subscribers have.
     pub lagging: bool,
     /// Its reading is paused: a publish was held back, or it does not take its replies.
@@ -164,8 +170,8 @@ pub struct ConnectionInfo<'a> {
     pub inbound_bytes: usize,
 }
 
-/// The list of one shard's connections, cut at what is given; `total` says how many there are.
-pub fn connections(shard: u16, shards: u16, total: usize, shown: &[ConnectionInfo<'_>]) -> Answer {
+/// The list of one shard's connections as JSON, cut at what is given; `total` says how many there are.
+pub fn connections(shard: u16, shards: u16, total: usize, shown: &[ConnectionInfo<'_>]) -> String {
     #[derive(Serialize)]
     struct Body<'a> {
         shard: u16,
@@ -173,7 +179,7 @@ pub fn connections(shard: u16, shards: u16, total: usize, shown: &[ConnectionInf
         total: usize,
         connections: &'a [ConnectionInfo<'a>],
     }
-    Answer::json(200, &Body { shard, shards, total, connections: shown })
+    json_line(&Body { shard, shards, total, connections: shown })
 }
 
 fn reason_phrase(status: u16) -> &'static str {

@@ -176,9 +176,4 @@ impl Shard {
         }
         Ok(())
     }
-
-    /// Whether requests wait here that may be served in the next turn.
-    pub(super) fn has_requests_to_serve(&mut self) -> bool {
-        std::mem::take(&mut self.serve_again)
-    }
 }
