@@ -2,6 +2,7 @@
 
 use crate::config::{Config, ListenAddress};
 use crate::net::listener::{ListenError, Listener, SocketOptions};
+use crate::net::unix_path::UnixPath;
 use crate::shard::executor::{self, ShardHandle, ShardListener};
 use corecast_uring::probe;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub struct Running {
     admin_address: Option<SocketAddr>,
     stop: Arc<AtomicBool>,
     shard: ShardHandle,
+    /// The files of Unix sockets, removed with this.
+    unix_paths: Vec<Arc<UnixPath>>,
 }
 
 /// Checks the host, binds the listeners and starts the shards.
@@ -39,23 +42,22 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     };
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
+    let mut unix_paths = Vec::new();
     for address in &config.listen {
-        let ListenAddress::Tcp(address) = address else {
-            unreachable!("refused when the configuration was resolved")
-        };
-        let listener = Listener::bind(*address, options)?;
-        addresses.push(ListenAddress::Tcp(listener.address));
-        listeners.push(ShardListener { listener, is_admin: false });
+        let bound = Listener::bind_all(address, config.shards, options)?;
+        addresses.push(bound[0].address.clone());
+        unix_paths.extend(bound[0].unix_path());
+        listeners.extend(bound.into_iter().map(|listener| ShardListener { listener, is_admin: false }));
     }
     let mut admin_address = None;
     if let Some(address) = config.admin {
         let listener = Listener::bind(address, options)?;
-        admin_address = Some(listener.address);
+        admin_address = listener.tcp_address();
         listeners.push(ShardListener { listener, is_admin: true });
     }
     let stop = Arc::new(AtomicBool::new(false));
     let shard = executor::spawn(config, ring, listeners, Arc::clone(&stop))?;
-    Ok(Running { addresses, admin_address, stop, shard })
+    Ok(Running { addresses, admin_address, stop, shard, unix_paths })
 }
 
 impl Running {
@@ -75,6 +77,9 @@ impl Running {
 
     /// Waits until the service has stopped.
     pub fn join(self) -> Result<(), StartError> {
-        Ok(self.shard.join()?)
+        let Self { shard, unix_paths, .. } = self;
+        let ended = shard.join();
+        drop(unix_paths);
+        Ok(ended?)
     }
 }

@@ -79,7 +79,8 @@ pub struct Settings {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Listening")]
 pub struct Listening {
-    /// Address and port for WebSocket and HTTP clients; repeat it for more. `0.0.0.0` and `[::]` mean all interfaces
+    /// Address and port for WebSocket and HTTP clients, or unix:/path; repeat it for more. `0.0.0.0` and `[::]` mean
+    /// all interfaces
     /// [default: 127.0.0.1:9001]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,

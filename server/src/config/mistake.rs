@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, where it was written, and what to write instead.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -129,9 +130,11 @@ pub enum Problem {
     #[error("{0} shards asked for, but this build runs one shard: remove the setting or set it to 1")]
     OneShard(u64),
 
-    /// A Unix domain socket was asked for.
-    #[error("{0}: this build listens on TCP only: use an address and port such as 127.0.0.1:9001")]
-    UnixSocket(String),
+    /// All addresses of both families are asked for, and one of IPv4 with the same port.
+    #[error(
+        "{all} stands for all IPv4 addresses too, so {one} can't be bound beside it: remove one or change its port"
+    )]
+    AddressCovered { all: SocketAddr, one: SocketAddr },
 
     /// The text is not an origin as browsers send it.
     #[error(

@@ -198,10 +198,9 @@ fn listen_addresses(value: &Value) -> Result<Vec<ListenAddress>, Problem> {
 
 fn listen_address(text: &str) -> Result<ListenAddress, Problem> {
     match text.parse() {
-        Ok(ListenAddress::Unix(path)) => Err(Problem::UnixSocket(format!("unix:{}", path.display()))),
         Ok(address) => Ok(address),
         Err(InvalidListenAddress) => Err(Problem::Unexpected {
-            expected: "a numeric address and a port such as 127.0.0.1:9001 or [::]:9001",
+            expected: "a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, or unix:/path",
             found: format!("{text:?}"),
         }),
     }
@@ -277,7 +276,7 @@ mod tests {
              c.toml:6:21: receive_buffers: 1000 is not a power of two; the nearest below is 512\n  \
              CORECAST_SHARDS: 4 shards asked for, but this build runs one shard: remove the setting or set it to 1\n  \
              CORECAST_LAG_POLICY: expected disconnect, skip or skip-silent, found \"latest\"\n  \
-             --listen: expected a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, found \"localhost:9001\"\n  \
+             --listen: expected a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, or unix:/path, found \"localhost:9001\"\n  \
              --handshake-timeout: 0ms is out of range: expected 1ms to 24h"
         );
     }

@@ -284,7 +284,7 @@ impl Inbound {
     }
 }
 
-/// The peer's address, in 18 bytes.
+/// Who the peer is: its address, in 18 bytes.
 #[derive(Copy, Clone, Eq, PartialEq)]
 pub struct Peer {
     /// IPv4 as IPv4-mapped IPv6.
@@ -292,24 +292,31 @@ pub struct Peer {
     port: u16,
 }
 
+/// `[::]`: stands for a peer without an IP address.
+const NO_IP: [u8; 16] = [0; 16];
+
 impl Peer {
-    /// Not known yet, or not an IP peer: never taken for a local one.
-    pub const UNKNOWN: Self = Self { ip: [0; 16], port: 0 };
+    /// Not known yet: never taken for a local one.
+    pub const UNKNOWN: Self = Self { ip: NO_IP, port: 0 };
+
+    /// At the other end of a Unix socket, and so on this host.
+    pub const UNIX: Self = Self { ip: NO_IP, port: 1 };
 
     pub fn new(address: SocketAddr) -> Self {
         let ip = match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+            IpAddr::V6(ip) => ip.octets(),
         };
-        Self { ip: ip.octets(), port: address.port() }
+        // No peer has that one; it must not become a local one by its port.
+        if ip == NO_IP { Self::UNKNOWN } else { Self { ip, port: address.port() } }
     }
 
     pub fn address(self) -> Option<SocketAddr> {
-        (self != Self::UNKNOWN).then(|| SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port))
+        (self.ip != NO_IP).then(|| SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port))
     }
 
     pub fn is_loopback(self) -> bool {
-        self.address().is_some_and(|address| address.ip().is_loopback())
+        self == Self::UNIX || self.address().is_some_and(|address| address.ip().is_loopback())
     }
 }
 
@@ -317,6 +324,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address() {
             Some(address) => address.fmt(f),
+            None if *self == Self::UNIX => f.write_str("unix"),
             None => f.write_str("unknown"),
         }
     }
@@ -347,7 +355,23 @@ mod tests {
         assert!(Peer::new("[::1]:1".parse().unwrap()).is_loopback());
         assert!(Peer::new("[::ffff:127.0.0.1]:1".parse().unwrap()).is_loopback());
         assert!(!Peer::new("192.0.2.1:1".parse().unwrap()).is_loopback());
+        assert!(!Peer::new("[::ffff:192.0.2.1]:1".parse().unwrap()).is_loopback());
         assert!(!Peer::UNKNOWN.is_loopback());
+    }
+
+    #[test]
+    fn unix_peer_is_loopback_and_has_no_address() {
+        assert!(Peer::UNIX.is_loopback());
+        assert_eq!((Peer::UNIX.address(), Peer::UNIX.to_string()), (None, "unix".to_owned()));
+        assert_eq!((Peer::UNKNOWN.address(), Peer::UNKNOWN.to_string()), (None, "unknown".to_owned()));
+        assert_eq!(Peer::new("[::]:1".parse().unwrap()), Peer::UNKNOWN);
+    }
+
+    #[test]
+    fn mapped_ipv4_peer_is_shown_as_ipv4() {
+        let mapped = Peer::new("[::ffff:192.0.2.1]:80".parse().unwrap());
+        assert_eq!(mapped, Peer::new("192.0.2.1:80".parse().unwrap()));
+        assert_eq!(mapped.to_string(), "192.0.2.1:80");
     }
 
     #[test]

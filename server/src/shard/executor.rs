@@ -109,7 +109,7 @@ fn prepare(
     let mut ring = KernelRing::new(ring_config)?;
     let mut shard = Shard::new(config);
     for ShardListener { listener, is_admin } in listeners {
-        let is_loopback = listener.address.ip().is_loopback();
+        let is_loopback = listener.is_loopback();
         let id = listener.add_to(&mut ring);
         shard.add_listener(id, is_admin, is_loopback);
     }

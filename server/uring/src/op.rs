@@ -109,6 +109,10 @@ pub enum SocketOption {
     NotSentLowat(u32),
 }
 
+/// The most bytes that one send has. The kernel cuts longer ones to what fits a 31-bit count of whole pages, which may
+/// have 64 KiB, and does not say so.
+pub const SEND_BYTES_MAX: usize = 0x7FFF_0000;
+
 /// One item of a batch of sends.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub struct Send<'a> {
@@ -125,4 +129,24 @@ pub struct Gather<'a> {
     pub file: File,
     /// In their order, at least one and at most [`GATHER_PARTS_MAX`], none of them empty.
     pub parts: &'a [&'a [u8]],
+}
+
+/// # Panics
+///
+/// When this is nothing that can be sent at once, as the send at this position of a batch.
+pub(crate) fn assert_sendable(position: u32, parts: &[&[u8]]) {
+    let count = parts.len();
+    assert!(
+        (1..=GATHER_PARTS_MAX).contains(&count),
+        "send {position} of a batch has {count} parts, not 1 to {GATHER_PARTS_MAX}"
+    );
+    let mut bytes = 0;
+    for (number, part) in parts.iter().enumerate() {
+        assert!(!part.is_empty(), "send {position} of a batch has no bytes in part {number}");
+        bytes += part.len();
+    }
+    assert!(
+        bytes <= SEND_BYTES_MAX,
+        "send {position} of a batch has {bytes} bytes, more than {SEND_BYTES_MAX}"
+    );
 }
