@@ -40,9 +40,14 @@ impl Slot {
 }
 
 /// One subscription of a connection. A raw connection has exactly one, and it has the number of its slot; those of the JSON
-/// dialect are numbered above all slots. Valid until it ends. Below 2^30: lists of them keep two marks above.
+/// dialect are numbered above all slots. Valid until it ends.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct MemberId(pub u32);
+
+impl MemberId {
+    /// Numbers are below this, for lists of them keep two marks above.
+    pub const END: u32 = 1 << 30;
+}
 
 /// The subscription of a raw connection.
 impl From<Slot> for MemberId {

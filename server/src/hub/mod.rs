@@ -12,20 +12,40 @@
 //!                                        take_runnable / backlog ◄─────┘  socket writable again: advance(member, taken)
 //! ```
 
+mod chunk;
+mod deliver;
+mod encode;
+mod feed;
+mod feeds;
+mod frames;
+mod log;
+mod members;
+mod memberships;
+mod publish;
+#[cfg(test)]
+mod tests;
+
 use crate::config::LagPolicy;
-use crate::ids::{Encoding, FeedId, Form, MemberId, Now, Offset, Slot, TopicId};
+use crate::ids::{Encoding, FeedId, MemberId, Offset, Slot, TopicId};
+use chunk::ChunkPool;
+use feed::Feed;
+use feeds::Feeds;
+use memberships::{JsonMembership, Membership, Memberships};
 use std::rc::Rc;
-use std::time::Duration;
 
 /// User memory of one topic without messages, for `corecast budget`: its state, a name of typical length, and both feeds.
 /// The index by name is the caller's.
-pub const TOPIC_BYTES: usize = 512;
+pub const TOPIC_BYTES: usize =
+    size_of::<Topic>() + NAME_BYTES + Encoding::ALL.len() * (feeds::PLACE_BYTES + size_of::<Feed>());
+
+/// A name of 32 bytes and its reference counts.
+const NAME_BYTES: usize = 2 * size_of::<usize>() + 32;
 
 /// User memory of one raw subscription: the member entry and where it stands.
-pub const MEMBERSHIP_BYTES: usize = 16;
+pub const MEMBERSHIP_BYTES: usize = size_of::<members::Member>() + size_of::<Membership>();
 
 /// User memory of one subscription of a JSON connection, besides the `MEMBERSHIP_BYTES` that every connection has.
-pub const JSON_MEMBERSHIP_BYTES: usize = 24;
+pub const JSON_MEMBERSHIP_BYTES: usize = size_of::<members::Member>() + size_of::<JsonMembership>();
 
 /// Bounds of a hub. Sizes in bytes.
 #[derive(Copy, Clone, Debug)]
@@ -38,6 +58,31 @@ pub struct HubLimits {
     /// lag behind before it is lapped.
     pub topic_log_bytes: usize,
     pub lag_policy: LagPolicy,
+}
+
+impl HubLimits {
+    /// The largest pooled chunk a log may take, so that dropping one does not lap everybody.
+    fn chunk_max(&self) -> usize {
+        self.topic_log_bytes / 4
+    }
+
+    /// Whether a lapped subscriber is unsubscribed. Otherwise it goes on, and those that can be told are told.
+    fn ends_when_lapped(&self, encoding: Encoding) -> bool {
+        match (self.lag_policy, encoding) {
+            (LagPolicy::Disconnect, _) | (LagPolicy::Skip, Encoding::Raw) => true,
+            (LagPolicy::Skip, Encoding::Json) | (LagPolicy::SkipSilent, _) => false,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            max_subscribers: 100,
+            log_bytes: 1 << 20,
+            topic_log_bytes: 64 << 10,
+            lag_policy: LagPolicy::Disconnect,
+        }
+    }
 }
 
 /// The publisher has to wait: half of a feed's log is undelivered, or the shard's pool is used up. Nothing was taken.
@@ -125,75 +170,114 @@ pub struct HubStats {
     pub lapped: u64,
     pub messages_skipped: u64,
     pub pool_exhausted: u64,
+    /// Messages that JSON subscribers were told to have missed because their JSON does not go into a topic's log.
+    pub too_long_in_json: u64,
 }
 
 #[derive(Debug)]
 pub struct Hub {
     limits: HubLimits,
+    topics: Vec<Option<Topic>>,
+    vacant: Vec<TopicId>,
+    feeds: Feeds,
+    memberships: Memberships,
+    pool: ChunkPool,
+    /// Connections of laggers that the pass went past while they waited for it.
+    runnable: Vec<Slot>,
+    lapped: Vec<Lapped>,
+    /// Where messages are written as JSON.
+    scratch: Vec<u8>,
+    stats: HubStats,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: Rc<str>,
+    last: Offset,
+    /// By encoding.
+    feeds: [Option<FeedId>; 2],
 }
 
 impl Hub {
     pub fn new(limits: HubLimits) -> Self {
-        Self { limits }
+        Self {
+            limits,
+            topics: Vec::new(),
+            vacant: Vec::new(),
+            feeds: Feeds::default(),
+            memberships: Memberships::new(limits.max_subscribers),
+            pool: ChunkPool::new(&limits),
+            runnable: Vec::new(),
+            lapped: Vec::new(),
+            scratch: Vec::new(),
+            stats: HubStats::default(),
+        }
     }
 
     pub fn topics(&self) -> usize {
-        todo!("{:?}", self.limits)
+        self.topics.len() - self.vacant.len()
     }
 
     /// Pool memory in use by all logs, in bytes.
     pub fn log_bytes_used(&self) -> usize {
-        todo!()
+        self.pool.used()
     }
 
     pub fn stats(&self) -> HubStats {
-        todo!()
+        self.stats
     }
 
     pub fn subscriptions(&self) -> usize {
-        todo!()
+        self.memberships.len()
     }
 
     /// Subscriptions that have a cursor of their own just now.
     pub fn laggers(&self) -> usize {
-        todo!()
+        self.feeds.laggers()
     }
 
     // Topics ----------------------------------------------------------------------------------------------------
 
     /// A new topic, whose last message has the offset `last`. Its name is taken as it is: the caller keeps the index.
     pub fn open(&mut self, name: Rc<str>, last: Offset) -> TopicId {
-        let _ = (name, last);
-        todo!()
+        let topic = Some(Topic { name, last, feeds: [None; 2] });
+        match self.vacant.pop() {
+            Some(id) => {
+                self.topics[id.0 as usize] = topic;
+                id
+            }
+            None => {
+                self.topics.push(topic);
+                TopicId(self.topics.len() as u32 - 1)
+            }
+        }
     }
 
     /// Forgets a topic that nobody is subscribed to. Its id is used again.
     pub fn close(&mut self, topic: TopicId) {
-        let _ = topic;
-        todo!()
+        assert_eq!(self.subscribers(topic), 0, "a topic with subscribers is not closed");
+        self.topics[topic.0 as usize] = None;
+        self.vacant.push(topic);
     }
 
     pub fn name(&self, topic: TopicId) -> &Rc<str> {
-        let _ = topic;
-        todo!()
+        &self.topic(topic).name
     }
 
     /// The offset of the newest message.
     pub fn last(&self, topic: TopicId) -> Offset {
-        let _ = topic;
-        todo!()
+        self.topic(topic).last
     }
 
     /// The topic went on elsewhere while nobody here was subscribed to it.
     pub fn set_last(&mut self, topic: TopicId, last: Offset) {
-        let _ = (topic, last);
-        todo!()
+        assert_eq!(self.subscribers(topic), 0, "subscribers get every message");
+        self.topic_mut(topic).last = last;
     }
 
     /// In all encodings.
     pub fn subscribers(&self, topic: TopicId) -> usize {
-        let _ = topic;
-        todo!()
+        self.feeds_of(topic).map(|(_, feed)| self.feeds[feed].subscribers()).sum()
     }
 
     // Subscriptions ---------------------------------------------------------------------------------------------
@@ -201,177 +285,87 @@ impl Hub {
     /// Subscribes a connection. The first message it gets is the one after `last`. A raw connection has no other
     /// subscription, a JSON connection no other to this topic.
     pub fn subscribe(&mut self, slot: Slot, topic: TopicId, encoding: Encoding) -> MemberId {
-        let _ = (slot, topic, encoding);
-        todo!()
+        debug_assert_eq!(self.find(slot, topic), None, "a connection subscribes to a topic once");
+        let state = self.topics[topic.0 as usize].as_mut().expect(OPEN);
+        let feeds = &mut self.feeds;
+        let feed = *state.feeds[encoding as usize]
+            .get_or_insert_with(|| feeds.add(Feed::new(topic, encoding, state.last)));
+        let member = self.memberships.add(slot, feed, encoding);
+        self.feeds[feed].join(member, &mut self.memberships);
+        self.feeds.note_laggers(feed);
+        member
     }
 
     /// Ends a subscription.
     pub fn unsubscribe(&mut self, member: MemberId) {
-        let _ = member;
-        todo!()
+        let id = self.feed_of(member);
+        let feed = &mut self.feeds[id];
+        feed.leave(member, &mut self.memberships, &mut self.pool);
+        self.stats.delivered += feed.take_delivered();
+        self.memberships.remove(member);
+        self.settle(id);
     }
 
     /// Ends all subscriptions of a connection, if it has any.
     pub fn unsubscribe_all(&mut self, slot: Slot) {
-        let _ = slot;
-        todo!()
+        loop {
+            let Some(newest) = self.memberships.of(slot).next() else { return };
+            self.unsubscribe(newest);
+        }
     }
 
     /// A connection's subscription to a topic.
     pub fn find(&self, slot: Slot, topic: TopicId) -> Option<MemberId> {
-        let _ = (slot, topic);
-        todo!()
+        self.members(slot).find(|&member| self.topic_of(member) == topic)
     }
 
     /// All subscriptions of a connection.
     pub fn members(&self, slot: Slot) -> impl Iterator<Item = MemberId> {
-        let _ = slot;
-        std::iter::empty()
+        self.memberships.of(slot)
     }
 
     /// How many subscriptions a connection has.
     pub fn subscriptions_of(&self, slot: Slot) -> usize {
-        let _ = slot;
-        todo!()
+        self.memberships.count_of(slot)
     }
 
     pub fn topic_of(&self, member: MemberId) -> TopicId {
-        let _ = member;
-        todo!()
+        self.feeds[self.feed_of(member)].topic
     }
 
     pub fn slot_of(&self, member: MemberId) -> Slot {
-        let _ = member;
-        todo!()
+        self.memberships.slot(member)
     }
 
-    // Publishing ------------------------------------------------------------------------------------------------
+    // Look-ups --------------------------------------------------------------------------------------------------
 
-    /// Whether the publisher of such a message has to wait, as far as that can be said without encoding it: `append` may
-    /// still hold it back.
-    pub fn is_full(&self, topic: TopicId, payload_len: usize) -> bool {
-        let _ = (topic, payload_len);
-        todo!()
+    /// After members of a feed may have left: ends it with the last of them.
+    fn settle(&mut self, id: FeedId) {
+        if self.feeds[id].subscribers() > 0 {
+            self.feeds.note_laggers(id);
+            return;
+        }
+        let feed = self.feeds.remove(id);
+        self.topic_mut(feed.topic).feeds[feed.encoding as usize] = None;
+        self.stats.delivered += feed.retire(&mut self.pool);
     }
 
-    /// Appends a message to every feed of the topic, or to none. `offset` is the one after `last`. Subscribers who stood in
-    /// the way of it have been lapped, even when it is held back: see `take_lapped`. What is copied for them to finish their
-    /// frames with is at most `tail_room` bytes altogether.
-    pub fn append(
-        &mut self,
-        topic: TopicId,
-        offset: Offset,
-        form: Form,
-        payload: &[u8],
-        published: Now,
-        tail_room: usize,
-    ) -> Result<(), HeldBack> {
-        let _ = (topic, offset, form, payload, published, tail_room);
-        todo!()
+    fn feed_of(&self, member: MemberId) -> FeedId {
+        self.memberships.get(member).expect("a member is subscribed").feed()
     }
 
-    /// Subscribers lapped since the last call.
-    pub fn take_lapped(&mut self) -> Vec<Lapped> {
-        todo!()
+    fn feeds_of(&self, topic: TopicId) -> impl Iterator<Item = (Encoding, FeedId)> + use<> {
+        let feeds = self.topic(topic).feeds;
+        Encoding::ALL.into_iter().filter_map(move |encoding| Some((encoding, feeds[encoding as usize]?)))
     }
 
-    // Delivering ------------------------------------------------------------------------------------------------
-
-    /// How many raw feeds have something to pass.
-    pub fn ready_raw(&self) -> usize {
-        todo!()
+    fn topic(&self, id: TopicId) -> &Topic {
+        self.topics[id.0 as usize].as_ref().expect(OPEN)
     }
 
-    /// The next batch of the raw feed whose turn it is, for at most `max` members, whose slots are added to `targets`.
-    /// `batch_done` must follow, with `fell_behind` between for each whose socket took less.
-    pub fn next_batch(&mut self, max: usize, now: Now, targets: &mut Vec<Slot>) -> Option<Batch<'_>> {
-        let _ = (max, now, targets);
-        todo!()
-    }
-
-    /// How many JSON feeds have something to pass.
-    pub fn ready_json(&self) -> usize {
-        todo!()
-    }
-
-    /// One batch each of the JSON feeds whose turn it is, for at most `max_per_feed` members of each and `max` together, so
-    /// that a connection with news from several topics gets them in one send. They are added to `plan`; `batch_done` must
-    /// follow for each feed, with `fell_behind` between for each part that was not taken whole.
-    pub fn next_json_batches(&mut self, max_per_feed: usize, max: usize, now: Now, plan: &mut Plan) {
-        let _ = (max_per_feed, max, now, plan);
-        todo!()
-    }
-
-    /// The bytes of the feed's batch that is under way: whole frames.
-    pub fn batch_bytes(&self, feed: FeedId) -> &[u8] {
-        let _ = feed;
-        todo!()
-    }
-
-    /// Gives, when the batch was the last of its region, the time since the region's oldest message was published.
-    pub fn batch_done(&mut self, feed: FeedId, now: Now) -> Option<Duration> {
-        let _ = (feed, now);
-        todo!()
-    }
-
-    /// During a batch: the socket took only `taken` of its bytes.
-    pub fn fell_behind(&mut self, member: MemberId, taken: usize) {
-        let _ = (member, taken);
-        todo!()
-    }
-
-    /// Between batches: the subscriber's socket takes nothing just now, for reasons of the caller's. Nothing happens when
-    /// there is no such subscription.
-    pub fn hold(&mut self, member: MemberId) {
-        let _ = member;
-        todo!()
-    }
-
-    /// Whether `take_runnable` has somebody to give: the shard must not wait for its ring before it has been called.
-    pub fn has_runnable(&self) -> bool {
-        todo!()
-    }
-
-    /// Connections with subscriptions that waited for the pass and can go on now; once for each of those.
-    pub fn take_runnable(&mut self, runnable: &mut Vec<Slot>) {
-        let _ = runnable;
-        todo!()
-    }
-
-    /// Whether any of the connection's subscriptions lags.
-    pub fn is_lagging(&self, slot: Slot) -> bool {
-        let _ = slot;
-        todo!()
-    }
-
-    /// Adds the connection's subscriptions that lag to `lagging`.
-    pub fn lagging(&self, slot: Slot, lagging: &mut Vec<MemberId>) {
-        let _ = (slot, lagging);
-        todo!()
-    }
-
-    /// The rest of the frame that the subscriber's stream is inside; empty between frames.
-    pub fn rest_of_frame(&self, member: MemberId) -> &[u8] {
-        let _ = member;
-        todo!()
-    }
-
-    /// What a lagging subscriber is to be sent next; `None` for one that does not lag.
-    pub fn backlog(&self, member: MemberId) -> Option<Backlog<'_>> {
-        let _ = member;
-        todo!()
-    }
-
-    /// A lagging subscriber's socket took `taken` bytes of what `backlog` or `rest_of_frame` gave.
-    pub fn advance(&mut self, member: MemberId, taken: usize) -> Progress {
-        let _ = (member, taken);
-        todo!()
-    }
-
-    /// A lapped subscriber's socket takes bytes again: it goes on from where the pass is. Gives what it missed; `None` when
-    /// that is nothing, or it was not skipping. Until it has been told, `hold` keeps the pass from sending to it.
-    pub fn resume(&mut self, member: MemberId) -> Option<Missed> {
-        let _ = member;
-        todo!()
+    fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
+        self.topics[id.0 as usize].as_mut().expect(OPEN)
     }
 }
+
+const OPEN: &str = "a topic is used only while it is open";
