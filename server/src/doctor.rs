@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX };
+    const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
 
     const INPUTS: BudgetInputs =
         BudgetInputs { slot_bytes: 200, topic_bytes: 300, membership_bytes: 16, ring_locked_bytes: 110_592 };

@@ -29,6 +29,16 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// A shard's number, from 0.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct ShardId(pub u16);
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A connection's place in its shard's table, which is also its index in the ring's descriptor table.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct Slot(pub u32);
@@ -122,16 +132,6 @@ impl Now {
     pub fn since(self, earlier: Self) -> std::time::Duration {
         std::time::Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
-}
-
-/// What a message was published as, so how it is shown to those that read it.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub enum Form {
-    /// UTF-8.
-    Text,
-    Binary,
-    /// UTF-8 that is one JSON value.
-    Json,
 }
 
 /// A message's place in its topic.

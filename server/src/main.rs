@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Serve);
     // A budget is often made for another host.
     let is_plan = matches!(command, Command::Budget { .. });
-    let host = if is_plan { HostLimits::UNLIMITED } else { HostLimits::raise_and_read() };
+    let host = if is_plan { HostLimits::unlimited() } else { HostLimits::raise_and_read() };
     let effective = match resolve(&Sources::read(flags, std::env::vars_os()), &host) {
         Ok(effective) => effective,
         Err(mistakes) => {

@@ -90,8 +90,9 @@ pub struct Listening {
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
 
-    /// Cores to serve on. This build runs one shard
-    /// [default: 1]
+    /// Threads that serve connections, each pinned to a core with a ring and listeners of its own. More than there are
+    /// cores share them
+    /// [default: one for each core this process may use]
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
 }
@@ -100,8 +101,8 @@ pub struct Listening {
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Most connections at once; more are answered 503. Each open one costs up to 200 bytes here and some kilobytes in
-    /// the kernel (see `corecast budget`); RLIMIT_NOFILE must be 256 higher
-    /// [default: 100000, or RLIMIT_NOFILE - 256 if that is less]
+    /// the kernel (see `corecast budget`). Each shard takes an equal share; RLIMIT_NOFILE must be 256 higher than that
+    /// [default: 100000, or shards x (RLIMIT_NOFILE - 256) if that is less]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<String>,
 
@@ -109,6 +110,11 @@ pub struct Limits {
     /// [default: 100000]
     #[arg(long, value_name = "N")]
     pub max_topics: Option<String>,
+
+    /// Most topics that one connection of the JSON dialect may be subscribed to
+    /// [default: 128]
+    #[arg(long, value_name = "N")]
+    pub max_subscriptions: Option<String>,
 
     /// Longest message; a longer one is refused from its header with close code 1009 or status 413
     /// [default: 512KiB]
@@ -312,7 +318,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, HostLimits, effective, mistake};
 
-    const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX };
+    const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
 
     #[test]
     fn command_line_is_consistent() {

@@ -9,9 +9,11 @@ use super::{Config, HostLimits, ListenAddress, RESERVED_FILES};
 
 /// What only shows when several values are seen together.
 pub(super) fn check(config: &Config, host: &HostLimits, read: &mut Reader<'_>) {
-    let needed = u64::from(config.max_connections) + u64::from(RESERVED_FILES);
+    // The limit holds for the table of each shard's ring.
+    let needed = u64::from(config.connections_per_shard()) + u64::from(RESERVED_FILES);
     read.require(host.open_files >= needed, &["max_connections"], || Problem::OpenFiles {
         connections: config.max_connections.into(),
+        shards: config.shards,
         needed,
         limit: host.open_files,
     });

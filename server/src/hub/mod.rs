@@ -31,7 +31,7 @@ use chunk::ChunkPool;
 use feed::Feed;
 use feeds::Feeds;
 use memberships::{JsonMembership, Membership, Memberships};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// User memory of one topic without messages, for `corecast budget`: its state, a name of typical length, and both feeds.
 /// The index by name is the caller's.
@@ -192,7 +192,7 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct Topic {
-    name: Rc<str>,
+    name: Arc<str>,
     last: Offset,
     /// By encoding.
     feeds: [Option<FeedId>; 2],
@@ -239,7 +239,7 @@ impl Hub {
     // Topics ----------------------------------------------------------------------------------------------------
 
     /// A new topic, whose last message has the offset `last`. Its name is taken as it is: the caller keeps the index.
-    pub fn open(&mut self, name: Rc<str>, last: Offset) -> TopicId {
+    pub fn open(&mut self, name: Arc<str>, last: Offset) -> TopicId {
         let topic = Some(Topic { name, last, feeds: [None; 2] });
         match self.vacant.pop() {
             Some(id) => {
@@ -260,7 +260,7 @@ impl Hub {
         self.vacant.push(topic);
     }
 
-    pub fn name(&self, topic: TopicId) -> &Rc<str> {
+    pub fn name(&self, topic: TopicId) -> &Arc<str> {
         &self.topic(topic).name
     }
 

@@ -13,6 +13,7 @@
 //! of the queue arrives in a turn.
 
 use super::doorbell::Doorbell;
+use crate::config::Config;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -21,6 +22,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub struct Capacity {
     pub messages: usize,
     pub bytes: usize,
+}
+
+impl Capacity {
+    /// As much as a topic's log takes before its publishers wait.
+    pub fn of(config: &Config) -> Self {
+        Self { messages: 1024, bytes: config.topic_log_bytes / 2 }
+    }
 }
 
 #[derive(Debug)]

@@ -211,7 +211,7 @@ impl Shard {
             self.fail(cx, slot, CloseCode::TRY_AGAIN, "server is out of receive memory, try again");
         } else {
             let message = "the server is out of receive memory; try again later, or raise inbound_bytes";
-            self.refuse(cx, slot, &Refusal::new(503, "overloaded", message), false);
+            self.refuse(cx, slot, &Refusal::new(503, "overloaded", message), None, false);
         }
         self.release_inbound(slot);
     }

@@ -282,7 +282,7 @@ impl Shard {
     fn accept_upgrade(
         &mut self,
         head: &RequestHead<'_>,
-        subprotocols: &[&str],
+        subprotocols: &[&'static str],
     ) -> Result<Accepted, Refusal> {
         let accepted = accept_upgrade(head, subprotocols).map_err(|error| Refusal {
             header: error.response_header(),
