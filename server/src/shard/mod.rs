@@ -221,6 +221,11 @@ impl Shard {
         }
     }
 
+    /// The only shard of its server.
+    pub fn alone(config: &Config) -> Self {
+        Self::new(config, Mesh::alone(), vec![MetricsSlot::new(ProtocolError::RULES)])
+    }
+
     /// Tells the shard of a listener that was added to its ring.
     pub fn add_listener(&mut self, id: ListenerId, kind: ListenerKind) {
         self.listeners.push(ListenerState::new(id, kind));
