@@ -71,6 +71,30 @@ pub enum Turn {
     Finished,
 }
 
+/// What a shard keeps and waits for. Each of them has a bound, and all but the topics come back to nothing when everybody has
+/// read what there is to read.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Levels {
+    /// Connections that were held back, and shards whose requests were.
+    pub waiting: usize,
+    /// Requests from other shards that have to wait; at most one from each.
+    pub stalled: usize,
+    /// Messages that wait beside their topics' logs.
+    pub parked_bytes: usize,
+    /// The logs.
+    pub log_bytes: usize,
+    /// What finishes the frames of lapped or closed subscribers.
+    pub tail_bytes: usize,
+    /// Input that is not handled yet.
+    pub inbound_bytes: usize,
+    /// Answers that other shards owe to one connection: of the one with the most.
+    pub owed_max: u16,
+    /// Topics that somebody here uses.
+    pub records: usize,
+    /// Topics whose home is here.
+    pub homes: usize,
+}
+
 #[derive(Debug)]
 pub struct Shard {
     settings: Settings,
@@ -377,6 +401,22 @@ impl Shard {
     /// How long the last turn took.
     pub fn record_turn(&mut self, duration: Duration) {
         self.metrics.turn_duration.record(duration);
+    }
+
+    /// What is kept and waited for at this moment.
+    pub fn levels(&self) -> Levels {
+        let owed = self.table.iter().filter_map(|(_, connection)| Some(connection.outbound.as_ref()?.owed));
+        Levels {
+            waiting: self.waiting.len(),
+            stalled: self.stalled.iter().flatten().count(),
+            parked_bytes: self.parked_bytes,
+            log_bytes: self.hub.log_bytes_used(),
+            tail_bytes: self.tails_used,
+            inbound_bytes: self.inbound_used,
+            owed_max: owed.max().unwrap_or(0),
+            records: self.topics.len(),
+            homes: self.homes.len(),
+        }
     }
 
     /// Whether nothing is left of any connection: all memory they used is back.
