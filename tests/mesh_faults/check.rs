@@ -115,8 +115,13 @@ impl World {
         }
         if is_silent {
             let Some(info) = info else { return 0 };
-            let placed = raw.stream.iter().enumerate().find_map(|(index, &id)| Some((index, self.truth.place_of(id)?.1)));
-            return placed.map_or(0, |(index, offset)| info.offset + 1 - offset - (raw.stream.len() - index) as u64);
+            let placed = raw
+                .stream
+                .iter()
+                .enumerate()
+                .find_map(|(index, &id)| Some((index, self.truth.place_of(id)?.1)));
+            return placed
+                .map_or(0, |(index, offset)| info.offset + 1 - offset - (raw.stream.len() - index) as u64);
         }
         if let Some(info) = info {
             let last = places.last().map_or(info.offset, |place| place.1);

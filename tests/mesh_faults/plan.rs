@@ -9,6 +9,8 @@ use std::time::Duration;
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 4 << 10;
 
+const NEVER: Duration = Duration::from_secs(3600);
+
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) shards: u16,
@@ -81,6 +83,11 @@ impl Plan {
             inbound_bytes: self.inbound_bytes,
             lag_policy: self.lag_policy,
             topic_idle: self.topic_idle,
+            // Time passes in leaps: nobody is to be given up for having had no turn meanwhile.
+            handshake_timeout: NEVER,
+            http_idle_timeout: NEVER,
+            ping_interval: NEVER,
+            close_timeout: Duration::from_secs(60),
             ..Config::defaults(&host)
         }
     }

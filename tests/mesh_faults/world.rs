@@ -59,7 +59,16 @@ impl World {
                 Seat { shard, ring, rng, last_turn: Turn::Busy, is_told_to_drain: false, asleep_until: 0 }
             })
             .collect();
-        Self { plan, rng, now: Duration::ZERO, step: 0, seats, clients: Vec::new(), truth: Truth::default(), is_draining: false }
+        Self {
+            plan,
+            rng,
+            now: Duration::ZERO,
+            step: 0,
+            seats,
+            clients: Vec::new(),
+            truth: Truth::default(),
+            is_draining: false,
+        }
     }
 
     pub(crate) fn run(mut self) {
@@ -105,7 +114,9 @@ impl World {
                 self.act();
             }
             let pause = Duration::from_micros(self.rng.u64(1..30_000));
-            self.pass(pause);
+            // Longer than interest outlives its last subscriber.
+            let leap = if self.rng.u8(..100) == 0 { Duration::from_secs(6) } else { Duration::ZERO };
+            self.pass(pause + leap);
             self.turn_some();
             self.read_all();
         }
@@ -396,7 +407,8 @@ impl World {
             if seat.ring.peer_is_closed(client.peer) {
                 let is_cut = seat.shard.metrics().counters.lag_tail_exhausted > 0;
                 // A stop finds some between two requests, and some too late.
-                let was_idle = self.is_draining && (!client.is_open() || matches!(client.speaks, Dialect::Http(_)));
+                let was_idle =
+                    self.is_draining && (!client.is_open() || matches!(client.speaks, Dialect::Http(_)));
                 let is_excused = client.has_stalled || is_cut || was_idle;
                 assert!(client.state != State::Alive || is_excused, "closed without a word: {client:?}");
                 if client.state == State::Alive || client.state == State::Left {
