@@ -144,6 +144,7 @@ impl World {
             let arrivals = *self.rng.choice(&[0, 1, 2, 7, usize::MAX]).expect("there are some");
             self.turn(index, arrivals);
         }
+        self.check_topics();
     }
 
     fn turn(&mut self, index: usize, arrivals: usize) {
@@ -451,8 +452,8 @@ impl World {
             client.state = State::Gone;
         }
         // Longer than every timeout, and than a topic is remembered.
-        for _ in 0..400 {
-            self.pass(Duration::from_millis(250));
+        for _ in 0..100 {
+            self.pass(Duration::from_secs(1));
             self.rest();
         }
         for seat in &self.seats {
