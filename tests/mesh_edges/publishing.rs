@@ -51,6 +51,45 @@ fn small_messages_of_another_shard_queue_behind_a_large_one_that_waits_at_the_ho
     shards.assert_at_rest();
 }
 
+/// Topics whose subscribers are on the same shard take turns at the link there, however much is waiting for one of them.
+#[test]
+fn a_busy_topic_leaves_room_for_another_on_the_same_link() {
+    let mut shards = Shards::start(2, NARROW, |_| ());
+    let [busy, other] = [0, 1].map(|number| shards.topic_at(0, number));
+    let subscribers = [&busy, &other].map(|topic| shards.raw(1, topic, "?role=subscriber"));
+    let publishers = [&busy, &other].map(|topic| shards.raw(0, topic, "?role=publisher"));
+    shards.send(publishers[0], &frames(&["x"; 100]));
+    shards.send(publishers[1], &frames(&["1", "2", "3"]));
+    shards.turns(12);
+    assert_eq!(shards.seen(subscribers[1]), seen(&["1", "2", "3"]));
+    shards.turns(200);
+    assert_eq!(shards.seen(subscribers[0]), seen(&["x"; 100]));
+}
+
+/// A message that needs all of a link gets it, though small ones of another topic never cease to come.
+#[test]
+fn a_large_message_is_not_kept_waiting_by_small_ones_of_another_topic() {
+    let mut shards = Shards::start(2, Capacity { messages: 1024, bytes: 1000 }, |_| ());
+    let [small, large] = [0, 1].map(|number| shards.topic_at(0, number));
+    let subscribers = [&small, &large].map(|topic| shards.raw(1, topic, "?role=subscriber"));
+    let publishers = [&small, &large].map(|topic| shards.raw(0, topic, "?role=publisher"));
+    shards.send(publishers[0], &frames(&["x"]));
+    shards.turns_of(0, 2);
+    let long = "y".repeat(1000);
+    shards.send(publishers[1], &frames(&[&long]));
+    for _ in 0..10 {
+        // There is always one on the link, and room for another small one.
+        shards.send(publishers[0], &frames(&["x"]));
+        shards.turns_of(0, 2);
+        shards.turn_with(1, 1);
+        shards.turn_with(1, 0);
+    }
+    assert_eq!(shards.seen(subscribers[1]), seen(&[&long]));
+    shards.turns(20);
+    assert_eq!(shards.seen(subscribers[0]), seen(&["x"; 11]));
+    shards.assert_at_rest();
+}
+
 /// One slow shard holds up the topics that have subscribers there, and no others.
 #[test]
 fn a_shard_that_takes_nothing_holds_up_only_what_it_wants() {

@@ -12,7 +12,7 @@ use crate::net::outbound::After;
 use crate::topics::HomeAt;
 use corecast_protocol::{CloseCode, topic::TopicName};
 use corecast_uring::Ring;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The subscriber was too slow. It may reconnect.
 const LAPPED: CloseCode = CloseCode(4008);
@@ -42,6 +42,11 @@ pub(super) enum Waiter {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     by_gate: BTreeMap<Gate, VecDeque<Waiter>>,
+    /// Whose turn is first when all gates are tried again.
+    first: Option<Gate>,
+    /// Shards on whose relay link somebody at a gate waits for room: nobody else takes it meanwhile. Decided anew whenever all
+    /// gates are tried.
+    claimed: BTreeSet<ShardId>,
 }
 
 impl Waiting {
@@ -79,8 +84,10 @@ impl Waiting {
         }
     }
 
+    /// All gates, in the order of their turns.
     fn gates(&self) -> Vec<Gate> {
-        self.by_gate.keys().copied().collect()
+        let Some(first) = self.first else { return self.by_gate.keys().copied().collect() };
+        self.by_gate.range(first..).chain(self.by_gate.range(..first)).map(|(&gate, _)| gate).collect()
     }
 }
 
@@ -274,7 +281,10 @@ impl Shard {
         for interest in topic.interested() {
             let answers = usize::from(answer_to == Some(interest.shard));
             let load = MESSAGE_BYTES + bytes + answers * MESSAGE_BYTES;
-            if !self.mesh.has_relay_room(interest.shard, 1 + answers, load) {
+            let is_claimed = self.waiting.claimed.contains(&interest.shard);
+            if is_claimed || !self.mesh.has_relay_room(interest.shard, 1 + answers, load) {
+                // Else small messages of other topics could take all room that comes up, for ever.
+                self.waiting.claimed.insert(interest.shard);
                 return Err(HeldBack);
             }
             needs_answer_room = needs_answer_room.filter(|&shard| shard != interest.shard);
@@ -402,9 +412,13 @@ impl Shard {
 
     // Waiting -----------------------------------------------------------------------------------------------------
 
-    /// Who was held back tries again, gate by gate, until one still finds no room.
+    /// Who was held back tries again, gate by gate, until one still finds no room. The first gate that got nothing begins the
+    /// next time.
     pub(super) fn retry_held<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        self.waiting.claimed.clear();
+        let mut got_nothing = None;
         for gate in self.waiting.gates() {
+            let mut has_got_something = false;
             while let Some(waiter) = self.waiting.take_first(gate) {
                 let is_done = match waiter {
                     Waiter::Connection(slot) => self.retry_connection(cx, slot),
@@ -414,8 +428,13 @@ impl Shard {
                     self.waiting.add_first(gate, waiter);
                     break;
                 }
+                has_got_something = true;
+            }
+            if !has_got_something {
+                got_nothing = got_nothing.or(Some(gate));
             }
         }
+        self.waiting.first = got_nothing;
     }
 
     /// Whether the connection waits no more.
