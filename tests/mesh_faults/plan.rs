@@ -9,6 +9,9 @@ use std::time::Duration;
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 4 << 10;
 
+/// Connections of a shard: more than ever live, and those that are being closed.
+const PLACES: u32 = 200;
+
 const NEVER: Duration = Duration::from_secs(3600);
 
 #[derive(Copy, Clone, Debug)]
@@ -72,7 +75,7 @@ impl Plan {
         let host = HostLimits { open_files: 20_000, cores: 1, ..HostLimits::read() };
         Config {
             shards: u32::from(self.shards),
-            max_connections: (self.clients_max as u32 + 10) * u32::from(self.shards),
+            max_connections: PLACES * u32::from(self.shards),
             max_topics: self.max_topics,
             max_subscriptions: self.max_subscriptions,
             max_message_bytes: MESSAGE_MAX,
@@ -96,7 +99,7 @@ impl Plan {
         RingConfig {
             submission_entries: 16,
             completion_entries: 64,
-            files: self.clients_max as u32 + 10 + RESERVED_CONNECTIONS,
+            files: PLACES + RESERVED_CONNECTIONS,
             receive_buffers: 8,
             receive_buffer_bytes: 512,
             eventfd: false,

@@ -437,8 +437,14 @@ impl World {
                 self.send(asker, &request);
                 self.let_time_pass(Duration::from_millis(if topic == 0 { 600 } else { 0 }));
                 self.rest();
+                assert_eq!(self.clients[asker].state, State::Alive, "{}", self.levels());
                 let Dialect::Http(http) = &self.clients[asker].speaks else { unreachable!() };
-                assert!(http.is_answered(), "about topic {topic}: {}", self.levels());
+                assert!(
+                    http.is_answered(),
+                    "about topic {topic}: {:?} {}",
+                    self.clients[asker],
+                    self.levels()
+                );
                 http.info
             })
             .collect()
