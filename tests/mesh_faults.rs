@@ -8,7 +8,7 @@
 //! everybody reads, without a tick to remind them, with nothing left under way, waiting or parked; and that everything is
 //! given back, and every topic forgotten, when everybody has left.
 //!
-//! A failure prints its seed and how to run it again.
+//! A failure prints its seed and how to run it again. `CORECAST_TEST_SEEDS=5000` runs that many.
 
 mod mesh_faults {
     mod check;

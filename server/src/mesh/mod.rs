@@ -54,7 +54,7 @@ pub enum Request {
         topic: TopicName,
         follower: Follower,
     },
-    /// How many subscribers an interested shard has; none at all ends the interest.
+    /// How many subscribers an interested shard has. None at all does not end the interest: they may come back soon.
     Subscribers {
         topic: TopicName,
         generation: Generation,
