@@ -31,7 +31,7 @@ const LAYERS: &[Layer] = &[
     layer("server/src/observe", &["ids", "config"]),
     layer("server/src/hub", &["ids", "config", "corecast_protocol"]),
     layer("server/src/http", &["ids", "observe", "corecast_protocol"]),
-    layer("server/src/net", &["ids", "observe", "http", "corecast_protocol", "corecast_uring"]),
+    layer("server/src/net", &["ids", "config", "observe", "http", "corecast_protocol", "corecast_uring"]),
     layer("loadgen/src", &["corecast_protocol", "corecast_uring", "corecast_load"]),
 ];
 
