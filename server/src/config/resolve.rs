@@ -11,8 +11,9 @@ use super::effective::Effective;
 use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::raw::Sources;
 use super::value::{self, Value, show_duration, show_size};
-use super::{MAX_SHARDS, 
-    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat, MAX_CONNECTIONS,
+use super::{
+    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat,
+    MAX_CONNECTIONS, MAX_SHARDS,
 };
 use super::{origin, relations};
 

@@ -92,7 +92,8 @@ impl Shard {
     ) {
         self.forget_held(cx, slot);
         // A frame of the topic that is half out is finished first.
-        let tail = self.mid_frame(slot).map_or_else(Vec::new, |member| self.hub.rest_of_frame(member).to_vec());
+        let tail =
+            self.mid_frame(slot).map_or_else(Vec::new, |member| self.hub.rest_of_frame(member).to_vec());
         self.leave_topics(cx, slot);
         self.keep_tail(cx, slot, tail);
         if self.table[slot].phase == Phase::Dying {

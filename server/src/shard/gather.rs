@@ -174,7 +174,8 @@ impl Shard {
             for part in rest {
                 done(self, part, Taken::Bytes(0));
             }
-            match unfinished.next_if(|outcome| outcome.index as usize == index).map(|outcome| outcome.result) {
+            match unfinished.next_if(|outcome| outcome.index as usize == index).map(|outcome| outcome.result)
+            {
                 None => {
                     for part in sent {
                         done(self, part, Taken::Whole);
@@ -197,7 +198,11 @@ impl Shard {
                     for part in sent {
                         done(self, part, Taken::Bytes(0));
                     }
-                    if errno == Errno::EAGAIN { self.await_writable(cx, slot) } else { self.on_broken(cx, slot, errno) }
+                    if errno == Errno::EAGAIN {
+                        self.await_writable(cx, slot)
+                    } else {
+                        self.on_broken(cx, slot, errno)
+                    }
                 }
             }
         }

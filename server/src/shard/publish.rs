@@ -1,10 +1,10 @@
 //! Publishing: to the topic's home, here or on another shard, at once or when there is room.
 
 use super::{Context, Shard};
+use crate::home::HomeId;
 use crate::http::{self, Answer, Refusal};
 use crate::hub::HeldBack;
 use crate::ids::{Epoch, Form, Now, Offset, Published, ShardId, Slot, TopicId};
-use crate::home::HomeId;
 use crate::mesh::{About, HomeAnswer, HttpReply, MESSAGE_BYTES, Relay, ReplyTo, Request};
 use crate::message::{Messages, SharedMessages};
 use crate::net::connection::{Flag, Held, Phase};
@@ -126,7 +126,11 @@ impl Shard {
         name: &TopicName,
     ) -> Result<HomeAt, TopicsFull> {
         let shard = self.mesh.home_of(name);
-        if shard == self.mesh.me { self.open_home(cx, name).map(HomeAt::Here) } else { Ok(HomeAt::There(shard)) }
+        if shard == self.mesh.me {
+            self.open_home(cx, name).map(HomeAt::Here)
+        } else {
+            Ok(HomeAt::There(shard))
+        }
     }
 
     /// Publishes a connection's messages, or holds them back.
@@ -182,7 +186,9 @@ impl Shard {
         shard: ShardId,
         request: Request,
     ) -> Result<(), Request> {
-        if self.waiting.is_anybody_at(Gate::Link(shard)) || !self.mesh.has_request_room(shard, request.bytes()) {
+        if self.waiting.is_anybody_at(Gate::Link(shard))
+            || !self.mesh.has_request_room(shard, request.bytes())
+        {
             return Err(request);
         }
         self.requested(cx, slot, &request);
@@ -240,7 +246,9 @@ impl Shard {
         let name = reply.topic.clone().expect("a publish has a topic");
         match self.home_at(cx, &name) {
             Ok(at) => self.publish(cx, slot, at, &name, messages, About::Http(Box::new(reply))),
-            Err(TopicsFull) => self.on_home_answer(cx, slot, About::Http(Box::new(reply)), HomeAnswer::TopicsFull),
+            Err(TopicsFull) => {
+                self.on_home_answer(cx, slot, About::Http(Box::new(reply)), HomeAnswer::TopicsFull)
+            }
         }
     }
 
@@ -275,7 +283,8 @@ impl Shard {
         if let Some(local) = local {
             let parked = self.parked_bytes;
             // What of a long body finds no room later is parked, so that all of it or nothing is published.
-            let is_parking_full = messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
+            let is_parking_full =
+                messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
             if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
                 return Err(HeldBack);
             }
@@ -288,7 +297,8 @@ impl Shard {
             let shared = shared.map_or_else(|| messages.to_shared(), SharedMessages::clone);
             for interest in topic.interested() {
                 let (follower, messages) = (interest.follower, shared.clone());
-                self.mesh.relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
+                self.mesh
+                    .relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
             }
         }
         let newest = topic.newest();

@@ -5,8 +5,8 @@ use super::publish::TopicsFull;
 use super::{Context, Shard};
 use crate::dialect::json::SUBPROTOCOL;
 use crate::http::{
-    self, Answer, BodyForm, CONTINUE, ConnectionInfo, CorsOrigin, PendingPublish, Refusal, Requester, Rest, Role,
-    Route, body_form, check_body,
+    self, Answer, BodyForm, CONTINUE, ConnectionInfo, CorsOrigin, PendingPublish, Refusal, Requester, Rest,
+    Role, Route, body_form, check_body,
 };
 use crate::ids::{ShardId, Slot};
 use crate::mesh::{About, HomeAnswer, HttpReply, ReplyTo, Request};
@@ -43,7 +43,13 @@ impl Shard {
             Ok(Parsed::Complete { head, length }) => self.on_request(cx, slot, &head, length, bytes),
             Err(error) => {
                 self.log_refused(cx, slot, bytes, &error);
-                self.refuse(cx, slot, &Refusal::new(error.status(), "bad_request", error.to_string()), None, false);
+                self.refuse(
+                    cx,
+                    slot,
+                    &Refusal::new(error.status(), "bad_request", error.to_string()),
+                    None,
+                    false,
+                );
                 bytes.len()
             }
         }
@@ -307,9 +313,8 @@ impl Shard {
             Err(refusal) if role == Role::Publisher => return Err(refusal),
             Err(_) => false,
         };
-        let id = self
-            .record(cx, topic)
-            .map_err(|TopicsFull| Refusal::topics_full(self.settings.max_topics))?;
+        let id =
+            self.record(cx, topic).map_err(|TopicsFull| Refusal::topics_full(self.settings.max_topics))?;
         let mut response = Vec::new();
         accepted.write_response(&mut response);
         let connection = &mut self.table[slot];
