@@ -4,12 +4,12 @@ use super::json;
 use corecast::hub::HubLimits;
 use corecast::ids::{Encoding, Form, TopicId};
 use corecast_tests::wire::{BINARY, TEXT, frame};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// One life of a topic: from `open` to `close`.
 #[derive(Debug)]
 pub(crate) struct Topic {
-    pub(crate) name: Rc<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
     pub(crate) is_open: bool,
     /// By encoding, like all arrays of two here.
@@ -25,7 +25,7 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
-    pub(crate) fn new(name: Rc<str>, id: TopicId, last: u64) -> Self {
+    pub(crate) fn new(name: Arc<str>, id: TopicId, last: u64) -> Self {
         Self {
             name,
             id,

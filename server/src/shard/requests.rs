@@ -138,7 +138,7 @@ impl Shard {
             Route::PageJs => http::page_js(head),
             Route::ClientJs => http::client_js(head),
             Route::Preflight { allow } => http::preflight(allow, cors),
-            Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, &body, rest, cors),
+            Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, &body, rest),
             Route::TopicInfo { topic } => {
                 let shard = self.mesh.home_of(&topic);
                 let reply = HttpReply { topic: Some(topic), count: None, is_head, cors: cors.cloned() };
@@ -377,13 +377,13 @@ impl Shard {
         topic: TopicName,
         body: &BodyLength,
         rest: &[u8],
-        cors: Option<&CorsOrigin>,
     ) -> Result<usize, Refusal> {
         self.access.may_publish(head, self.requester(slot)).inspect_err(|_| {
             self.metrics.counters.publishes_refused += 1;
         })?;
         let form = body_form(head)?;
-        let begun = |rest| PendingPublish { topic, form, cors: cors.cloned(), body: Vec::new(), rest };
+        let cors = self.access.cors(head);
+        let begun = |rest| PendingPublish { topic, form, cors, body: Vec::new(), rest };
         let limit = self.settings.max_message_bytes;
         let missing = match *body {
             BodyLength::Known(length) if length > limit as u64 => {
