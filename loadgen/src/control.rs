@@ -58,6 +58,8 @@ pub(crate) struct WorkerBoard {
 pub(crate) struct PublisherBoard {
     /// Sequence of the first measured message; `u32::MAX` before there is one.
     pub(crate) measured_from: AtomicU32,
+    /// Lowest offset that the server gave a measured message; `u64::MAX` while none is known.
+    pub(crate) measured_offset: AtomicU64,
     /// Messages sent, refused ones included.
     pub(crate) sent: AtomicU32,
     /// Measured messages that the server refused.
@@ -70,6 +72,7 @@ impl Control {
     pub(crate) fn new(workers: usize, publishers: u32, topics: u32) -> Self {
         let board = |_| PublisherBoard {
             measured_from: AtomicU32::new(u32::MAX),
+            measured_offset: AtomicU64::new(u64::MAX),
             sent: AtomicU32::new(0),
             refused: AtomicU32::new(0),
             finished: AtomicBool::new(false),
@@ -129,6 +132,21 @@ impl Control {
             u64::from(messages.saturating_sub(refused)) * u64::from(subscribers)
         };
         self.publishers.iter().enumerate().map(deliveries).sum()
+    }
+
+    /// Whether a measured message was sent to a topic.
+    pub(crate) fn is_measuring(&self, topic: u32) -> bool {
+        self.publishers_of(topic).any(|publisher| publisher.measured_from.load(Ordering::Relaxed) != u32::MAX)
+    }
+
+    /// The lowest offset that a topic's measured messages have; `None` while the server has not told.
+    pub(crate) fn measured_offset(&self, topic: u32) -> Option<u64> {
+        let offsets = self.publishers_of(topic).map(|p| p.measured_offset.load(Ordering::Relaxed));
+        offsets.min().filter(|offset| *offset != u64::MAX)
+    }
+
+    fn publishers_of(&self, topic: u32) -> impl Iterator<Item = &PublisherBoard> {
+        self.publishers.iter().skip(topic as usize).step_by(self.subscribers.len())
     }
 
     pub(crate) fn all_published(&self) -> bool {

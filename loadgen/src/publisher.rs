@@ -7,6 +7,7 @@ use corecast_protocol::frame::encode_frame;
 use crate::control::{Control, Timing};
 use crate::endpoint::Peer;
 use crate::flight::Flight;
+use crate::json_dialect::{self, Answer};
 use crate::measure::Measure;
 use crate::message::Message;
 use crate::scenario::{Load, Scenario};
@@ -36,6 +37,16 @@ pub(crate) struct Publisher {
     clear_since_ns: u64,
     is_dead: bool,
     window: ClosedWindow,
+    /// Where every publish is answered on the publisher's connection.
+    answers: Option<Answers>,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    count: u32,
+    /// Sequences the server did not accept, and how many of them are measured.
+    refused: Vec<u32>,
+    measured_refused: u32,
 }
 
 /// The closed loop's account of messages on their way.
@@ -70,6 +81,7 @@ impl Publisher {
             clear_since_ns: 0,
             is_dead: false,
             window: ClosedWindow::default(),
+            answers: scenario.is_acknowledged.then(Answers::default),
         }
     }
 
@@ -101,6 +113,45 @@ impl Publisher {
     pub(crate) fn refused(&mut self, count: u32, measured: u32, control: &Control) {
         self.window.given_up += u64::from(count);
         control.publishers[self.index as usize].refused.store(measured, Ordering::Release);
+    }
+
+    /// Takes what the server sent on the publisher's connection. The reason, when it is a refusal.
+    pub(crate) fn take_answer(&mut self, message: &[u8], control: &Control) -> Option<String> {
+        let is_measured = |sequence| self.measured_from.is_some_and(|first| sequence >= first);
+        let answers = self.answers.as_mut()?;
+        match json_dialect::answer(message)? {
+            Answer::Published { sequence, offset } => {
+                answers.count += 1;
+                let board = &control.publishers[self.index as usize];
+                if is_measured(sequence) && offset < board.measured_offset.load(Ordering::Relaxed) {
+                    board.measured_offset.store(offset, Ordering::Relaxed);
+                }
+                None
+            }
+            Answer::Refused { sequence: None, reason } => Some(reason),
+            Answer::Refused { sequence: Some(sequence), reason } => {
+                answers.count += 1;
+                answers.refused.push(sequence);
+                answers.measured_refused += u32::from(is_measured(sequence));
+                let measured = answers.measured_refused;
+                self.refused(1, measured, control);
+                Some(reason)
+            }
+        }
+    }
+
+    /// Publishes whose answers are still to come.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.answers.as_ref().map_or(0, |answers| self.sequence.saturating_sub(answers.count))
+    }
+
+    /// Sequences the server refused on the publisher's connection, ascending.
+    pub(crate) fn take_refused(&mut self) -> Vec<u32> {
+        let mut refused = self.answers.as_mut().map(|answers| std::mem::take(&mut answers.refused));
+        if let Some(refused) = &mut refused {
+            refused.sort_unstable();
+        }
+        refused.unwrap_or_default()
     }
 
     /// Appends all messages that are due at `now_ns` and fit. True when more are due.
@@ -150,6 +201,12 @@ impl Publisher {
                 (surroundings.control.workers.len() > 1).then_some(now_ns + CLOSED_LOOP_LOOK_NS)
             }
         }
+    }
+
+    /// Until when [`produce`](Self::produce) need not be called: nothing is due, nothing is held up.
+    pub(crate) fn rests_until_ns(&self, timing: &Timing) -> Option<u64> {
+        let schedule = self.schedule.filter(|_| !self.is_dead && !self.is_held)?;
+        Some(schedule.due_ns(self.sequence)).filter(|due_ns| *due_ns < timing.until_ns)
     }
 
     /// Everything that was to be sent is encoded, or never will be.

@@ -123,13 +123,17 @@ impl Worker<'_> {
         let out = &mut endpoint.socket.out;
         let progress = match &mut endpoint.peer {
             Peer::Subscriber(client) => {
-                let topic = client.topic();
+                let first_topic = client.topic();
                 client.handle_bytes(buffer, shared.subscriber, out, |message| {
-                    receiver.receive(at, topic, message, now, control);
+                    receiver.receive(at, first_topic, message, now, control);
                 })
             }
             // A server that sends publishers what they publish does nothing wrong.
-            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |_| {}),
+            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |message| {
+                if let Some(reason) = self.publishers[at - self.subscribers].take_answer(message, control) {
+                    self.refusals.add_reason(reason);
+                }
+            }),
             Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
                 let publisher = &mut self.publishers[at - self.subscribers];
                 if answers.refused > 0 {
