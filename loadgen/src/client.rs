@@ -351,6 +351,20 @@ mod tests {
         .into_bytes()
     }
 
+    fn json_role(arguments: &[&str]) -> Role {
+        let arguments = ["run", "--preset", "corecast-json"].iter().chain(arguments);
+        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
+        Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
+    }
+
+    /// With the subprotocol of the JSON dialect.
+    fn json_answer() -> Vec<u8> {
+        let mut answer = switching_protocols();
+        answer.truncate(answer.len() - 2);
+        answer.extend_from_slice(b"Sec-WebSocket-Protocol: corecast.json.v1\r\n\r\n");
+        answer
+    }
+
     fn begun(role: &Role) -> (Client, Vec<u8>) {
         let mut client = Client::new(0);
         let mut out = Vec::new();
@@ -417,6 +431,61 @@ mod tests {
         assert_eq!(handle(&mut client, bytes, &mut out), Ok(Progress::Open));
         assert_eq!(received, [b"first"]);
         assert!(client.is_open());
+    }
+
+    #[test]
+    fn several_subscriptions_are_confirmed_in_any_order() {
+        let options = ["--topics", "4", "--topics-per-subscriber", "3"];
+        let role = json_role(&options);
+        let mut client = Client::new(2);
+        let mut out = Vec::new();
+        client.begin([0; 16], &role, &mut out);
+        out.clear();
+        assert_eq!(client.handle_bytes(&mut json_answer(), &role, &mut out, |_| {}), Ok(Progress::Opening));
+        let mut server = Connection::new(Side::Server);
+        let mut input = Input::new(&mut out);
+        for topic in [2, 3, 0] {
+            match server.poll_event(&mut input, &Limits::default()).expect("a valid frame") {
+                Some(Event::Message { payload, .. }) => assert_eq!(
+                    String::from_utf8_lossy(&payload),
+                    format!(r#"{{"op":"subscribe","topic":"load-{topic}"}}"#)
+                ),
+                other => panic!("expected a subscribe message, not {other:?}"),
+            }
+        }
+        let mut out = Vec::new();
+        let mut received = 0;
+        let mut handle = |client: &mut Client, topic: u32| {
+            let text = format!(
+                r#"{{"op":"subscribed","topic":"load-{topic}","offset":7,"epoch":"0123456789abcdef"}}"#
+            );
+            client.handle_bytes(&mut message(&text), &role, &mut out, |_| received += 1)
+        };
+        assert_eq!(handle(&mut client, 0), Ok(Progress::Opening));
+        assert_eq!(handle(&mut client, 1), Ok(Progress::Opening), "not one of its topics");
+        assert_eq!(handle(&mut client, 2), Ok(Progress::Opening));
+        assert_eq!(handle(&mut client, 3), Ok(Progress::Open));
+        assert_eq!(received, 0);
+    }
+
+    #[test]
+    fn a_refused_subscription_ends_the_connection() {
+        let role = json_role(&[]);
+        let (mut client, mut out) = begun(&role);
+        let mut bytes = json_answer();
+        bytes.extend(message(r#"{"op":"error","code":"too_many","message":"at most 3 topics"}"#));
+        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap_err();
+        assert_eq!(failure.to_string(), "the server refused the subscription: too_many: at most 3 topics");
+    }
+
+    #[test]
+    fn the_json_dialect_must_be_agreed_on() {
+        let role = json_role(&[]);
+        let (mut client, mut out) = begun(&role);
+        let request = String::from_utf8(out.clone()).expect("text");
+        assert!(request.contains("\r\nSec-WebSocket-Protocol: corecast.json.v1\r\n"), "{request}");
+        let failure = client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap_err();
+        assert_eq!(failure, Failure::NoSubprotocol);
     }
 
     #[test]

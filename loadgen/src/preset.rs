@@ -82,11 +82,11 @@ impl Preset {
         }
     }
 
-    /// Query that makes a connection send only.
-    pub const fn publisher_query(self) -> Option<&'static str> {
-        match self {
-            Self::Corecast => Some("role=publisher"),
-            Self::CorecastJson | Self::Broadcast | Self::Nchan | Self::Plain => None,
+    /// Query that makes a connection send only, on a path that names the topic or on one that does not.
+    pub const fn publisher_query(self, names_topic: bool) -> Option<&'static str> {
+        match (self, names_topic) {
+            (Self::Corecast, _) | (Self::CorecastJson, true) => Some("role=publisher"),
+            (Self::CorecastJson | Self::Broadcast | Self::Nchan | Self::Plain, _) => None,
         }
     }
 

@@ -10,6 +10,9 @@ use crate::measure::Measure;
 use crate::scenario::Scenario;
 use crate::stamp::Finder;
 
+/// Announcements that may wait for the first acknowledgement of a measured message. More are counted whole.
+const MOST_UNDECIDED: usize = 1 << 16;
+
 /// The receiving side of one worker.
 #[derive(Debug)]
 pub(crate) struct Receiver {
@@ -83,9 +86,10 @@ impl Receiver {
         match arrival {
             Arrival::New { given_up: None } => {}
             Arrival::New { given_up: Some(lost) } => {
-                let measured_from =
-                    control.publishers[stamp.publisher as usize].measured_from.load(Ordering::Relaxed);
-                counts.given_up += overlap(&lost, &(measured_from..u32::MAX)).len() as u64;
+                // What the server refused is not lost. It has said so long before: this gap is an old one.
+                let board = &control.publishers[stamp.publisher as usize];
+                let measured_from = board.measured_from.load(Ordering::Relaxed);
+                counts.given_up += board.accepted_in(&overlap(&lost, &(measured_from..u32::MAX)));
             }
             Arrival::Reordered => counts.reordered += u64::from(stamp.measured),
             Arrival::Duplicate => {
@@ -140,7 +144,9 @@ impl Receiver {
         match control.measured_offset(topic) {
             Some(first) => self.measure.counts.announced_missed += missed.count_from(first),
             None if !control.is_measuring(topic) => {}
-            None if self.is_acknowledged => self.undecided.push((topic, missed)),
+            None if self.is_acknowledged && self.undecided.len() < MOST_UNDECIDED => {
+                self.undecided.push((topic, missed));
+            }
             None => self.measure.counts.announced_missed += missed.count_from(0),
         }
     }
@@ -241,6 +247,18 @@ mod tests {
         bench.receiver.receive(0, 0, b"hello", 10_000, &bench.control);
         assert_eq!(bench.receiver.measure.counts.unexpected, 4);
         assert_eq!(bench.receiver.measure.counts.received, 0);
+    }
+
+    #[test]
+    fn gaps_that_are_given_up_are_lost_unless_they_were_refused() {
+        let mut bench = bench();
+        bench.control.publishers[0].measured_from.store(0, Ordering::Relaxed);
+        bench.control.publishers[0].refuse(&[2, 4], 2);
+        // Every even sequence is missing; after 1,024 gaps the first ones, 0 to 6, are given up.
+        for gap in 0..1_028 {
+            bench.receive(0, stamp(0, gap * 2 + 1));
+        }
+        assert_eq!(bench.receiver.measure.counts.given_up, 2);
     }
 
     #[test]

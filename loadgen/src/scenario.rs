@@ -149,8 +149,10 @@ impl Scenario {
             },
         );
         let url = with_query(&url, preset.subscriber_query());
+        // Such a path takes plain payloads.
+        let names_topic = publish_url.contains("{topic}");
         let publish_url = match via {
-            Via::Ws => with_query(&publish_url, preset.publisher_query()),
+            Via::Ws => with_query(&publish_url, preset.publisher_query(names_topic)),
             Via::Http => publish_url,
         };
         let given_kind = if options.text { MessageKind::Text } else { MessageKind::Binary };
@@ -163,9 +165,7 @@ impl Scenario {
             Some(message) => (Some(message.clone()), options.subscribed_match.clone()),
             None => (owned(preset.subscribe_message()), owned(preset.subscribed_match())),
         };
-        // A path that names the topic takes plain payloads.
-        let is_wrapped = via == Via::Ws && !publish_url.contains("{topic}");
-        let preset_template = preset.publish_template().filter(|_| is_wrapped);
+        let preset_template = preset.publish_template().filter(|_| via == Via::Ws && !names_topic);
         let publishers = options.publishers.unwrap_or(options.topics);
         check_sizes(options, publishers, kind, &mut mistakes);
         check_topics(options, publishers, &url, subscribe_message.as_deref(), &mut mistakes);
@@ -200,7 +200,10 @@ impl Scenario {
             metrics: metrics.or_else(|| MetricsPage::beside(subscribe.address, preset.metrics_port()?)),
             subscribe: Target { path: with_query(&subscribe.path, preset.subscriber_query()), ..subscribe },
             publish: match via {
-                Via::Ws => Target { path: with_query(&publish.path, preset.publisher_query()), ..publish },
+                Via::Ws => {
+                    let query = preset.publisher_query(names_topic);
+                    Target { path: with_query(&publish.path, query), ..publish }
+                }
                 Via::Http => publish,
             },
             url,
@@ -552,6 +555,7 @@ mod tests {
         let raw = scenario(&["--preset", "corecast-json", "--publish-url", raw]).unwrap();
         assert_eq!((raw.publish_template, raw.is_acknowledged), (None, false));
         assert_eq!(raw.url, "ws://127.0.0.1:9001/ws");
+        assert_eq!(raw.publish.path_for("a"), "/topics/a?role=publisher");
     }
 
     #[test]

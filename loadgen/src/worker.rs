@@ -356,22 +356,15 @@ impl<'a> Worker<'a> {
     fn into_outcome(mut self) -> Outcome {
         let timing = self.shared.control.timing();
         self.receiver.finish(self.shared.control);
-        let (subscribers, posters) = {
-            let mut endpoints = self.endpoints;
-            let posters = endpoints.split_off(self.subscribers);
-            (endpoints, posters)
-        };
-        let publishers =
-            self.publishers.iter_mut().zip(posters).map(|(publisher, endpoint)| PublisherOutcome {
-                index: publisher.index(),
-                measured: publisher.measured(),
-                refused: match endpoint.peer {
-                    Peer::Poster(poster) => poster.into_refused(),
-                    Peer::Publisher(_) | Peer::Subscriber(_) => publisher.take_refused(),
-                },
-                unsent: publisher.unsent(&timing),
-                unanswered: publisher.unanswered().into(),
-            });
+        let subscribers = &self.endpoints[..self.subscribers];
+        let boards = &self.shared.control.publishers;
+        let publishers = self.publishers.iter().map(|publisher| PublisherOutcome {
+            index: publisher.index(),
+            measured: publisher.measured(),
+            refused: boards[publisher.index() as usize].refused_sequences(),
+            unsent: publisher.unsent(&timing),
+            unanswered: publisher.unanswered().into(),
+        });
         Outcome {
             publishers: publishers.collect(),
             subscribed: subscribers.iter().map(|endpoint| endpoint.socket.was_open).collect(),

@@ -1,9 +1,8 @@
 //! From the workers' outcomes to the report.
 
-use std::ops::Range;
-
 use corecast_protocol::MessageKind;
 
+use crate::check::count_accepted;
 use crate::control::Timing;
 use crate::failure::Reasons;
 use crate::host::Host;
@@ -182,12 +181,6 @@ impl Silence {
     }
 }
 
-/// Sequences of `range` that are not among the ascending `refused`.
-fn count_accepted(range: &Range<u32>, refused: &[u32]) -> u64 {
-    let below = |end| refused.partition_point(|sequence| *sequence < end);
-    range.len() as u64 - (below(range.end) - below(range.start)) as u64
-}
-
 fn delivery(
     publishers: &[PublisherOutcome],
     measure: &Measure,
@@ -233,13 +226,6 @@ fn throughput(timing: &Timing, delivery: &Delivery, measure: &Measure) -> Throug
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn refused_messages_are_not_expected() {
-        assert_eq!(count_accepted(&(10..20), &[]), 10);
-        assert_eq!(count_accepted(&(10..20), &[9, 10, 15, 19, 20]), 7);
-        assert_eq!(count_accepted(&(10..10), &[10]), 0);
-    }
 
     #[test]
     fn throughput_counts_until_the_last_arrival() {

@@ -135,10 +135,9 @@ impl Worker<'_> {
                 }
             }),
             Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
-                let publisher = &mut self.publishers[at - self.subscribers];
                 if answers.refused > 0 {
-                    let measured = poster.refused_from(publisher.measured().start);
-                    publisher.refused(answers.refused, measured, control);
+                    let known = poster.refused().len() - answers.refused as usize;
+                    self.publishers[at - self.subscribers].refused(&poster.refused()[known..], control);
                 }
                 Progress::Open
             }),
@@ -162,14 +161,9 @@ impl Worker<'_> {
             Peer::Subscriber(client) | Peer::Publisher(client) => client.end_of_stream(),
             Peer::Poster(poster) => {
                 let publisher = &mut self.publishers[at - self.subscribers];
-                let before = poster.refused_from(0);
+                let known = poster.refused().len();
                 let again = poster.end_of_stream();
-                let count = poster.refused_from(0) - before;
-                publisher.refused(
-                    count,
-                    poster.refused_from(publisher.measured().start),
-                    self.shared.control,
-                );
+                publisher.refused(&poster.refused()[known..], self.shared.control);
                 if again && endpoint.socket.stage == Stage::Up {
                     return self.connect_again(at);
                 }
