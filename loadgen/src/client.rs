@@ -85,7 +85,7 @@ impl Role {
     pub fn publisher(scenario: &Scenario) -> Result<Self, HandshakeError> {
         let mut role = Self::new(scenario, &scenario.publish, |_| (None, None))?;
         role.speaks_json = scenario.is_acknowledged;
-        if !role.speaks_json {
+        if scenario.publish.names_topic() {
             role.subprotocols.retain(|name| name != json_dialect::SUBPROTOCOL);
         }
         Ok(role)

@@ -171,7 +171,9 @@ impl PublisherBoard {
         let mut refused = self.refused_sequences.lock().expect("nobody panics while holding it");
         for &sequence in sequences {
             let at = refused.partition_point(|known| *known < sequence);
-            refused.insert(at, sequence);
+            if refused.get(at) != Some(&sequence) {
+                refused.insert(at, sequence);
+            }
         }
         self.refused.store(measured, Ordering::Release);
     }
@@ -208,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn refusals_may_come_in_any_order() {
+    fn refusals_may_come_in_any_order_and_twice() {
         let control = Control::new(1, 1, 1);
         let board = &control.publishers[0];
         board.refuse(&[4, 9], 1);
-        board.refuse(&[7], 2);
+        board.refuse(&[7, 4], 2);
         assert_eq!(board.refused_sequences(), [4, 7, 9]);
         assert_eq!(board.refused.load(Ordering::Relaxed), 2);
         assert_eq!(board.accepted_in(&(5..10)), 3);

@@ -64,7 +64,7 @@ impl MetricsPage {
     /// When it cannot be had within a second.
     pub fn fetch(&self) -> Result<String, MetricsError> {
         let deadline = Instant::now() + TIMEOUT;
-        let mut stream = TcpStream::connect_timeout(&self.target.address, TIMEOUT)?;
+        let mut stream = TcpStream::connect_timeout(&self.target.address, TIMEOUT / 2)?;
         let Target { host, path, .. } = &self.target;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.set_write_timeout(Some(TIMEOUT))?;

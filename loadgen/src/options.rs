@@ -30,9 +30,9 @@ pub struct RunOptions {
     #[arg(short = 'c', long, default_value_t = 100)]
     pub subscribers: u32,
 
-    /// Connections that send, dealt out to the topics in turn. A server that spreads connections over its cores by
-    /// hash cannot be told where they go: to have publishers of each topic on every core, give 4 or more per topic
-    /// and core. Order is checked for each publisher [default: one per topic]
+    /// Connections that send, dealt out to the topics in turn; each keeps the --rate, and order is checked for each.
+    /// The kernel spreads connections over a server's shards by hash, so for publishers on every shard give each
+    /// topic at least 4 times as many as there are shards [default: one per topic]
     #[arg(long, value_name = "P")]
     pub publishers: Option<u32>,
 
@@ -40,8 +40,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "T", default_value_t = 1)]
     pub topics: u32,
 
-    /// Topics that each subscriber listens to: K following ones. Needs a server that takes several on one
-    /// connection, as --preset corecast-json
+    /// Topics that each subscriber listens to, K that follow each other. Needs a server that takes several on one
+    /// connection, as with --preset corecast-json
     #[arg(long, value_name = "K", default_value_t = 1)]
     pub topics_per_subscriber: u32,
 
@@ -151,8 +151,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
 
-    /// The server's metrics page, http://host:port/path: what each of its shards did is reported [default: for
-    /// corecast on this host port 9002, if there is one]
+    /// The server's metrics page, http://host:port/path: what each shard did is reported [default: for corecast on
+    /// this host, /metrics on port 9002, if it is there]
     #[arg(long, value_name = "URL")]
     pub metrics: Option<String>,
 

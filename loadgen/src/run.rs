@@ -210,7 +210,8 @@ impl Coordinator<'_> {
             if now >= measure_ns && !is_measuring {
                 is_measuring = true;
                 self.history.measure_begin = self.snapshot();
-                shards_before = self.shard_snapshot();
+                shards_before =
+                    self.scenario.metrics.as_ref().and_then(|page| ShardSnapshot::take(page).ok());
             }
             if now >= until_ns || has_ended_early(workers) {
                 break;
@@ -228,8 +229,8 @@ impl Coordinator<'_> {
             thread::sleep(LOOK.min(Duration::from_nanos(next_ns.saturating_sub(now_ns()))));
         }
         self.history.measure_end = self.snapshot();
-        if let (Some(before), Some(after)) = (shards_before, self.shard_snapshot()) {
-            self.shards = after.since(&before);
+        if let Some(before) = shards_before {
+            self.shards = self.shards_since(&before);
         }
         if !is_measuring {
             self.history.measure_begin = self.history.measure_end.clone();
@@ -262,16 +263,16 @@ impl Coordinator<'_> {
         self.server.map(|server| server.snapshot()).unwrap_or_default()
     }
 
-    /// Of the server's metrics page, if it has one. A page that was only guessed may be another server's: that one has
-    /// fewer connections than there are here.
-    fn shard_snapshot(&self) -> Option<ShardSnapshot> {
-        let page = self.scenario.metrics.as_ref()?;
-        let snapshot = ShardSnapshot::take(page).ok()?;
+    /// From the server's metrics page. One that was only guessed may be another server's: that one has fewer connections
+    /// than there are here.
+    fn shards_since(&self, before: &ShardSnapshot) -> Vec<Shard> {
+        let Some(page) = &self.scenario.metrics else { return Vec::new() };
+        let Ok(snapshot) = ShardSnapshot::take(page) else { return Vec::new() };
         let boards = &self.control.workers;
         let made: u32 = boards.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
         let lost: u32 = boards.iter().map(|board| board.lost_connections.load(Ordering::Relaxed)).sum();
         let is_ours = page.is_given() || snapshot.connections() >= u64::from(made.saturating_sub(lost));
-        is_ours.then_some(snapshot)
+        if is_ours { snapshot.since(before) } else { Vec::new() }
     }
 
     fn report(self, command_line: &[String], run: u32, outcomes: Vec<Outcome>) -> Report {

@@ -189,7 +189,7 @@ impl Endpoint {
         match (self.socket.stage, &self.peer) {
             (Stage::New | Stage::Creating | Stage::Preparing(_), _) => "the connection was not accepted",
             (_, Peer::Subscriber(client) | Peer::Publisher(client)) if client.is_upgraded() => {
-                "not all of its subscriptions were confirmed"
+                "not every topic was confirmed by a message with the --subscribed-match text"
             }
             _ => "the handshake was not answered",
         }
