@@ -32,7 +32,7 @@ const CLOSES = {
   1000: 'the server closed the connection',
   1001: 'the server is stopping',
   1005: 'the server closed the connection',
-  1006: 'the connection was lost, or never came to be',
+  1006: 'no connection to the server',
   1013: 'the server has no room just now',
   4001: 'not authorized',
   4003: 'forbidden',
@@ -54,7 +54,6 @@ client.addEventListener('state', ({ state, code, reason, delay }) => {
   }
   if (state === 'closed') for (const topic of topics.values()) topic.end('the connection is closed');
   showState();
-  for (const topic of topics.values()) topic.draw();
 });
 element('retry').addEventListener('click', () => (client.state === 'closed' ? location.reload() : client.retry()));
 
@@ -111,7 +110,7 @@ class Topic {
       received.missed += to - from + 1;
       this.notice(`missed ${range(from, to)}`);
     });
-    this.on('reset', () => this.notice('started anew: the server lost its state, so what was missed is unknown'));
+    this.on('reset', () => this.notice('reset: offsets start anew, some messages may be missing'));
     this.on('error', ({ code, message }) => this.end(`${code}: ${message}`));
   }
 
@@ -143,7 +142,6 @@ class Topic {
     if (this.offset !== null) facts.push(`offset ${number.format(this.offset)}`);
     if (this.missed > 0) facts.push(`${number.format(this.missed)} missed`);
     if (!this.isLive) facts.unshift('subscribing');
-    else if (client.state !== 'open') facts.unshift('waiting for the connection');
     this.factsText.textContent = this.refusal || facts.join(' · ');
     this.factsText.classList.toggle('bad', this.refusal !== '');
     this.noticeText.textContent = this.lastNotice;
@@ -408,13 +406,17 @@ function showExamples() {
   const typed = element('to').value.trim();
   const topic = mistakeOfTopic(typed) === '' ? typed : 'news';
   const sockets = location.origin.replace(/^http/, 'ws');
-  element('curl').textContent = `curl -H 'content-type: application/json' \\
-  -d '{"hello":"world"}' ${location.origin}/topics/${topic}`;
-  element('module').textContent = `const { Corecast } = await import("${location.origin}/client.js");
+  element('curl').textContent = `curl ${location.origin}/topics/${topic} \\
+  -H 'content-type: application/json' \\
+  -d '{"hello":"world"}'`;
+  element('module').textContent = `const { Corecast } = await import(
+  "${location.origin}/client.js");
 const client = new Corecast("${sockets}/ws");
-client.subscribe("${topic}", ({ offset, data }) =>
-  console.log(offset, data));`;
-  element('raw').textContent = `const socket = new WebSocket("${sockets}/topics/${topic}");
+client.subscribe("${topic}", ({ offset, data }) => {
+  console.log(offset, data);
+});`;
+  element('raw').textContent = `const socket = new WebSocket(
+  "${sockets}/topics/${topic}");
 socket.onmessage = ({ data }) => console.log(data);`;
 }
 
@@ -478,8 +480,8 @@ function scaled(bytes) {
 }
 
 function range(from, to) {
-  if (from === to) return `message ${number.format(from)}`;
-  return `${number.format(to - from + 1)} messages, ${number.format(from)} to ${number.format(to)}`;
+  if (from === to) return `${number.format(from)} (1 message)`;
+  return `${number.format(from)} to ${number.format(to)} (${number.format(to - from + 1)} messages)`;
 }
 
 function clockTime(date) {
