@@ -6,6 +6,8 @@
 import { Corecast } from '/client.js';
 
 const ROWS = 200;
+const FLOOD = 40; // new rows; more of them are drawn once in FLOOD_INTERVAL
+const FLOOD_INTERVAL = 250; // ms
 const SHOWN_CHARACTERS = 600;
 const SHOWN_BYTES = 48;
 const TOPICS_OF_ADDRESS = 64;
@@ -233,10 +235,11 @@ let unseen = 0; // entries since the list was held
 let isPaused = false;
 let isAtEnd = true;
 let isFrameDue = false;
+let drawnAt = -Infinity;
 
 // An entry is a message (topic, offset, data, encoding) or a notice (topic?, notice).
 function show(entry) {
-  entry.time = new Date();
+  entry.time = Date.now();
   waiting.push(entry);
   if (waiting.length > 2 * ROWS) waiting = waiting.slice(-ROWS);
   unseen += 1;
@@ -245,11 +248,15 @@ function show(entry) {
 }
 
 function frame() {
-  if (!isFrameDue) requestAnimationFrame(draw);
+  if (isFrameDue) return;
   isFrameDue = true;
+  requestAnimationFrame(draw);
 }
 
-function draw() {
+function draw(now) {
+  // A flood can't be read anyway, and drawing two hundred rows sixty times a second would leave no time to receive it.
+  if (waiting.length > FLOOD && now - drawnAt < FLOOD_INTERVAL) return requestAnimationFrame(draw);
+  drawnAt = now;
   isFrameDue = false;
   for (const topic of touched) topic.draw();
   touched.clear();
@@ -484,7 +491,8 @@ function range(from, to) {
   return `${number.format(from)} to ${number.format(to)} (${number.format(to - from + 1)} messages)`;
 }
 
-function clockTime(date) {
+function clockTime(time) {
+  const date = new Date(time);
   const two = (value) => String(value).padStart(2, '0');
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 }

@@ -1,4 +1,4 @@
-// A headless Chromium whose pages may not say anything on their console, and are on a schedule of their own.
+// A headless Chromium, the page in it, and what can be read there.
 
 import { execFileSync } from 'node:child_process';
 import { chromium } from 'playwright-core';
@@ -28,3 +28,17 @@ export async function openPage(browser, address, options = {}) {
   await page.locator('#state[data-state=open]').waitFor();
   return { page, complaints };
 }
+
+export const rowCount = (page, count) =>
+  page.waitForFunction((count) => document.querySelectorAll('#messages li').length === count, count);
+
+// Topic, offset, kind and content of each row.
+export const rows = (page) =>
+  page.locator('#messages li').evaluateAll((all) =>
+    all.map((row) => [
+      row.querySelector('.topic').textContent,
+      row.querySelector('.offset').textContent,
+      row.querySelector('.kind').textContent,
+      row.querySelector('.data').lastChild.data,
+    ]),
+  );

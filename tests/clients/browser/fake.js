@@ -156,15 +156,19 @@ class Fake {
   }
 
   async #posted(request, response, topic) {
-    let body = '';
-    for await (const piece of request.setEncoding('utf8')) body += piece;
-    const isJson = request.headers['content-type'] === 'application/json';
+    const pieces = [];
+    for await (const piece of request) pieces.push(piece);
+    const body = Buffer.concat(pieces);
+    const type = request.headers['content-type'];
     const answer = (status, content) => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(content));
     };
     const code = this.refusals.shift();
     if (code) return answer(403, { error: { code, message: 'refused by the test' } });
-    const offset = isJson ? this.publish(topic, JSON.parse(body)) : this.publish(topic, body, 'text');
+    const offset =
+      type === 'application/json' ? this.publish(topic, JSON.parse(body))
+      : type === 'application/octet-stream' ? this.publish(topic, body.toString('base64'), 'base64')
+      : this.publish(topic, body.toString(), 'text');
     answer(200, { topic, offset, epoch: this.#topic(topic).epoch });
   }
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openPage, startBrowser } from './browser.js';
+import { openPage, rowCount, rows, startBrowser } from './browser.js';
 import { startFake } from './fake.js';
 
 let browser;
@@ -99,7 +99,7 @@ test('text is published as typed', async (t) => {
   const { page, fake } = await open(t, 'a');
   assert.equal(await page.inputValue('#to'), 'a');
   await page.fill('#data', ' two\nlines ');
-  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByRole('button', { name: 'Publish', exact: true }).click();
   await page.locator('#published').getByText('offset 1').waitFor();
   await rowCount(page, 1);
   assert.deepEqual(await rows(page), [['a', '1', 'text', ' two\nlines ']]);
@@ -127,7 +127,7 @@ test('a refused publish says why', async (t) => {
   const { page, fake } = await open(t);
   fake.refusals.push('forbidden');
   await page.fill('#to', 'a');
-  await page.getByRole('button', { name: 'Publish' }).click();
+  await page.getByRole('button', { name: 'Publish', exact: true }).click();
   await page.locator('#published.bad').getByText('refused by the test').waitFor();
 });
 
@@ -342,20 +342,6 @@ async function reconnected(page) {
     return document.querySelector('#state').dataset.state === 'open';
   });
 }
-
-const rowCount = (page, count) =>
-  page.waitForFunction((count) => document.querySelectorAll('#messages li').length === count, count);
-
-// Topic, offset, kind and content of each row.
-const rows = (page) =>
-  page.locator('#messages li').evaluateAll((all) =>
-    all.map((row) => [
-      row.querySelector('.topic').textContent,
-      row.querySelector('.offset').textContent,
-      row.querySelector('.kind').textContent,
-      row.querySelector('.data').lastChild.data,
-    ]),
-  );
 
 // What is said under the topics' names.
 const facts = (page) =>
