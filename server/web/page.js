@@ -54,9 +54,9 @@ client.addEventListener('state', ({ state, code, reason, delay }) => {
     element('reason').textContent = `${reason || CLOSES[code] || 'closed'} (${code})`;
     show({ notice: `${STATES[state]}: ${element('reason').textContent}` });
   }
-  if (state === 'closed') for (const topic of topics.values()) topic.end('the connection is closed');
   showState();
 });
+addEventListener('online', () => client.retry());
 element('retry').addEventListener('click', () => (client.state === 'closed' ? location.reload() : client.retry()));
 
 function showState() {
@@ -113,7 +113,10 @@ class Topic {
       this.notice(`missed ${range(from, to)}`);
     });
     this.on('reset', () => this.notice('reset: offsets start anew, some messages may be missing'));
-    this.on('error', ({ code, message }) => this.end(`${code}: ${message}`));
+    this.on('error', ({ code, message }) => {
+      Object.assign(this, { isLive: false, refusal: `${code}: ${message}` });
+      this.draw();
+    });
   }
 
   on(type, listener) {
@@ -132,11 +135,6 @@ class Topic {
     this.lastNotice = text;
     touched.add(this);
     show({ topic: this.name, notice: text });
-  }
-
-  end(refusal) {
-    Object.assign(this, { isLive: false, refusal });
-    this.draw();
   }
 
   draw() {
@@ -220,10 +218,17 @@ function mistakeOfTopic(name) {
 }
 
 function hint(id, mistake) {
-  element(id).setAttribute('aria-invalid', mistake !== '');
-  const text = element(`${id}-hint`);
-  text.textContent = mistake;
-  text.classList.toggle('bad', mistake !== '');
+  mark(id, mistake !== '');
+  tell(`${id}-hint`, mistake, mistake !== '');
+}
+
+function mark(id, isInvalid) {
+  element(id).setAttribute('aria-invalid', isInvalid);
+}
+
+function tell(id, text, isBad = false) {
+  element(id).textContent = text;
+  element(id).classList.toggle('bad', isBad);
 }
 
 // Messages ------------------------------------------------------------------------------------------------------------
@@ -354,24 +359,21 @@ function announce({ topic, notice }) {
 const form = document.querySelector('#publish form');
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
-  const topic = element('to').value.trim();
-  const data = element('data').value;
-  const mistake = mistakeOfMessage(topic, data);
-  showMessageHint(mistake);
-  if (mistake !== '') return;
+  if (!checkMessage(true)) return;
   const type = isJson() ? 'application/json' : 'text/plain; charset=utf-8';
-  tell('publishing');
+  const request = { method: 'POST', headers: { 'content-type': type }, body: element('data').value };
+  tell('published', 'publishing');
   try {
-    const answer = await fetch(`/topics/${topic}`, { method: 'POST', headers: { 'content-type': type }, body: data });
+    const answer = await fetch(`/topics/${element('to').value.trim()}`, request);
     const { offset, error } = await answer.json();
-    if (answer.ok) tell(`offset ${number.format(offset)}`);
-    else tell(error?.message ?? `refused with ${answer.status}`, true);
+    if (answer.ok) tell('published', `offset ${number.format(offset)}`);
+    else tell('published', error?.message ?? `refused with ${answer.status}`, true);
   } catch {
-    tell('the server could not be reached', true);
+    tell('published', 'no answer from the server', true);
   }
 });
-for (const id of ['to', 'data']) element(id).addEventListener('input', checkMessage);
-for (const radio of form.elements.form) radio.addEventListener('change', checkMessage);
+for (const id of ['to', 'data']) element(id).addEventListener('input', () => checkMessage());
+for (const radio of form.elements.form) radio.addEventListener('change', () => checkMessage());
 element('to').addEventListener('input', showExamples);
 element('data').addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -379,32 +381,28 @@ element('data').addEventListener('keydown', (event) => {
 
 const isJson = () => form.elements.form.value === 'json';
 
-function checkMessage() {
-  const topic = element('to').value.trim();
-  const data = element('data').value;
-  tell('');
-  showMessageHint(topic !== '' && (data !== '' || !isJson()) ? mistakeOfMessage(topic, data) : '');
+// Whether it can be published. What is still empty is no mistake before it is meant to be complete.
+function checkMessage(isComplete = false) {
+  const [topic, data] = [element('to').value.trim(), element('data').value];
+  const mistakes = { to: mistakeOfTopic(topic), data: isJson() ? mistakeOfJson(data) : '' };
+  const isTold = {
+    to: mistakes.to !== '' && (isComplete || topic !== ''),
+    data: mistakes.data !== '' && (isComplete || data !== ''),
+  };
+  for (const id of ['to', 'data']) mark(id, isTold[id]);
+  tell('published', '');
+  if (isTold.to || isTold.data) tell('publish-hint', isTold.to ? mistakes.to : mistakes.data, true);
+  else tell('publish-hint', isJson() && data !== '' ? 'valid JSON' : '');
+  return mistakes.to === '' && mistakes.data === '';
 }
 
-function showMessageHint(mistake) {
-  hint('data', mistake);
-  if (mistake === '' && isJson() && element('data').value !== '') element('data-hint').textContent = 'valid JSON';
-}
-
-function mistakeOfMessage(topic, data) {
-  const mistake = mistakeOfTopic(topic);
-  if (mistake !== '' || !isJson()) return mistake;
+function mistakeOfJson(text) {
   try {
-    JSON.parse(data);
+    JSON.parse(text);
     return '';
   } catch (error) {
-    return `no JSON: ${error.message}`;
+    return text === '' ? 'no JSON: there is nothing yet' : `no JSON: ${error.message}`;
   }
-}
-
-function tell(text, isBad = false) {
-  element('published').textContent = text;
-  element('published').classList.toggle('bad', isBad);
 }
 
 // Examples ------------------------------------------------------------------------------------------------------------

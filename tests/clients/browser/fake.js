@@ -48,6 +48,7 @@ class Fake {
 
   // Stops listening and cuts all connections. `listen(fake.port)` brings it back.
   async stop() {
+    if (!this.http.listening) return;
     const closed = once(this.http, 'close');
     this.http.close();
     this.cut();

@@ -110,17 +110,38 @@ test('JSON is checked while it is typed, and published with the keyboard alone',
   const { page } = await open(t, 'a');
   await page.getByLabel('JSON').check();
   await page.fill('#data', '{"a": 1');
-  assert.match(await page.locator('#data-hint').textContent(), /^no JSON: /);
+  assert.match(await page.locator('#publish-hint').textContent(), /^no JSON: /);
   await page.press('#data', 'Control+Enter');
   assert.equal(await page.locator('#published').textContent(), '');
   await page.locator('#data').focus();
   await page.keyboard.press('End');
   await page.keyboard.type('}');
-  assert.equal(await page.locator('#data-hint').textContent(), 'valid JSON');
+  assert.equal(await page.locator('#publish-hint').textContent(), 'valid JSON');
   await page.press('#data', 'Control+Enter');
   await page.locator('#published').getByText('offset 1').waitFor();
   await rowCount(page, 1);
   assert.deepEqual(await rows(page), [['a', '1', 'JSON', '{"a":1}']]);
+});
+
+test('what cannot be published is said to be so, and not sent', async (t) => {
+  const { page, fake } = await open(t);
+  const publish = page.getByRole('button', { name: 'Publish', exact: true });
+  const hint = page.locator('#publish-hint');
+  await publish.click();
+  assert.equal(await hint.textContent(), 'a topic needs a name');
+  assert.deepEqual(await invalid(page), ['to']);
+  await page.fill('#to', 'a');
+  assert.equal(await hint.textContent(), '');
+  await page.getByLabel('JSON').check();
+  assert.deepEqual(await invalid(page), []);
+  await publish.click();
+  assert.equal(await hint.textContent(), 'no JSON: there is nothing yet');
+  assert.deepEqual(await invalid(page), ['data']);
+  await page.fill('#to', 'a/b');
+  assert.equal(await hint.textContent(), "/ can't be in a topic; A-Z a-z 0-9 . _ - : ~ = @ can");
+  await publish.click();
+  assert.equal(await page.locator('#published').textContent(), '');
+  assert.equal(fake.topics.size, 0);
 });
 
 test('a refused publish says why', async (t) => {
@@ -129,6 +150,9 @@ test('a refused publish says why', async (t) => {
   await page.fill('#to', 'a');
   await page.getByRole('button', { name: 'Publish', exact: true }).click();
   await page.locator('#published.bad').getByText('refused by the test').waitFor();
+  await fake.stop();
+  await page.getByRole('button', { name: 'Publish', exact: true }).click();
+  await page.locator('#published.bad').getByText('no answer from the server').waitFor();
 });
 
 test('missed messages are shown in the list, at the topic and in the sum', async (t) => {
@@ -186,7 +210,9 @@ test('a close for good is not tried again, and says so', async (t) => {
   fake.close(4003, '');
   await page.locator('#state').getByText('closed').waitFor();
   await page.locator('#trouble').getByText('forbidden (4003)').waitFor();
-  assert.deepEqual(await facts(page), ['the connection is closed']);
+  await page.fill('#topic', 'b');
+  await page.press('#topic', 'Enter');
+  assert.equal(await page.locator('#topic-hint').textContent(), 'the connection is closed for good: reload the page');
   await page.getByRole('button', { name: 'Reload' }).click();
   await page.locator('#state[data-state=open]').waitFor();
   await page.getByText('0 messages').waitFor();
@@ -346,6 +372,8 @@ async function reconnected(page) {
 // What is said under the topics' names.
 const facts = (page) =>
   page.locator('#topics .facts').evaluateAll((all) => all.filter((one) => !one.hidden).map((one) => one.textContent));
+
+const invalid = (page) => page.locator('[aria-invalid=true]').evaluateAll((all) => all.map(({ id }) => id));
 
 const focused = (page) => page.evaluate(() => document.activeElement.ariaLabel);
 
