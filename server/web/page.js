@@ -491,8 +491,9 @@ function range(from, to) {
 
 function clockTime(time) {
   const date = new Date(time);
-  const two = (value) => String(value).padStart(2, '0');
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+  const digits = (value, count) => String(value).padStart(count, '0');
+  const [hours, minutes, seconds] = [date.getHours(), date.getMinutes(), date.getSeconds()].map((value) => digits(value, 2));
+  return `${hours}:${minutes}:${seconds}.${digits(date.getMilliseconds(), 3)}`;
 }
 
 // Of an address that somebody typed, percent signs and all.

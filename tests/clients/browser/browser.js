@@ -8,7 +8,8 @@ const executablePath = process.env.CHROMIUM ?? execFileSync('which', ['chromium'
 
 export function startBrowser() {
   // Chromium refuses its sandbox to root; and tests talk to this host only.
-  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking', '--disable-component-update'];
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic'];
+  args.push('--disable-background-networking', '--disable-component-update');
   return chromium.launch({ executablePath, args });
 }
 

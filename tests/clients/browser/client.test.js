@@ -162,7 +162,7 @@ test('a refused subscription is over', () => {
 });
 
 test('a subscription refused for overload is tried again, ever later', () => {
-  const { client, clock, socket } = opened({ random: () => 0.5 });
+  const { client, clock, reconnect, socket } = opened({ random: () => 0.5 });
   const events = record(client.subscribe('a'));
   socket().answer({ op: 'error', code: 'overloaded', message: 'later', id: 1 });
   clock.advance(2_499);
@@ -175,6 +175,19 @@ test('a subscription refused for overload is tried again, ever later', () => {
   clock.advance(1);
   socket().answer({ op: 'subscribed', topic: 'a', offset: 0, epoch: EPOCH, id: 3 });
   assert.deepEqual(types(events), ['error', 'error', 'subscribed']);
+  reconnect();
+  socket().answer({ op: 'error', code: 'overloaded', message: 'later', id: 4 });
+  clock.advance(2_500);
+  assert.equal(socket().sent.length, 2);
+});
+
+test('a subscription that waits for its next attempt can be ended', () => {
+  const { client, clock, socket } = opened();
+  const subscription = client.subscribe('a');
+  socket().answer({ op: 'error', code: 'overloaded', message: 'later', id: 1 });
+  subscription.unsubscribe();
+  clock.advance(5_000);
+  assert.equal(socket().sent.filter(({ op }) => op === 'subscribe').length, 1);
 });
 
 test('publish gives the offset of its own answer', async () => {
