@@ -219,3 +219,51 @@ impl IndexMut<MemberId> for Memberships {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEED: FeedId = FeedId(7);
+
+    fn of(memberships: &Memberships, slot: u32) -> Vec<u32> {
+        memberships.of(Slot(slot)).map(|member| member.0).collect()
+    }
+
+    #[test]
+    fn a_subscription_leaves_its_connections_chain_wherever_it_stands() {
+        for left in 10..13 {
+            let mut memberships = Memberships::new(10);
+            for _ in 0..3 {
+                memberships.add(Slot(2), FEED, Encoding::Json);
+            }
+            assert_eq!(of(&memberships, 2), [12, 11, 10]);
+            memberships.remove(MemberId(left));
+            let others: Vec<u32> = [12, 11, 10].into_iter().filter(|&other| other != left).collect();
+            assert_eq!((of(&memberships, 2), memberships.count_of(Slot(2))), (others, 2));
+            assert!(memberships.get(MemberId(left)).is_none());
+        }
+    }
+
+    #[test]
+    fn numbers_are_used_again_and_memory_goes_back_with_the_last() {
+        let mut memberships = Memberships::new(10);
+        let raw = memberships.add(Slot(0), FEED, Encoding::Raw);
+        let members = [1, 2, 1].map(|slot| memberships.add(Slot(slot), FEED, Encoding::Json));
+        assert_eq!((raw, members), (MemberId(0), [10, 11, 12].map(MemberId)));
+        memberships.remove(members[0]);
+        memberships.remove(members[2]);
+        assert_eq!((of(&memberships, 1), of(&memberships, 2)), (vec![], vec![11]));
+        assert_eq!(memberships.add(Slot(3), FEED, Encoding::Json), members[2]);
+        assert_eq!(memberships.add(Slot(1), FEED, Encoding::Json), members[0]);
+        assert_eq!((memberships.len(), memberships.slot(members[0])), (4, Slot(1)));
+        for member in members {
+            memberships.remove(member);
+        }
+        assert_eq!(
+            (memberships.json.capacity(), memberships.free, memberships.len()),
+            (0, Membership::NONE, 1)
+        );
+        assert_eq!(memberships.add(Slot(1), FEED, Encoding::Json), MemberId(10));
+    }
+}
