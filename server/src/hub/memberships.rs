@@ -168,10 +168,13 @@ impl Memberships {
             return;
         };
         let JsonMembership { slot, next, .. } = self.json[index];
-        let before = self.of(slot).find(|&other| self.json_next(other) == member.0);
-        match before.and_then(|before| self.json_index(before)) {
-            Some(before) => self.json[before].next = next,
-            None => self.by_slot[slot.index()].index = next,
+        if self.by_slot[slot.index()].index == member.0 {
+            self.by_slot[slot.index()].index = next;
+        } else {
+            let mut others = self.of(slot).filter_map(|other| self.json_index(other));
+            let before = others.find(|&other| self.json[other].next == member.0);
+            drop(others);
+            self.json[before.expect("a subscription is in its connection's chain")].next = next;
         }
         let head = &mut self.by_slot[slot.index()];
         head.lagger -= 1;
@@ -185,10 +188,6 @@ impl Memberships {
             self.json = Vec::new();
             self.free = Membership::NONE;
         }
-    }
-
-    fn json_next(&self, member: MemberId) -> u32 {
-        self.json_index(member).map_or(Membership::NONE, |index| self.json[index].next)
     }
 
     #[inline]
