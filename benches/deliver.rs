@@ -5,7 +5,7 @@
 //! rate is deliveries per second: messages times subscribers.
 
 use corecast::config::LagPolicy;
-use corecast::hub::{Hub, HubLimits};
+use corecast::hub::{Batch, Hub, HubLimits};
 use corecast::ids::{Encoding, Form, Now, Offset, Slot};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -61,10 +61,9 @@ fn append_and_pass(bencher: Bencher<'_, '_>, messages: usize, payload_length: us
 
 /// Passes until everybody has everything; each chunk of the log is a batch of its own.
 fn pass(hub: &mut Hub, now: Now, targets: &mut Vec<Slot>) {
-    while let Some(batch) = hub.next_batch(BATCH_MEMBERS, now, targets) {
-        let feed = batch.feed;
+    while let Some(Batch { feed, bytes }) = hub.next_batch(BATCH_MEMBERS, now, targets) {
         for &slot in targets.iter() {
-            black_box((slot, batch.bytes));
+            black_box((slot, bytes));
         }
         targets.clear();
         hub.batch_done(feed, now);

@@ -188,8 +188,13 @@ mod tests {
 
     const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
 
-    const INPUTS: BudgetInputs =
-        BudgetInputs { slot_bytes: 200, topic_bytes: 300, membership_bytes: 16, ring_locked_bytes: 110_592 };
+    const INPUTS: BudgetInputs = BudgetInputs {
+        slot_bytes: 200,
+        topic_bytes: 300,
+        membership_bytes: 16,
+        json_membership_bytes: 24,
+        ring_locked_bytes: 110_592,
+    };
 
     #[test]
     fn small_sysctls_come_with_the_command_that_mends_them() {

@@ -106,6 +106,7 @@ fn budget(config: &Config) -> Budget {
         slot_bytes: net::table::SLOT_BYTES,
         topic_bytes: hub::TOPIC_BYTES,
         membership_bytes: hub::MEMBERSHIP_BYTES,
+        json_membership_bytes: hub::JSON_MEMBERSHIP_BYTES,
         ring_locked_bytes: corecast_uring::probe::locked_bytes(&config.ring()),
     };
     Budget::of(config, &inputs)

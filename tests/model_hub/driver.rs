@@ -5,6 +5,14 @@ use super::world::World;
 use corecast::hub::{Backlog, Missed, Part, Plan, Progress};
 use corecast::ids::{Encoding, FeedId, MemberId, Slot};
 
+/// A send that was not taken whole.
+struct Short {
+    slot: Slot,
+    taken: usize,
+    /// Who fell behind with it, and what was taken of theirs.
+    behind: Vec<(MemberId, usize)>,
+}
+
 impl World {
     pub(crate) fn turn(&mut self, max: usize) {
         self.attend();
@@ -48,7 +56,7 @@ impl World {
             let taken = self.connection(part.slot).send(bytes.len());
             self.took_of_topic(part.slot, part.member, &bytes[..taken]);
             if taken < bytes.len() {
-                short.push((part.slot, taken, vec![(part.member, taken)]));
+                short.push(Short { slot: part.slot, taken, behind: vec![(part.member, taken)] });
             }
         }
         self.fall_behind(short);
@@ -84,8 +92,16 @@ impl World {
         self.check_levels();
     }
 
-    /// One send of all a connection's parts. When it is short: what was taken of all, and of each that fell behind.
-    fn send_gathered(&mut self, slot: Slot, parts: &[Part]) -> Option<(Slot, usize, Vec<(MemberId, usize)>)> {
+    /// One send of all a connection's parts.
+    fn send_gathered(&mut self, slot: Slot, parts: &[Part]) -> Option<Short> {
+        if parts.len() > 1 && self.rng.u8(..8) == 0 {
+            // Full just between two of them.
+            let first = self.hub.batch_bytes(parts[0].feed).len();
+            let connection = self.connection(slot);
+            if connection.room < usize::MAX / 2 {
+                connection.room = connection.room.min(first);
+            }
+        }
         let all: usize = parts.iter().map(|part| self.hub.batch_bytes(part.feed).len()).sum();
         let taken = self.connection(slot).send(all);
         let (mut left, mut behind) = (taken, Vec::new());
@@ -102,13 +118,13 @@ impl World {
         assert!(others.iter().all(|&(_, of_other)| of_other == 0));
         self.seen.short_between_parts += u64::from(taken > 0 && of_first == 0);
         self.seen.short_in_later_part += u64::from(of_first > 0 && of_first < taken);
-        Some((slot, taken, behind))
+        Some(Short { slot, taken, behind })
     }
 
     /// Completions come in any order.
-    fn fall_behind(&mut self, mut short: Vec<(Slot, usize, Vec<(MemberId, usize)>)>) {
+    fn fall_behind(&mut self, mut short: Vec<Short>) {
         self.rng.shuffle(&mut short);
-        for (slot, taken, behind) in short {
+        for Short { slot, taken, behind } in short {
             for (member, taken) in behind {
                 self.hub.fell_behind(member, taken);
             }

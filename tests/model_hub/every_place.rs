@@ -53,7 +53,9 @@ fn a_pass_is_whole_whoever_joins_or_leaves_wherever() {
                 for place in 0..=batches {
                     for slow in 0..1 << members {
                         for change in changes(members) {
-                            for encoding in Encoding::ALL {
+                            // The lists are the same in both: five JSON members show no more than four.
+                            let encodings = if members < MEMBERS_MAX { 2 } else { 1 };
+                            for encoding in Encoding::ALL.into_iter().take(encodings) {
                                 let case = Case { encoding, members, max, place, change, slow, regions };
                                 let named = NamedOnPanic(case);
                                 run(case, &mut rng);

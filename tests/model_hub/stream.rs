@@ -3,7 +3,7 @@
 use super::json;
 use corecast::hub::HubLimits;
 use corecast::ids::{Encoding, Form, TopicId};
-use corecast_tests::wire::{BINARY, TEXT, frame};
+use corecast_tests::wire::{BINARY, TEXT, frame, header};
 use std::sync::Arc;
 
 /// One life of a topic: from `open` to `close`.
@@ -53,14 +53,18 @@ impl Topic {
         self.subscribers != [0; 2] || self.held > 0
     }
 
-    /// Gives whether its JSON was too long for a log.
+    /// Gives whether its JSON was too long for a log. Written for those who are subscribed.
     pub(crate) fn push(&mut self, form: Form, payload: &[u8], limits: &HubLimits) -> bool {
         let first_byte = if form == Form::Binary { BINARY } else { TEXT };
-        let raw = frame(first_byte, payload, None);
-        let offset = self.last() + 1;
-        let mut json = frame(TEXT, &json::message(&self.name, offset, form, payload), None);
-        let beside = raw.len().max(limits.topic_log_bytes / 4);
-        let is_too_long = json.len() > limits.topic_log_bytes || json.len() + beside > limits.log_bytes;
+        let [has_raw, has_json] = self.subscribers.map(|count| count > 0);
+        let raw = if has_raw { frame(first_byte, payload, None) } else { Vec::new() };
+        let (offset, mut json, mut is_too_long) = (self.last() + 1, Vec::new(), false);
+        if has_json {
+            json = frame(TEXT, &json::message(&self.name, offset, form, payload), None);
+            let raw_bytes = header(first_byte, payload.len() as u64, None).len() + payload.len();
+            let beside = raw_bytes.max(limits.topic_log_bytes / 4);
+            is_too_long = json.len() > limits.topic_log_bytes || json.len() + beside > limits.log_bytes;
+        }
         if is_too_long {
             json = frame(TEXT, &json::missed(&self.name, offset), None);
         }

@@ -302,7 +302,7 @@ impl World {
             let is_too_long = topic.push(form, payload, &self.limits);
             let [has_raw, has_json] = topic.subscribers.map(|count| count > 0);
             self.seen.in_both_encodings += u64::from(has_raw && has_json);
-            self.seen.too_long_in_json += u64::from(is_too_long && has_json);
+            self.seen.too_long_in_json += u64::from(is_too_long);
         } else {
             self.seen.held_back += 1;
             let is_exhausted = self.hub.stats().pool_exhausted > exhausted_before;

@@ -111,7 +111,7 @@ impl Shard {
 
     /// Keeps the rest of a frame for a connection, within `lag_tail_bytes`.
     pub(super) fn keep_tail<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, tail: Vec<u8>) {
-        if tail.is_empty() {
+        if tail.is_empty() || self.table[slot].phase == Phase::Dying {
             return;
         }
         if self.tails_used + tail.len() > self.settings.lag_tail_bytes {

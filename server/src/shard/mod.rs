@@ -361,6 +361,7 @@ impl Shard {
         counters.lapped = hub.lapped;
         counters.messages_skipped = hub.messages_skipped;
         counters.log_pool_exhausted = hub.pool_exhausted;
+        counters.messages_too_long_in_json = hub.too_long_in_json;
         let ring = ring.stats();
         counters.cq_overflows = ring.cq_overflows;
         counters.sends_short = ring.sends_short;

@@ -61,7 +61,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
     ]:
         assert place in answer.stderr, (place, answer.stderr)
     assert "did you mean max_connections?" in answer.stderr
-    assert "expected disconnect or skip-silent" in answer.stderr
+    assert "expected disconnect, skip or skip-silent" in answer.stderr
 
 
 @pytest.mark.parametrize(
