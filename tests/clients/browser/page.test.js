@@ -167,6 +167,13 @@ test('missed messages are shown in the list, at the topic and in the sum', async
   await page.locator('#notice').getByText('a: missed 2 to 11 (10 messages)').waitFor({ state: 'attached' });
 });
 
+test('an error that answers nothing is shown', async (t) => {
+  const { page, fake } = await open(t);
+  fake.send({ op: 'error', code: 'overloaded', message: 'not now' });
+  await rowCount(page, 1);
+  assert.deepEqual(await rows(page), [['', '', '', 'overloaded: not now']]);
+});
+
 test('a lost connection is shown, tried again, and what was missed meanwhile is told', async (t) => {
   const { page, fake } = await open(t, 'a', 'b');
   fake.publish('a', 1);
