@@ -1,8 +1,9 @@
 //! The numbers that name things inside one process, each its own type, and what is said with them.
 
+use corecast_protocol::{MessageKind, Opcode};
 use std::fmt;
 
-/// A topic's place in its hub. Valid until the hub forgets the topic.
+/// A topic's place in its hub. Valid until the topic is closed there.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct TopicId(pub u32);
 
@@ -28,6 +29,16 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// A shard's number, from 0.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct ShardId(pub u16);
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A connection's place in its shard's table, which is also its index in the ring's descriptor table.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
 pub struct Slot(pub u32);
@@ -36,6 +47,77 @@ impl Slot {
     pub fn index(self) -> usize {
         self.0 as usize
     }
+}
+
+/// One subscription of a connection. A raw connection has exactly one, and it has the number of its slot; those of the JSON
+/// dialect are numbered above all slots. Valid until it ends.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct MemberId(pub u32);
+
+impl MemberId {
+    /// Numbers are below this, for lists of them keep two marks above.
+    pub const END: u32 = 1 << 30;
+}
+
+/// The subscription of a raw connection.
+impl From<Slot> for MemberId {
+    fn from(slot: Slot) -> Self {
+        Self(slot.0)
+    }
+}
+
+/// A feed's place in its hub: one topic in one encoding. Valid while the feed has subscribers, and to the end of the batch
+/// during which the last of them left.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash, Debug)]
+pub struct FeedId(pub u32);
+
+/// What a message was published as.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Form {
+    /// UTF-8, known to be valid.
+    Text,
+    Binary,
+    /// One JSON value, known to be valid.
+    Json,
+}
+
+impl Form {
+    /// What raw subscribers get it as.
+    pub fn kind(self) -> MessageKind {
+        match self {
+            Self::Text | Self::Json => MessageKind::Text,
+            Self::Binary => MessageKind::Binary,
+        }
+    }
+
+    /// Of the frame that raw subscribers get.
+    pub fn opcode(self) -> Opcode {
+        self.kind().opcode()
+    }
+}
+
+/// Raw publishers are not parsed: what they send is never `Json`.
+impl From<MessageKind> for Form {
+    fn from(kind: MessageKind) -> Self {
+        match kind {
+            MessageKind::Text => Self::Text,
+            MessageKind::Binary => Self::Binary,
+        }
+    }
+}
+
+/// How a topic's messages are written for a subscriber.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Encoding {
+    /// A frame's payload is the message, text or binary as it was published.
+    Raw,
+    /// A text frame with the `message` object of the JSON dialect.
+    Json,
+}
+
+impl Encoding {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Raw, Self::Json];
 }
 
 /// Nanoseconds since the shard started. Read once a turn by the executor and handed down.

@@ -8,7 +8,7 @@ use std::thread;
 
 use clap::FromArgMatches;
 use corecast::config::arguments::{Arguments, Command};
-use corecast::config::{Budget, BudgetInputs, Config, HostLimits, Sources, resolve};
+use corecast::config::{Budget, BudgetInputs, Config, HostLimits, ListenAddress, Sources, resolve};
 use corecast::observe::{VERSION, log};
 use corecast::{hub, net};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Serve);
     // A budget is often made for another host.
     let is_plan = matches!(command, Command::Budget { .. });
-    let host = if is_plan { HostLimits::UNLIMITED } else { HostLimits::raise_and_read() };
+    let host = if is_plan { HostLimits::unlimited() } else { HostLimits::raise_and_read() };
     let effective = match resolve(&Sources::read(flags, std::env::vars_os()), &host) {
         Ok(effective) => effective,
         Err(mistakes) => {
@@ -63,10 +63,17 @@ fn serve(config: Config, budget: &Budget) -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     };
     for address in running.addresses() {
-        info!(
-            "corecast {VERSION} listens on {address}: subscribe at ws://{address}/topics/{{topic}}, publish there or \
-             with POST http://{address}/topics/{{topic}}"
-        );
+        match address {
+            ListenAddress::Tcp(_) => info!(
+                "corecast {VERSION} listens on {address}: subscribe at ws://{address}/topics/{{topic}}, publish there or \
+                 with POST http://{address}/topics/{{topic}}"
+            ),
+            ListenAddress::Unix(path) => info!(
+                "corecast {VERSION} listens on {address}: see what a topic has with `curl --unix-socket {} \
+                 http://localhost/topics/{{topic}}`",
+                path.display()
+            ),
+        }
     }
     if let Some(address) = running.admin_address() {
         info!("metrics and readiness at http://{address}/metrics, /health and /ready");

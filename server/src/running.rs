@@ -1,12 +1,16 @@
 //! A running service: its listeners, its shards' threads, and how to stop it.
 
 use crate::config::{Config, ListenAddress};
+use crate::mesh::{Capacity, mesh};
 use crate::net::listener::{ListenError, Listener, SocketOptions};
-use crate::shard::executor::{self, ShardHandle, ShardListener};
+use crate::net::unix_path::UnixPath;
+use crate::observe::MetricsSlot;
+use crate::shard::executor::{self, ShardHandle, ShardListener, ShardPlan};
+use corecast_protocol::ProtocolError;
 use corecast_uring::probe;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// Why the service could not be started. Each message names the cause and what mends it.
 #[derive(Debug, thiserror::Error)]
@@ -24,38 +28,59 @@ pub enum StartError {
 pub struct Running {
     addresses: Vec<ListenAddress>,
     admin_address: Option<SocketAddr>,
-    stop: Arc<AtomicBool>,
-    shard: ShardHandle,
+    shards: Vec<ShardHandle>,
+    /// The files of Unix sockets, removed with this.
+    unix_paths: Vec<Arc<UnixPath>>,
 }
 
-/// Checks the host, binds the listeners and starts the shards.
+/// Checks the host, binds the listeners and starts the shards. The admin listener is the first shard's.
 pub fn start(config: Config) -> Result<Running, StartError> {
-    let ring = config.ring();
-    probe::check(&ring, config.shards)?;
+    probe::check(&config.ring(), config.shards)?;
     let options = SocketOptions {
         notsent_lowat: config.notsent_lowat,
         send_buffer: config.tcp_send_buffer,
         receive_buffer: config.tcp_receive_buffer,
     };
-    let mut listeners = Vec::new();
+    let mut by_shard: Vec<Vec<ShardListener>> = (0..config.shards).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
+    let mut unix_paths = Vec::new();
     for address in &config.listen {
-        let ListenAddress::Tcp(address) = address else {
-            unreachable!("refused when the configuration was resolved")
-        };
-        let listener = Listener::bind(*address, options)?;
-        addresses.push(ListenAddress::Tcp(listener.address));
-        listeners.push(ShardListener { listener, is_admin: false });
+        let bound = Listener::bind_all(address, config.shards, options)?;
+        addresses.push(bound[0].address.clone());
+        unix_paths.extend(bound[0].unix_path());
+        for (listeners, listener) in by_shard.iter_mut().zip(bound) {
+            listeners.push(ShardListener { listener, is_admin: false });
+        }
     }
     let mut admin_address = None;
     if let Some(address) = config.admin {
         let listener = Listener::bind(address, options)?;
-        admin_address = Some(listener.address);
-        listeners.push(ShardListener { listener, is_admin: true });
+        admin_address = listener.tcp_address();
+        by_shard[0].push(ShardListener { listener, is_admin: true });
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let shard = executor::spawn(config, ring, listeners, Arc::clone(&stop))?;
-    Ok(Running { addresses, admin_address, stop, shard })
+    let metrics: Vec<MetricsSlot> =
+        (0..config.shards).map(|_| MetricsSlot::new(ProtocolError::RULES)).collect();
+    let shards = u16::try_from(config.shards).expect("the configuration was checked");
+    let meshes = mesh(shards, Capacity::of(&config), (rand::random(), rand::random()));
+    let started = Instant::now();
+    let plans = meshes.into_iter().zip(by_shard).map(|(mesh, listeners)| ShardPlan {
+        config: config.clone(),
+        mesh,
+        metrics: metrics.clone(),
+        listeners,
+        started,
+    });
+    let mut shards = Vec::new();
+    for plan in plans {
+        match executor::spawn(plan) {
+            Ok(shard) => shards.push(shard),
+            Err(error) => {
+                // Those that run wait for each other before they end, and one of them will never come.
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(Running { addresses, admin_address, shards, unix_paths })
 }
 
 impl Running {
@@ -68,13 +93,26 @@ impl Running {
         self.admin_address
     }
 
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// Begins to drain: no new connections, Close 1001 to all, a bounded wait. From any thread, and again without harm.
     pub fn stop(&self) {
-        self.shard.stop(&self.stop);
+        for shard in &self.shards {
+            shard.stop();
+        }
     }
 
     /// Waits until the service has stopped.
     pub fn join(self) -> Result<(), StartError> {
-        Ok(self.shard.join()?)
+        let Self { shards, unix_paths, .. } = self;
+        let mut ended = Ok(());
+        for shard in shards {
+            let result = shard.join();
+            ended = ended.and(result);
+        }
+        drop(unix_paths);
+        Ok(ended?)
     }
 }

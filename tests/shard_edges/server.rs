@@ -3,7 +3,7 @@
 use corecast::config::{Config, HostLimits, RESERVED_CONNECTIONS};
 use corecast::ids::Now;
 use corecast::observe::counters::Counters;
-use corecast::shard::{Context, Inbox, Shard, Turn};
+use corecast::shard::{Context, Inbox, ListenerKind, Shard, Turn};
 use corecast_protocol::Side;
 use corecast_tests::wire::{BINARY, frame_to};
 use corecast_uring::testing::{FakeRing, Faults, Peer};
@@ -34,7 +34,7 @@ impl Server {
 
     /// The same, for tests in which the ring is left to chance.
     pub(crate) fn start_seeded(seed: u64, change: impl FnOnce(&mut Config)) -> Self {
-        let host = HostLimits { open_files: 20_000, ..HostLimits::read() };
+        let host = HostLimits { open_files: 20_000, cores: 1, ..HostLimits::read() };
         let mut config = Config { max_connections: 50, ..Config::defaults(&host) };
         change(&mut config);
         let ring_config = RingConfig {
@@ -44,7 +44,7 @@ impl Server {
         };
         let mut server = Self {
             ring: FakeRing::new(seed, ring_config, Faults::none()),
-            shard: Shard::new(&config),
+            shard: Shard::alone(&config),
             rng: Rng::with_seed(seed),
             now: Duration::ZERO,
             inbox: Inbox::default(),
@@ -55,7 +55,12 @@ impl Server {
 
     pub(crate) fn add_listener(&mut self, is_admin: bool) -> ListenerId {
         let listener = self.ring.add_listener();
-        self.shard.add_listener(listener, is_admin, true);
+        let kind = if is_admin {
+            ListenerKind::Admin { is_loopback: true }
+        } else {
+            ListenerKind::Tcp { is_loopback: true }
+        };
+        self.shard.add_listener(listener, kind);
         listener
     }
 

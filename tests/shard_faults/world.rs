@@ -3,7 +3,7 @@
 use super::client::{Client, Message, Part, State};
 use corecast::config::{Config, HostLimits, LagPolicy};
 use corecast::ids::Now;
-use corecast::shard::{Context, Inbox, Shard, Turn};
+use corecast::shard::{Context, Inbox, ListenerKind, Shard, Turn};
 use corecast_protocol::{
     CloseCode, MessageKind, Opcode,
     frame::{encode_close, encode_frame},
@@ -56,7 +56,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, plan: Plan, faults: Faults) -> Self {
-        let host = HostLimits { open_files: 20_000, ..HostLimits::read() };
+        let host = HostLimits { open_files: 20_000, cores: 1, ..HostLimits::read() };
         let config = Config {
             max_connections: plan.clients_max as u32 + 2,
             max_message_bytes: 16 << 10,
@@ -76,8 +76,8 @@ impl World {
             eventfd: false,
         };
         let mut ring = FakeRing::new(seed, ring_config, Faults::none());
-        let mut shard = Shard::new(&config);
-        shard.add_listener(ring.add_listener(), false, true);
+        let mut shard = Shard::alone(&config);
+        shard.add_listener(ring.add_listener(), ListenerKind::Tcp { is_loopback: true });
         let mut world = Self {
             plan,
             rng: Rng::with_seed(seed),

@@ -1,14 +1,15 @@
 //! Topic names: checked once, carried as a value that cannot be wrong.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest topic name, in bytes.
 pub const MAX_TOPIC_BYTES: usize = 255;
 
 /// A topic's name: 1-255 bytes of `A-Z a-z 0-9 . _ - : ~ = @`, and not `.` or `..`, which URLs give a meaning
-/// of their own (RFC 3986 §5.2.4).
+/// of their own (RFC 3986 §5.2.4). A clone is the same memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TopicName(Box<str>);
+pub struct TopicName(Arc<str>);
 
 /// Why a text is no topic name. The peer's mistake: HTTP 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,11 +50,16 @@ impl TopicName {
         let decoded = percent_decode(segment.as_bytes())?;
         check(&decoded)?;
         let name = String::from_utf8(decoded).expect("the allowed bytes are ASCII");
-        Ok(Self(name.into_boxed_str()))
+        Ok(Self(name.into()))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same memory as a plain text.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 

@@ -79,7 +79,8 @@ pub struct Settings {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Listening")]
 pub struct Listening {
-    /// Address and port for WebSocket and HTTP clients; repeat it for more. `0.0.0.0` and `[::]` mean all interfaces
+    /// Address and port for WebSocket and HTTP clients, or unix:/path; repeat it for more. `0.0.0.0` and `[::]` mean
+    /// all interfaces
     /// [default: 127.0.0.1:9001]
     #[arg(long, value_name = "ADDR")]
     pub listen: Vec<String>,
@@ -89,8 +90,9 @@ pub struct Listening {
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
 
-    /// Cores to serve on. This build runs one shard
-    /// [default: 1]
+    /// Threads that serve connections, each pinned to a core with a ring and listeners of its own. More than there are
+    /// cores share them
+    /// [default: one for each core this process may use]
     #[arg(long, value_name = "N")]
     pub shards: Option<String>,
 }
@@ -99,8 +101,8 @@ pub struct Listening {
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Most connections at once; more are answered 503. Each open one costs up to 200 bytes here and some kilobytes in
-    /// the kernel (see `corecast budget`); RLIMIT_NOFILE must be 256 higher
-    /// [default: 100000, or RLIMIT_NOFILE - 256 if that is less]
+    /// the kernel (see `corecast budget`). Each shard takes an equal share; RLIMIT_NOFILE must be 256 higher than that
+    /// [default: 100000, or shards x (RLIMIT_NOFILE - 256) if that is less]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<String>,
 
@@ -108,6 +110,11 @@ pub struct Limits {
     /// [default: 100000]
     #[arg(long, value_name = "N")]
     pub max_topics: Option<String>,
+
+    /// Most topics that one connection of the JSON dialect may be subscribed to
+    /// [default: 128]
+    #[arg(long, value_name = "N")]
+    pub max_subscriptions: Option<String>,
 
     /// Longest message; a longer one is refused from its header with close code 1009 or status 413
     /// [default: 512KiB]
@@ -150,8 +157,9 @@ pub struct MessageLog {
     #[arg(long, value_name = "SIZE")]
     pub lag_tail_bytes: Option<String>,
 
-    /// What happens to a subscriber whose next message has left the log: "disconnect" closes with 4008, "skip-silent"
-    /// goes on with the newest message and does not tell the client
+    /// What happens to a subscriber whose next message has left the log: "disconnect" closes with 4008; "skip" goes on
+    /// with the newest message and tells JSON subscribers which they missed, and closes raw ones, which can't be told;
+    /// "skip-silent" goes on with raw ones too, without telling them
     /// [default: disconnect]
     #[arg(long, value_name = "POLICY")]
     pub lag_policy: Option<String>,
@@ -310,7 +318,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, HostLimits, effective, mistake};
 
-    const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX };
+    const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
 
     #[test]
     fn command_line_is_consistent() {

@@ -272,7 +272,7 @@ mod tests {
         BudgetInputs { slot_bytes: 152, topic_bytes: 300, membership_bytes: 4, ring_locked_bytes: 118_784 };
 
     fn budget() -> Budget {
-        let host = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX };
+        let host = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
         Budget::of(&Config::defaults(&host), &INPUTS)
     }
 

@@ -9,17 +9,22 @@ pub struct HostLimits {
     pub open_files: u64,
     /// `RLIMIT_MEMLOCK` in force, in bytes: bounds what rings may lock. `u64::MAX` stands for unlimited.
     pub locked_bytes: u64,
+    /// Cores that the process may use, its cpuset considered: at least 1.
+    pub cores: u32,
 }
 
 impl HostLimits {
-    /// A host that allows everything, for plans.
-    pub const UNLIMITED: Self = Self { open_files: u64::MAX, locked_bytes: u64::MAX };
+    /// A host like this that allows everything, for plans.
+    pub fn unlimited() -> Self {
+        Self { open_files: u64::MAX, locked_bytes: u64::MAX, ..Self::read() }
+    }
 
     /// The limits of this process now.
     pub fn read() -> Self {
         Self {
             open_files: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
             locked_bytes: getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX),
+            cores: core_affinity::get_core_ids().map_or(1, |cores| cores.len().max(1) as u32),
         }
     }
 

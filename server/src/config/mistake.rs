@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, where it was written, and what to write instead.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -125,13 +126,11 @@ pub enum Problem {
     #[error("{0} is given twice: each address can be bound once; remove one or change its port")]
     AddressTwice(String),
 
-    /// More than one shard was asked for.
-    #[error("{0} shards asked for, but this build runs one shard: remove the setting or set it to 1")]
-    OneShard(u64),
-
-    /// A Unix domain socket was asked for.
-    #[error("{0}: this build listens on TCP only: use an address and port such as 127.0.0.1:9001")]
-    UnixSocket(String),
+    /// All addresses of both families are asked for, and one of IPv4 with the same port.
+    #[error(
+        "{all} stands for all IPv4 addresses too, so {one} can't be bound beside it: remove one or change its port"
+    )]
+    AddressCovered { all: SocketAddr, one: SocketAddr },
 
     /// The text is not an origin as browsers send it.
     #[error(
@@ -147,11 +146,11 @@ pub enum Problem {
 
     /// The process may not open enough files for that many connections.
     #[error(
-        "{connections} connections need {needed} open files, but RLIMIT_NOFILE is {limit}: raise it (ulimit -n {needed}, \
+        "{connections} connections{} need {needed} open files, but RLIMIT_NOFILE is {limit}: raise it (ulimit -n {needed}, \
          LimitNOFILE={needed} in the service unit, docker --ulimit nofile={needed}) or lower max_connections{}",
-        fitting(*.limit)
+        over_shards(*.shards), fitting(*.limit, *.shards)
     )]
-    OpenFiles { connections: u64, needed: u64, limit: u64 },
+    OpenFiles { connections: u64, shards: u32, needed: u64, limit: u64 },
 
     /// A frame may be longer than a message.
     #[error(
@@ -189,8 +188,12 @@ fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {name}?"))
 }
 
-fn fitting(limit: u64) -> String {
-    match limit.saturating_sub(super::RESERVED_FILES.into()) {
+fn over_shards(shards: u32) -> String {
+    if shards == 1 { String::new() } else { format!(" on {shards} shards") }
+}
+
+fn fitting(limit: u64, shards: u32) -> String {
+    match limit.saturating_sub(super::RESERVED_FILES.into()).saturating_mul(shards.into()) {
         0 => String::new(),
         fitting => format!(" to {fitting}"),
     }

@@ -50,6 +50,8 @@ pub struct Config {
     pub max_connections: u32,
     /// Most topics known at once, over all shards.
     pub max_topics: u32,
+    /// Most topics that one connection of the JSON dialect may be subscribed to.
+    pub max_subscriptions: u32,
     /// Longest message, in bytes. Checked from the frame's header or the body's declared length.
     pub max_message_bytes: usize,
     /// Longest payload of a single frame, in bytes; at most `max_message_bytes`.
@@ -113,20 +115,23 @@ pub const RESERVED_CONNECTIONS: u32 = 64;
 /// Most connections that the numbering of connections allows: a slot is 24 bits of a ring token.
 pub const MAX_CONNECTIONS: u32 = (1 << 24) - RESERVED_CONNECTIONS;
 
+/// Most shards: more than the largest machines have cores, and few enough for every two to have links.
+pub const MAX_SHARDS: u32 = 512;
+
 /// Descriptors kept for what is no connection: listeners, rings, files.
 pub const RESERVED_FILES: u32 = 256;
 
 impl Config {
     /// The values of a server that nobody configured, on a host with these limits.
     pub fn defaults(host: &HostLimits) -> Self {
-        let open_files = u32::try_from(host.open_files).unwrap_or(u32::MAX);
         Self {
             listen: vec![ListenAddress::Tcp(([127, 0, 0, 1], 9001).into())],
             admin: Some(([127, 0, 0, 1], 9002).into()),
-            shards: 1,
+            shards: host.cores.min(MAX_SHARDS),
 
-            max_connections: open_files.saturating_sub(RESERVED_FILES).clamp(1, 100_000),
+            max_connections: default_connections(host, host.cores),
             max_topics: 100_000,
+            max_subscriptions: 128,
             max_message_bytes: 512 * KIB,
             max_frame_bytes: 512 * KIB,
             max_head_bytes: 16 * KIB,
@@ -160,12 +165,17 @@ impl Config {
         }
     }
 
+    /// Connections that each shard may have: an equal share, rounded up.
+    pub fn connections_per_shard(&self) -> u32 {
+        self.max_connections.div_ceil(self.shards)
+    }
+
     /// The ring of one shard.
     pub fn ring(&self) -> RingConfig {
         RingConfig {
             submission_entries: self.submission_entries,
             completion_entries: self.completion_entries,
-            files: self.max_connections.div_ceil(self.shards) + RESERVED_CONNECTIONS,
+            files: self.connections_per_shard() + RESERVED_CONNECTIONS,
             receive_buffers: self.receive_buffers,
             receive_buffer_bytes: self.receive_buffer_bytes,
             eventfd: true,
@@ -176,6 +186,12 @@ impl Config {
     pub fn idle_timeout(&self) -> Duration {
         self.ping_interval + self.pong_timeout
     }
+}
+
+/// What is served when nobody says how many: what the limit of open files, which holds for each shard, allows.
+fn default_connections(host: &HostLimits, shards: u32) -> u32 {
+    let each = u32::try_from(host.open_files).unwrap_or(u32::MAX).saturating_sub(RESERVED_FILES);
+    each.saturating_mul(shards).clamp(1, 100_000)
 }
 
 const KIB: usize = 1024;
@@ -229,7 +245,10 @@ pub enum LagPolicy {
     /// Close with 4008. The client knows that it missed messages and can reconnect.
     #[default]
     Disconnect,
-    /// Go on with the newest message. The client isn't told: for topics where only the latest matters.
+    /// Go on with the newest message. JSON subscribers are told what they missed; raw ones can't be told, and are
+    /// closed with 4008.
+    Skip,
+    /// Go on with the newest message. Raw subscribers aren't told: for topics where only the latest matters.
     SkipSilent,
 }
 
@@ -237,6 +256,7 @@ impl fmt::Display for LagPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Disconnect => "disconnect",
+            Self::Skip => "skip",
             Self::SkipSilent => "skip-silent",
         })
     }

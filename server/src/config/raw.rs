@@ -175,7 +175,7 @@ pub(super) mod tests {
     use super::*;
 
     pub(in super::super) const HOST: HostLimits =
-        HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX };
+        HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
 
     /// Flags and variables as given, and `file` as the contents of `c.toml`.
     pub(in super::super) fn load(

@@ -1,6 +1,6 @@
 //! Checks that need several settings at once, or a setting and the host.
 
-use std::collections::BTreeSet;
+use std::net::{Ipv6Addr, SocketAddr};
 
 use super::mistake::Problem;
 use super::resolve::Reader;
@@ -9,23 +9,16 @@ use super::{Config, HostLimits, ListenAddress, RESERVED_FILES};
 
 /// What only shows when several values are seen together.
 pub(super) fn check(config: &Config, host: &HostLimits, read: &mut Reader<'_>) {
-    let needed = u64::from(config.max_connections) + u64::from(RESERVED_FILES);
+    // The limit holds for the table of each shard's ring.
+    let needed = u64::from(config.connections_per_shard()) + u64::from(RESERVED_FILES);
     read.require(host.open_files >= needed, &["max_connections"], || Problem::OpenFiles {
         connections: config.max_connections.into(),
+        shards: config.shards,
         needed,
         limit: host.open_files,
     });
 
-    let tcp = config.listen.iter().filter_map(|address| match address {
-        ListenAddress::Tcp(address) => Some(*address),
-        ListenAddress::Unix(_) => None,
-    });
-    let mut seen = BTreeSet::new();
-    for (address, key) in tcp.map(|address| (address, "listen")).chain(config.admin.map(|a| (a, "admin"))) {
-        // Port 0 asks for any free port, a different one each time.
-        let first = address.port() == 0 || seen.insert(address);
-        read.require(first, &[key, "listen"], || Problem::AddressTwice(address.to_string()));
-    }
+    addresses_are_apart(config, read);
 
     let message = config.max_message_bytes as u64;
     let frame = config.max_frame_bytes as u64;
@@ -52,6 +45,34 @@ pub(super) fn check(config: &Config, host: &HostLimits, read: &mut Reader<'_>) {
     read.require(completions >= submissions, &["completion_entries", "submission_entries"], || {
         Problem::CompletionsTooFew { completions, submissions }
     });
+}
+
+/// Each address can be bound once, and `[::]` with its port is bound for IPv4 as well.
+fn addresses_are_apart(config: &Config, read: &mut Reader<'_>) {
+    let listen = config.listen.iter().cloned().map(|address| (address, "listen"));
+    let admin = config.admin.map(|address| (ListenAddress::Tcp(address), "admin"));
+    let mut before: Vec<ListenAddress> = Vec::new();
+    for (address, key) in listen.chain(admin) {
+        // Port 0 asks for any free port, a different one each time.
+        if matches!(address, ListenAddress::Tcp(tcp) if tcp.port() == 0) {
+            continue;
+        }
+        let keys = [key, "listen"];
+        read.require(!before.contains(&address), &keys, || Problem::AddressTwice(address.to_string()));
+        if let Some((all, one)) = before.iter().find_map(|other| covering(other, &address)) {
+            read.require(false, &keys, || Problem::AddressCovered { all, one });
+        }
+        before.push(address);
+    }
+}
+
+/// Which of two addresses is `[::]`, and which one of IPv4 that it covers.
+fn covering(a: &ListenAddress, b: &ListenAddress) -> Option<(SocketAddr, SocketAddr)> {
+    let (&ListenAddress::Tcp(a), &ListenAddress::Tcp(b)) = (a, b) else { return None };
+    let covers = |all: SocketAddr, one: SocketAddr| {
+        all.ip() == Ipv6Addr::UNSPECIFIED && one.ip().to_canonical().is_ipv4() && all.port() == one.port()
+    };
+    if covers(a, b) { Some((a, b)) } else { covers(b, a).then_some((b, a)) }
 }
 
 #[cfg(test)]
@@ -132,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_bound_once_and_unix_sockets_are_refused() {
+    fn addresses_are_bound_once() {
         assert_eq!(
             mistakes("listen = [\"127.0.0.1:9002\"]"),
             [
@@ -141,11 +162,25 @@ mod tests {
             ]
         );
         assert_eq!(
-            mistakes("listen = \"unix:/run/c.sock\""),
+            mistakes("listen = [\"unix:/run/c.sock\", \"[::1]:9001\", \"unix:/run/c.sock\"]"),
             [
-                "c.toml:1:10: listen: unix:/run/c.sock: this build listens on TCP only: use an address and port such \
-              as 127.0.0.1:9001"
+                "c.toml:1:10: listen: unix:/run/c.sock is given twice: each address can be bound once; remove one or \
+              change its port"
             ]
+        );
+        for listen in ["[\"[::]:9001\", \"0.0.0.0:9001\"]", "[\"0.0.0.0:9001\", \"[::]:9001\"]"] {
+            assert_eq!(
+                mistakes(&format!("listen = {listen}")),
+                [
+                    "c.toml:1:10: listen: [::]:9001 stands for all IPv4 addresses too, so 0.0.0.0:9001 can't be bound \
+                  beside it: remove one or change its port"
+                ]
+            );
+        }
+        assert_eq!(
+            mistakes("listen = \"[::]:9002\"")[0],
+            "c.toml:1:10: listen: [::]:9002 stands for all IPv4 addresses too, so 127.0.0.1:9002 can't be bound \
+             beside it: remove one or change its port"
         );
         assert_eq!(mistakes("listen = []"), ["c.toml:1:10: listen: expected at least one entry"]);
         let config =

@@ -12,7 +12,8 @@ use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::raw::Sources;
 use super::value::{self, Value, show_duration, show_size};
 use super::{
-    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat, MAX_CONNECTIONS,
+    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat,
+    MAX_CONNECTIONS, MAX_SHARDS,
 };
 use super::{origin, relations};
 
@@ -28,18 +29,21 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// A value that a stronger source overrides is checked all the same: it would bite on the day the other one goes.
 pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistakes> {
-    let default = Config::defaults(host);
     let mut read = Reader::new(sources);
+    let shards = read.count("shards", 1..=MAX_SHARDS.into(), host.cores.min(MAX_SHARDS));
+    // As many connections by default as those shards can have.
+    let default = Config::defaults(&HostLimits { cores: shards, ..*host });
 
     let max_message_bytes = read.size("max_message_bytes", 1..=GIB, default.max_message_bytes);
     let timeout = Duration::from_millis(1)..=DAY;
     let config = Config {
         listen: read.value("listen", default.listen, listen_addresses),
         admin: read.value("admin", default.admin, admin_address),
-        shards: read.value("shards", default.shards, one_shard),
+        shards,
 
         max_connections: read.count("max_connections", 1..=MAX_CONNECTIONS.into(), default.max_connections),
         max_topics: read.count("max_topics", 1..=1 << 24, default.max_topics),
+        max_subscriptions: read.count("max_subscriptions", 1..=1 << 16, default.max_subscriptions),
         max_message_bytes,
         max_frame_bytes: read.size("max_frame_bytes", 1..=GIB, max_message_bytes),
         max_head_bytes: read.size("max_head_bytes", KIB..=MIB, default.max_head_bytes),
@@ -198,10 +202,9 @@ fn listen_addresses(value: &Value) -> Result<Vec<ListenAddress>, Problem> {
 
 fn listen_address(text: &str) -> Result<ListenAddress, Problem> {
     match text.parse() {
-        Ok(ListenAddress::Unix(path)) => Err(Problem::UnixSocket(format!("unix:{}", path.display()))),
         Ok(address) => Ok(address),
         Err(InvalidListenAddress) => Err(Problem::Unexpected {
-            expected: "a numeric address and a port such as 127.0.0.1:9001 or [::]:9001",
+            expected: "a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, or unix:/path",
             found: format!("{text:?}"),
         }),
     }
@@ -218,16 +221,10 @@ fn admin_address(value: &Value) -> Result<Option<SocketAddr>, Problem> {
     })
 }
 
-fn one_shard(value: &Value) -> Result<u32, Problem> {
-    match value::count(value)? {
-        1 => Ok(1),
-        shards => Err(Problem::OneShard(shards)),
-    }
-}
-
 fn lag_policy(value: &Value) -> Result<LagPolicy, Problem> {
-    let choices = [LagPolicy::Disconnect, LagPolicy::SkipSilent].map(|policy| (policy.to_string(), policy));
-    value::choice(value, "disconnect or skip-silent", &choices)
+    let choices = [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::SkipSilent]
+        .map(|policy| (policy.to_string(), policy));
+    value::choice(value, "disconnect, skip or skip-silent", &choices)
 }
 
 fn log_format(value: &Value) -> Result<LogFormat, Problem> {
@@ -263,7 +260,7 @@ mod tests {
                     log_bytes = \"64MB\"\n\
                     ping_interval = 25\n  \
                     receive_buffers = 1_000\n";
-        let environment = [("CORECAST_LAG_POLICY", "skip"), ("CORECAST_SHARDS", "4")];
+        let environment = [("CORECAST_LAG_POLICY", "latest"), ("CORECAST_SHARDS", "4")];
         let flags = ["--handshake-timeout", "0s", "--listen", "localhost:9001"];
         let mistakes = load(&flags, &environment, file).unwrap_err();
         assert_eq!(
@@ -274,9 +271,8 @@ mod tests {
              c.toml:4:13: log_bytes: expected a number of bytes such as 4096, 512KiB, 64MiB or 1GiB, found the string \"64MB\"\n  \
              c.toml:5:17: ping_interval: expected a time with its unit such as 500ms, 10s, 10m or 1h, found the integer 25\n  \
              c.toml:6:21: receive_buffers: 1000 is not a power of two; the nearest below is 512\n  \
-             CORECAST_SHARDS: 4 shards asked for, but this build runs one shard: remove the setting or set it to 1\n  \
-             CORECAST_LAG_POLICY: expected disconnect or skip-silent, found \"skip\"\n  \
-             --listen: expected a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, found \"localhost:9001\"\n  \
+             CORECAST_LAG_POLICY: expected disconnect, skip or skip-silent, found \"latest\"\n  \
+             --listen: expected a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, or unix:/path, found \"localhost:9001\"\n  \
              --handshake-timeout: 0ms is out of range: expected 1ms to 24h"
         );
     }

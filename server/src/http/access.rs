@@ -1,6 +1,6 @@
 //! Who may connect and who may publish, as far as a request's head and its socket tell.
 
-use super::{Refusal, origin};
+use super::{CorsOrigin, Refusal, origin};
 use corecast_protocol::http1::{RequestHead, Version};
 use std::net::IpAddr;
 
@@ -24,6 +24,13 @@ const PROXY_HEADERS: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "
 impl AccessRules {
     pub fn may_connect(&self, head: &RequestHead<'_>) -> Result<(), Refusal> {
         origin::check(head, &self.allow_origin)
+    }
+
+    /// The site whose page asks, if a browser says so and it may: every answer then has to carry it, refusals too.
+    pub fn cors(&self, head: &RequestHead<'_>) -> Option<CorsOrigin> {
+        let origin = head.headers.text("origin")?;
+        self.may_connect(head).ok()?;
+        Some(CorsOrigin::new(origin.trim()))
     }
 
     /// The admin listener answers whoever can reach it. On loopback those are this host's processes, and pages in its
@@ -158,5 +165,26 @@ mod tests {
         assert!(!may_connect("Host: a.example\r\nOrigin: null\r\n", &[]));
         assert!(may_connect("Host: a.example\r\nOrigin: https://b.example\r\n", &["https://b.example"]));
         assert!(may_connect("Host: a.example\r\nOrigin: null\r\n", &["*"]));
+    }
+
+    #[test]
+    fn an_origin_is_allowed_only_when_it_may_connect() {
+        let cors = |headers: &str, allowed: &[&str]| {
+            let request = format!("OPTIONS /topics/a HTTP/1.1\r\nHost: a.example\r\n{headers}\r\n");
+            let Ok(Parsed::Complete { head, .. }) = parse_request(request.as_bytes(), &Limits::default())
+            else {
+                panic!("{request:?} is a request");
+            };
+            let allow_origin = allowed.iter().map(|&entry| entry.to_owned()).collect();
+            let origin = AccessRules { allow_origin, ..AccessRules::default() }.cors(&head);
+            origin.map(|origin| origin.as_str().to_owned())
+        };
+        let listed = ["https://b.example"];
+        assert_eq!(cors("", &["*"]), None);
+        assert_eq!(cors("Origin: https://a.example\r\n", &[]).as_deref(), Some("https://a.example"));
+        assert_eq!(cors("Origin: https://b.example\r\n", &listed).as_deref(), Some("https://b.example"));
+        assert_eq!(cors("Origin: https://c.example\r\n", &listed), None);
+        assert_eq!(cors("Origin: https://b.example\r\nOrigin: https://b.example\r\n", &listed), None);
+        assert_eq!(cors("Origin: null\r\n", &["*"]).as_deref(), Some("null"));
     }
 }

@@ -1,8 +1,9 @@
 //! The bytes of answers.
 
-use super::Refusal;
+use super::{CorsOrigin, Refusal};
 use crate::ids::{Published, TopicInfo};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The go-ahead for a client that waits before it sends a body (RFC 9110 §10.1.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -12,20 +13,24 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub struct Answer {
     pub status: u16,
     content_type: &'static str,
-    body: String,
+    body: Cow<'static, str>,
     /// Further header lines, each with its line end.
     headers: String,
+    cors: Option<CorsOrigin>,
 }
 
 impl Answer {
     pub fn json(status: u16, body: &impl Serialize) -> Self {
-        let mut body = serde_json::to_string(body).expect("answers are plain data");
-        body.push('\n');
-        Self { status, content_type: "application/json", body, headers: String::new() }
+        Self::text(status, "application/json", json_line(body))
     }
 
-    pub fn text(status: u16, content_type: &'static str, body: String) -> Self {
-        Self { status, content_type, body, headers: String::new() }
+    pub fn text(status: u16, content_type: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, content_type, body: body.into(), headers: String::new(), cors: None }
+    }
+
+    /// An answer whose status has no content: 204 or 304.
+    pub fn empty(status: u16) -> Self {
+        Self::text(status, "", "")
     }
 
     pub fn refusal(refusal: &Refusal) -> Self {
@@ -43,10 +48,12 @@ impl Answer {
         if let Some((name, value)) = refusal.header {
             answer = answer.header(name, value);
         }
-        if refusal.status == 503 {
-            answer = answer.header("Retry-After", "1");
+        match refusal.status {
+            // RFC 9110 §15.5.22, and §7.8 on what goes with Upgrade.
+            426 => answer.header("Upgrade", "websocket").header("Connection", "Upgrade"),
+            503 => answer.header("Retry-After", "1"),
+            _ => answer,
         }
-        answer
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -54,23 +61,42 @@ impl Answer {
         self
     }
 
+    /// Lets the browser show the answer to a page of this site. Given again, the last one counts.
+    pub fn with_cors(mut self, origin: Option<&CorsOrigin>) -> Self {
+        self.cors = origin.cloned();
+        self
+    }
+
     /// Appends the answer. `is_head`: without the body, but with its length (RFC 9110 §9.3.2).
     pub fn write(&self, is_last: bool, is_head: bool, out: &mut Vec<u8>) {
-        let connection = if is_last { "Connection: close\r\n" } else { "" };
-        let head = format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}\r\n",
-            self.status,
-            reason_phrase(self.status),
-            self.content_type,
-            self.body.len(),
-            self.headers,
-            connection,
-        );
+        let Self { status, content_type, body, headers, cors } = self;
+        let mut head = format!("HTTP/1.1 {status} {}\r\n", reason_phrase(*status));
+        // RFC 9110 §8.6: no Content-Length with a 204, and nothing that describes what is not there.
+        let has_content = !matches!(status, 204 | 304);
+        if has_content {
+            let length = body.len();
+            head.push_str(&format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n"));
+        }
+        head.push_str(headers);
+        if let Some(origin) = cors {
+            let origin = origin.as_str();
+            head.push_str(&format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"));
+        }
+        if is_last {
+            head.push_str("Connection: close\r\n");
+        }
+        head.push_str("\r\n");
         out.extend_from_slice(head.as_bytes());
-        if !is_head {
-            out.extend_from_slice(self.body.as_bytes());
+        if has_content && !is_head {
+            out.extend_from_slice(body.as_bytes());
         }
     }
+}
+
+fn json_line(body: &impl Serialize) -> String {
+    let mut line = serde_json::to_string(body).expect("answers are plain data");
+    line.push('\n');
+    line
 }
 
 pub fn published(topic: &str, published: Published) -> Answer {
@@ -81,6 +107,18 @@ pub fn published(topic: &str, published: Published) -> Answer {
         epoch: String,
     }
     Answer::json(200, &Body { topic, offset: published.offset.0, epoch: published.epoch.to_string() })
+}
+
+/// `last`: the place of the last of `count` messages.
+pub fn published_many(topic: &str, last: Published, count: usize) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        topic: &'a str,
+        offset: u64,
+        epoch: String,
+        count: usize,
+    }
+    Answer::json(200, &Body { topic, offset: last.offset.0, epoch: last.epoch.to_string(), count })
 }
 
 pub fn topic_info(topic: &str, info: TopicInfo) -> Answer {
@@ -120,8 +158,10 @@ pub struct ConnectionInfo<'a> {
     pub peer: String,
     /// "http", "open", "closing", "lingering" or "dying".
     pub state: &'static str,
+    /// Of a raw connection.
     pub topic: Option<&'a str>,
-    pub subscribed: bool,
+    /// How many topics it is subscribed to.
+    pub subscriptions: usize,
     /// Has not got everything that its topic's other subscribers have.
     pub lagging: bool,
     /// Its reading is paused: a publish was held back, or it does not take its replies.
@@ -130,19 +170,23 @@ pub struct ConnectionInfo<'a> {
     pub inbound_bytes: usize,
 }
 
-/// The list of connections, cut at what is given; `total` says how many there are.
-pub fn connections(total: usize, shown: &[ConnectionInfo<'_>]) -> Answer {
+/// The list of one shard's connections as JSON, cut at what is given; `total` says how many there are.
+pub fn connections(shard: u16, shards: u16, total: usize, shown: &[ConnectionInfo<'_>]) -> String {
     #[derive(Serialize)]
     struct Body<'a> {
+        shard: u16,
+        shards: u16,
         total: usize,
         connections: &'a [ConnectionInfo<'a>],
     }
-    Answer::json(200, &Body { total, connections: shown })
+    json_line(&Body { shard, shards, total, connections: shown })
 }
 
 fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        204 => "No Content",
+        304 => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
         404 => "Not Found",
@@ -208,7 +252,43 @@ mod tests {
 
     #[test]
     fn answer_to_head_has_the_length_but_no_body() {
-        let text = written(&Answer::text(200, "text/plain", "12345".into()), false, true);
+        let text = written(&Answer::text(200, "text/plain", "12345"), false, true);
         assert_eq!(text, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n");
+    }
+
+    #[test]
+    fn published_many_says_how_many_and_where_the_last_is() {
+        let answer = published_many("a", Published { offset: Offset(7), epoch: Epoch(0xabc) }, 3);
+        assert!(written(&answer, false, false).ends_with(
+            "\r\n\r\n{\"topic\":\"a\",\"offset\":7,\"epoch\":\"0000000000000abc\",\"count\":3}\n"
+        ));
+    }
+
+    #[test]
+    fn connections_are_those_of_one_shard() {
+        assert!(
+            connections(1, 4, 0, &[])
+                .ends_with("{\"shard\":1,\"shards\":4,\"total\":0,\"connections\":[]}\n")
+        );
+    }
+
+    /// RFC 9110 §15.5.22 and §7.8.
+    #[test]
+    fn upgrade_required_says_to_what() {
+        let refusal = Refusal::new(426, "bad_request", "here is a WebSocket");
+        let text = written(&Answer::refusal(&refusal), true, true);
+        assert!(text.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{text}");
+        assert!(
+            text.ends_with("\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nConnection: close\r\n\r\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn answers_without_content_say_nothing_of_it() {
+        let text = written(&Answer::empty(204).header("Allow", "GET"), false, false);
+        assert_eq!(text, "HTTP/1.1 204 No Content\r\nAllow: GET\r\n\r\n");
+        let text = written(&Answer::empty(304), true, false);
+        assert_eq!(text, "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
     }
 }

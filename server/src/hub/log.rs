@@ -1,4 +1,4 @@
-//! A topic's log: the encoded frames that somebody still has to get.
+//! A feed's log: the encoded frames that somebody still has to get.
 //!
 //! ```text
 //!   chunks:   [ first ........ ][ first+1 ......... ][ first+2 ....|free ]
@@ -9,12 +9,12 @@
 //! walking headers. That is needed only when a subscriber is lapped, leaves, or lags while a control frame waits for it;
 //! then the chunk remembers a frame start here and there, and a chunk that nobody lags in pays nothing.
 
-use super::chunk::{Chunk, ChunkPool, Exhausted};
-use crate::ids::{Now, Offset};
+use super::chunk::{Chunk, ChunkPool};
+use crate::ids::Offset;
 use std::collections::VecDeque;
 
 /// A byte in a log: which chunk, counted from the log's first ever, and where in it.
-/// `chunk`'s end and `chunk + 1`'s start are the same place; `TopicLog::normal` gives the latter where it exists.
+/// `chunk`'s end and `chunk + 1`'s start are the same place; `FeedLog::normal` gives the latter where it exists.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug, Default)]
 pub(super) struct Position {
     chunk: u64,
@@ -22,7 +22,7 @@ pub(super) struct Position {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct TopicLog {
+pub(super) struct FeedLog {
     chunks: VecDeque<Chunk>,
     /// Number of `chunks[0]`; of the next chunk when there is none.
     first: u64,
@@ -31,7 +31,7 @@ pub(super) struct TopicLog {
     capacity: usize,
 }
 
-impl TopicLog {
+impl FeedLog {
     /// Bytes of pool memory held.
     pub(super) fn capacity(&self) -> usize {
         self.capacity
@@ -56,28 +56,23 @@ impl TopicLog {
         self.chunks.back().is_some_and(|last| last.room() >= len)
     }
 
-    /// Appends one frame, given as header and payload. A new chunk is at most `chunk_max` large, unless the frame is.
-    pub(super) fn append(
-        &mut self,
-        header: &[u8],
-        payload: &[u8],
-        offset: Offset,
-        now: Now,
-        chunk_max: usize,
-        pool: &mut ChunkPool,
-    ) -> Result<(), Exhausted> {
-        let len = header.len() + payload.len();
-        if !self.has_room(len) {
-            let previous = self.chunks.back().map_or(0, Chunk::capacity);
-            let mut chunk = pool.take(len, previous, chunk_max, offset, now)?;
-            chunk.cursors = std::mem::take(&mut self.cursors_beyond);
-            self.capacity += chunk.capacity();
-            self.chunks.push_back(chunk);
-        }
-        let last = self.chunks.back_mut().expect("a chunk with room was just made sure of");
+    /// Makes room for what does not go into the last chunk.
+    pub(super) fn add_chunk(&mut self, mut chunk: Chunk) {
+        chunk.cursors = std::mem::take(&mut self.cursors_beyond);
+        self.capacity += chunk.capacity();
+        self.chunks.push_back(chunk);
+    }
+
+    /// Appends one frame, given as header and payload, for which there is room.
+    pub(super) fn append(&mut self, header: &[u8], payload: &[u8]) {
+        let last = self.chunks.back_mut().expect("there is a chunk with room");
         last.append(header);
         last.append(payload);
-        Ok(())
+    }
+
+    /// Capacity of the chunk that is appended to.
+    pub(super) fn last_capacity(&self) -> usize {
+        self.chunks.back().map_or(0, Chunk::capacity)
     }
 
     /// All bytes from `from` to the end of its chunk, not past `to`; and the place behind them.
@@ -159,7 +154,7 @@ impl TopicLog {
             pool.give_back(oldest);
         }
         if self.chunks.is_empty() {
-            // An idle topic holds nothing.
+            // An idle feed holds nothing.
             self.chunks = VecDeque::new();
         }
     }

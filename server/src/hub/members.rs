@@ -1,9 +1,9 @@
-//! Who is subscribed to a topic, and who of them lags.
+//! Who follows a feed, and who of them lags.
 
 use super::log::Position;
-use crate::ids::{Offset, Slot};
+use crate::ids::{MemberId, Offset};
 
-/// A subscriber's entry in its topic's dense list: the slot in the low 24 bits, two marks above.
+/// A subscription's entry in its feed's dense list: its number, and two marks above.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(super) struct Member(u32);
 
@@ -11,9 +11,9 @@ impl Member {
     const LAGGING: u32 = 1 << 31;
     const GONE: u32 = 1 << 30;
 
-    pub(super) fn new(slot: Slot) -> Self {
-        debug_assert!(slot.0 < 1 << 24);
-        Self(slot.0)
+    pub(super) fn new(id: MemberId) -> Self {
+        debug_assert!(id.0 < MemberId::END);
+        Self(id.0)
     }
 
     /// Gets what the deliver pass sends: subscribed and not lagging.
@@ -25,8 +25,8 @@ impl Member {
         self.0 & Self::GONE != 0
     }
 
-    pub(super) fn slot(self) -> Slot {
-        Slot(self.0 & !(Self::LAGGING | Self::GONE))
+    pub(super) fn id(self) -> MemberId {
+        MemberId(self.0 & !(Self::LAGGING | Self::GONE))
     }
 
     pub(super) fn set_lagging(&mut self, lagging: bool) {
@@ -39,24 +39,10 @@ impl Member {
     }
 }
 
-/// Where a subscriber's entries are.
-#[derive(Copy, Clone, Debug)]
-pub(super) struct Membership {
-    pub(super) topic: u32,
-    pub(super) index: u32,
-    /// Index among the topic's laggers, or `NONE`.
-    pub(super) lagger: u32,
-}
-
-impl Membership {
-    pub(super) const NONE: u32 = u32::MAX;
-    pub(super) const VACANT: Self = Self { topic: Self::NONE, index: Self::NONE, lagger: Self::NONE };
-}
-
-/// A subscriber that does not have everything its topic's pass has sent.
+/// A member that does not have everything its feed's pass has sent.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Lagger {
-    pub(super) slot: Slot,
+    pub(super) member: MemberId,
     pub(super) state: LagState,
 }
 
@@ -77,13 +63,4 @@ pub(super) struct Cursor {
     /// There is nothing to send yet, for the pass has not gone beyond `at`. Otherwise the shard has the subscriber among
     /// its runnable or waits for its socket.
     pub(super) is_waiting: bool,
-}
-
-/// A subscriber that was just lapped.
-#[derive(Debug)]
-pub struct Lapped {
-    pub slot: Slot,
-    /// The rest of the frame it was inside: must go out before anything else, or its stream is torn. Empty between
-    /// frames; `None` when there was no room for it, and only a reset is left.
-    pub tail: Option<Vec<u8>>,
 }

@@ -1,57 +1,63 @@
-//! The hub: topics, who is subscribed to them, and what they still have to get. No I/O, no clock, no randomness.
+//! The hub: topics, who is subscribed to them in which encoding, and what they still have to get. No I/O, no clock, no
+//! randomness. Offsets, epochs and names belong to the caller, the topic's home.
 //!
-//! A publish appends one encoded frame to its topic's log. The shard then asks for *batches*: a piece of the log and the
-//! members it goes to. Members that are not lagging have no state at all beyond their entry in the list; one whose socket
-//! took less than the piece becomes a lagger with a cursor. There are no queues per subscriber.
+//! A topic has a *feed* for each encoding that somebody follows it in. A message is encoded once for each feed and appended
+//! to the feed's log. The shard then asks for *batches*: a piece of a log and the members it goes to. Members that are not
+//! lagging have no state at all beyond their entry in the list; one whose socket took less than the piece becomes a lagger
+//! with a cursor. There are no queues per subscriber.
 //!
 //! ```text
-//!   publish ──► log ─► region ─► batch: bytes + members ──► shard sends ──► fell_behind(slot, taken)
-//!                                                                  │
-//!                                    take_runnable / backlog ◄─────┘  socket writable again: advance(slot, taken)
+//!   append ──► feed: log ─► region ─► batch: bytes + members ──► shard sends ──► fell_behind(member, taken)
+//!                                                                      │
+//!                                        take_runnable / backlog ◄─────┘  socket writable again: advance(member, taken)
 //! ```
 
 mod chunk;
+mod deliver;
+mod encode;
+mod feed;
+mod feeds;
 mod frames;
 mod log;
 mod members;
+mod memberships;
+mod publish;
 #[cfg(test)]
 mod tests;
-mod topic;
-
-pub use members::Lapped;
 
 use crate::config::LagPolicy;
-use crate::ids::{Epoch, Now, Published, Slot, TopicId, TopicInfo};
+use crate::ids::{Encoding, FeedId, MemberId, Offset, Slot, TopicId};
 use chunk::ChunkPool;
-use corecast_protocol::{MessageKind, topic::TopicName};
-use members::Membership;
-use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
-use std::time::Duration;
-use topic::Topic;
+use feed::Feed;
+use feeds::Feeds;
+use memberships::{JsonMembership, Membership, Memberships};
+use std::sync::Arc;
 
-/// User memory of one topic without subscribers, for `corecast budget`: its state, its name twice at a typical length,
-/// and its entry in the index.
+/// User memory of one topic without messages, for `corecast budget`: its state, a name of typical length, and both feeds.
+/// The index by name is the caller's.
 pub const TOPIC_BYTES: usize =
-    size_of::<Topic>() + 2 * size_of::<usize>() + 32 + 2 * (size_of::<Rc<str>>() + 8);
+    size_of::<Topic>() + NAME_BYTES + Encoding::ALL.len() * (feeds::PLACE_BYTES + size_of::<Feed>());
 
-/// User memory of one subscription: the member entry and where it stands.
+/// A name of 32 bytes and its reference counts.
+const NAME_BYTES: usize = 2 * size_of::<usize>() + 32;
+
+/// User memory of one raw subscription: the member entry and where it stands.
 pub const MEMBERSHIP_BYTES: usize = size_of::<members::Member>() + size_of::<Membership>();
+
+/// User memory of one subscription of a JSON connection, besides the `MEMBERSHIP_BYTES` that every connection has.
+pub const JSON_MEMBERSHIP_BYTES: usize = size_of::<members::Member>() + size_of::<JsonMembership>();
 
 /// Bounds of a hub. Sizes in bytes.
 #[derive(Copy, Clone, Debug)]
 pub struct HubLimits {
-    pub max_topics: usize,
     /// Slots are below this.
     pub max_subscribers: usize,
     /// All logs of the shard together.
     pub log_bytes: usize,
-    /// One topic's log. Half of it may be undelivered before its publishers wait; the rest is what a slow subscriber
-    /// may lag behind before it is lapped.
+    /// One feed's log. Half of it may be undelivered before its publishers wait; the rest is what a slow subscriber may
+    /// lag behind before it is lapped.
     pub topic_log_bytes: usize,
     pub lag_policy: LagPolicy,
-    /// How long a topic is remembered after its last subscriber, publisher and message.
-    pub topic_idle: Duration,
 }
 
 impl HubLimits {
@@ -60,33 +66,80 @@ impl HubLimits {
         self.topic_log_bytes / 4
     }
 
+    /// Whether a lapped subscriber is unsubscribed. Otherwise it goes on, and those that can be told are told.
+    fn ends_when_lapped(&self, encoding: Encoding) -> bool {
+        match (self.lag_policy, encoding) {
+            (LagPolicy::Disconnect, _) | (LagPolicy::Skip, Encoding::Raw) => true,
+            (LagPolicy::Skip, Encoding::Json) | (LagPolicy::SkipSilent, _) => false,
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         Self {
-            max_topics: 100,
             max_subscribers: 100,
             log_bytes: 1 << 20,
             topic_log_bytes: 64 << 10,
             lag_policy: LagPolicy::Disconnect,
-            topic_idle: Duration::from_secs(600),
         }
     }
 }
 
-/// `max_topics` are in use.
-#[derive(Debug, Eq, PartialEq)]
-pub struct TopicsFull;
-
-/// The publisher has to wait: half the topic's log is undelivered, or the shard's pool is used up. Nothing was taken.
+/// The publisher has to wait: half of a feed's log is undelivered, or the shard's pool is used up. Nothing was taken.
 #[derive(Debug, Eq, PartialEq)]
 pub struct HeldBack;
 
-/// A piece of a topic's log for a number of members.
+/// A piece of a raw feed's log for a number of members.
 #[derive(Debug)]
 pub struct Batch<'a> {
-    pub topic: TopicId,
+    pub feed: FeedId,
     /// Whole frames.
     pub bytes: &'a [u8],
+}
+
+/// One batch each of several JSON feeds. The bytes of each are `Hub::batch_bytes`.
+#[derive(Clone, Default, Debug)]
+pub struct Plan {
+    /// Each needs its `batch_done`.
+    pub feeds: Vec<FeedId>,
+    /// Who gets them, feed by feed. A connection is in it once for each of its feeds.
+    pub parts: Vec<Part>,
+}
+
+/// A batch's way to one subscription.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Part {
+    pub slot: Slot,
+    pub member: MemberId,
+    pub feed: FeedId,
+}
+
+impl Plan {
+    pub fn clear(&mut self) {
+        self.feeds.clear();
+        self.parts.clear();
+    }
+}
+
+/// A subscriber that was just lapped.
+#[derive(Debug)]
+pub struct Lapped {
+    pub slot: Slot,
+    pub topic: TopicId,
+    pub encoding: Encoding,
+    /// It is no longer subscribed. Otherwise it skips: `resume` once its socket takes bytes.
+    pub is_out: bool,
+    /// The rest of the frame it was inside: must go out before anything else, or its stream is torn. Empty between
+    /// frames; `None` when there was no room for it, and only a reset is left.
+    pub tail: Option<Vec<u8>>,
+}
+
+/// Messages that a subscriber does not get, both ends inclusive.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Missed {
+    pub topic: TopicId,
+    pub from: Offset,
+    pub to: Offset,
 }
 
 /// What a lagging subscriber is to be sent.
@@ -117,52 +170,52 @@ pub struct HubStats {
     pub lapped: u64,
     pub messages_skipped: u64,
     pub pool_exhausted: u64,
-    pub topics_forgotten: u64,
+    /// Messages that JSON subscribers were told to have missed because their JSON does not go into a topic's log.
+    pub too_long_in_json: u64,
 }
 
 #[derive(Debug)]
 pub struct Hub {
     limits: HubLimits,
-    ids: HashMap<Rc<str>, TopicId>,
-    topics: Vec<Option<Box<Topic>>>,
+    topics: Vec<Option<Topic>>,
     vacant: Vec<TopicId>,
-    /// By slot.
-    memberships: Vec<Membership>,
-    subscriptions: usize,
+    feeds: Feeds,
+    memberships: Memberships,
     pool: ChunkPool,
-    /// Topics with something to pass, in turn.
-    ready: VecDeque<TopicId>,
-    /// Laggers that the pass went past while they waited for it.
+    /// Connections of laggers that the pass went past while they waited for it.
     runnable: Vec<Slot>,
-    /// Topics that had laggers when last looked at: where to find memory when the pool is used up.
-    lagging: Vec<TopicId>,
     lapped: Vec<Lapped>,
-    /// Where the next search for forgotten topics begins.
-    sweep: usize,
+    /// Where messages are written as JSON.
+    scratch: Vec<u8>,
     stats: HubStats,
+}
+
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    last: Offset,
+    /// By encoding.
+    feeds: [Option<FeedId>; 2],
 }
 
 impl Hub {
     pub fn new(limits: HubLimits) -> Self {
         Self {
             limits,
-            ids: HashMap::new(),
             topics: Vec::new(),
             vacant: Vec::new(),
-            memberships: Vec::with_capacity(limits.max_subscribers),
-            subscriptions: 0,
+            feeds: Feeds::default(),
+            memberships: Memberships::new(limits.max_subscribers),
             pool: ChunkPool::new(&limits),
-            ready: VecDeque::new(),
             runnable: Vec::new(),
-            lagging: Vec::new(),
             lapped: Vec::new(),
-            sweep: 0,
+            scratch: Vec::new(),
             stats: HubStats::default(),
         }
     }
 
     pub fn topics(&self) -> usize {
-        self.ids.len()
+        self.topics.len() - self.vacant.len()
     }
 
     /// Pool memory in use by all logs, in bytes.
@@ -175,37 +228,20 @@ impl Hub {
     }
 
     pub fn subscriptions(&self) -> usize {
-        self.subscriptions
+        self.memberships.len()
     }
 
-    /// Subscribers that have a cursor of their own just now.
+    /// Subscriptions that have a cursor of their own just now.
     pub fn laggers(&self) -> usize {
-        self.lagging
-            .iter()
-            .filter_map(|id| self.topics[id.0 as usize].as_ref())
-            .map(|topic| topic.laggers())
-            .sum()
+        self.feeds.laggers()
     }
 
     // Topics ----------------------------------------------------------------------------------------------------
 
-    /// What is known of a topic; asking about an unknown one creates nothing.
-    pub fn info(&self, name: &TopicName) -> Option<TopicInfo> {
-        let topic = self.topic(*self.ids.get(name.as_str())?);
-        Some(TopicInfo { offset: topic.last, epoch: topic.epoch, subscribers: topic.subscribers() })
-    }
-
-    /// The topic of that name, made when it is new; `epoch` is used only then and must be random.
-    pub fn open(&mut self, name: &TopicName, epoch: Epoch, now: Now) -> Result<TopicId, TopicsFull> {
-        if let Some(&id) = self.ids.get(name.as_str()) {
-            return Ok(id);
-        }
-        if self.ids.len() >= self.limits.max_topics {
-            return Err(TopicsFull);
-        }
-        let name: Rc<str> = Rc::from(name.as_str());
-        let topic = Some(Box::new(Topic::new(name.clone(), epoch, now)));
-        let id = match self.vacant.pop() {
+    /// A new topic, whose last message has the offset `last`. Its name is taken as it is: the caller keeps the index.
+    pub fn open(&mut self, name: Arc<str>, last: Offset) -> TopicId {
+        let topic = Some(Topic { name, last, feeds: [None; 2] });
+        match self.vacant.pop() {
             Some(id) => {
                 self.topics[id.0 as usize] = topic;
                 id
@@ -214,281 +250,122 @@ impl Hub {
                 self.topics.push(topic);
                 TopicId(self.topics.len() as u32 - 1)
             }
-        };
-        self.ids.insert(name, id);
-        Ok(id)
-    }
-
-    /// A connection that publishes without being subscribed keeps the topic from being forgotten.
-    pub fn attach_publisher(&mut self, topic: TopicId) {
-        self.topic_mut(topic).publishers += 1;
-    }
-
-    pub fn detach_publisher(&mut self, topic: TopicId, now: Now) {
-        let topic = self.topic_mut(topic);
-        topic.publishers -= 1;
-        topic.last_used = now;
-    }
-
-    /// Forgets topics that nobody has used for `topic_idle`. Looks at a bounded share of them each time.
-    pub fn forget_idle(&mut self, now: Now) {
-        for _ in 0..self.topics.len().min(64 + self.topics.len() / 8) {
-            self.sweep = (self.sweep + 1) % self.topics.len();
-            let Some(topic) = &self.topics[self.sweep] else { continue };
-            let is_unused = topic.subscribers() == 0 && topic.publishers == 0 && !topic.is_ready;
-            if is_unused && now.since(topic.last_used) >= self.limits.topic_idle {
-                if topic.is_listed_lagging {
-                    // Or the place's next topic would be listed twice.
-                    self.lagging.retain(|id| id.0 as usize != self.sweep);
-                }
-                self.ids.remove(&topic.name);
-                self.topics[self.sweep] = None;
-                self.vacant.push(TopicId(self.sweep as u32));
-                self.stats.topics_forgotten += 1;
-            }
         }
     }
 
-    // Subscribers -----------------------------------------------------------------------------------------------
-
-    /// Subscribes a connection that has no subscription yet. The first message it gets is the one after the returned
-    /// offset.
-    pub fn subscribe(&mut self, slot: Slot, topic: TopicId) -> TopicInfo {
-        if self.memberships.len() <= slot.index() {
-            self.memberships.resize(slot.index() + 1, Membership::VACANT);
-        }
-        let membership = &mut self.memberships[slot.index()];
-        assert_eq!(membership.topic, Membership::NONE, "a connection has one subscription");
-        membership.topic = topic.0;
-        let state = self.topics[topic.0 as usize].as_mut().expect("a topic id in use is valid");
-        state.join(slot, &mut self.memberships);
-        self.subscriptions += 1;
-        let info = TopicInfo { offset: state.last, epoch: state.epoch, subscribers: state.subscribers() };
-        self.note_laggers(topic);
-        info
+    /// Forgets a topic that nobody is subscribed to. Its id is used again.
+    pub fn close(&mut self, topic: TopicId) {
+        assert_eq!(self.subscribers(topic), 0, "a topic with subscribers is not closed");
+        self.topics[topic.0 as usize] = None;
+        self.vacant.push(topic);
     }
 
-    /// Ends a connection's subscription, if it has one.
-    pub fn unsubscribe(&mut self, slot: Slot, now: Now) {
-        let Some(id) = self.topic_of(slot) else { return };
-        let topic = self.topics[id.0 as usize].as_mut().expect("a subscribed topic exists");
-        topic.leave(slot, &mut self.memberships, &mut self.pool);
-        topic.last_used = now;
-        self.stats.delivered += topic.take_delivered();
-        self.memberships[slot.index()] = Membership::VACANT;
-        self.subscriptions -= 1;
-    }
-
-    /// The topic's name.
-    pub fn name(&self, topic: TopicId) -> &str {
+    pub fn name(&self, topic: TopicId) -> &Arc<str> {
         &self.topic(topic).name
     }
 
-    pub fn topic_of(&self, slot: Slot) -> Option<TopicId> {
-        let membership = self.memberships.get(slot.index())?;
-        (membership.topic != Membership::NONE).then_some(TopicId(membership.topic))
+    /// The offset of the newest message.
+    pub fn last(&self, topic: TopicId) -> Offset {
+        self.topic(topic).last
     }
 
-    pub fn is_lagging(&self, slot: Slot) -> bool {
-        self.lagger(slot).is_some()
+    /// The topic went on elsewhere while nobody here was subscribed to it.
+    pub fn set_last(&mut self, topic: TopicId, last: Offset) {
+        assert_eq!(self.subscribers(topic), 0, "subscribers get every message");
+        self.topic_mut(topic).last = last;
     }
 
-    // Publishing ------------------------------------------------------------------------------------------------
+    /// In all encodings.
+    pub fn subscribers(&self, topic: TopicId) -> usize {
+        self.feeds_of(topic).map(|(_, feed)| self.feeds[feed].subscribers()).sum()
+    }
 
-    /// Appends a message. Subscribers who stood in the way of it have been lapped: see `take_lapped`. What is copied for
-    /// them to finish their frames with is at most `tail_room` bytes altogether.
-    pub fn publish(
-        &mut self,
-        id: TopicId,
-        kind: MessageKind,
-        payload: &[u8],
-        now: Now,
-        mut tail_room: usize,
-    ) -> Result<Published, HeldBack> {
-        if self.topic(id).is_full(payload.len(), &self.limits) {
-            return Err(HeldBack);
+    // Subscriptions ---------------------------------------------------------------------------------------------
+
+    /// Subscribes a connection. The first message it gets is the one after `last`. A raw connection has no other
+    /// subscription, a JSON connection no other to this topic.
+    pub fn subscribe(&mut self, slot: Slot, topic: TopicId, encoding: Encoding) -> MemberId {
+        debug_assert_eq!(self.find(slot, topic), None, "a connection subscribes to a topic once");
+        let state = self.topics[topic.0 as usize].as_mut().expect(OPEN);
+        let feeds = &mut self.feeds;
+        let feed = *state.feeds[encoding as usize]
+            .get_or_insert_with(|| feeds.add(Feed::new(topic, encoding, state.last)));
+        let member = self.memberships.add(slot, feed, encoding);
+        self.feeds[feed].join(member, &mut self.memberships);
+        self.feeds.note_laggers(feed);
+        member
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&mut self, member: MemberId) {
+        let id = self.feed_of(member);
+        let feed = &mut self.feeds[id];
+        feed.leave(member, &mut self.memberships, &mut self.pool);
+        self.stats.delivered += feed.take_delivered();
+        self.memberships.remove(member);
+        self.settle(id);
+    }
+
+    /// Ends all subscriptions of a connection, if it has any.
+    pub fn unsubscribe_all(&mut self, slot: Slot) {
+        loop {
+            let Some(newest) = self.memberships.of(slot).next() else { return };
+            self.unsubscribe(newest);
         }
-        while self.topic(id).is_over_log_limit(payload.len(), &self.limits)
-            && self.drop_oldest(id, now, &mut tail_room)
-        {}
-        let offset = loop {
-            let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
-            match topic.append(kind, payload, now, &self.limits, &mut self.pool) {
-                Ok(offset) => break offset,
-                Err(chunk::Exhausted) => {
-                    self.stats.pool_exhausted += 1;
-                    if !self.reclaim(now, &mut tail_room) {
-                        return Err(HeldBack);
-                    }
-                }
-            }
-        };
-        let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
-        if topic.has_unpassed() && !topic.is_ready {
-            topic.is_ready = true;
-            self.ready.push_back(id);
-        }
-        Ok(Published { offset, epoch: topic.epoch })
     }
 
-    /// Takes a chunk from the topic whose laggers hold the most.
-    fn reclaim(&mut self, now: Now, tail_room: &mut usize) -> bool {
-        let topics = &mut self.topics;
-        self.lagging.retain(|id| match &mut topics[id.0 as usize] {
-            Some(topic) => {
-                topic.is_listed_lagging = topic.laggers() > 0;
-                topic.is_listed_lagging
-            }
-            None => false,
-        });
-        let largest = self
-            .lagging
-            .iter()
-            .filter_map(|id| self.topics[id.0 as usize].as_ref().map(|topic| (id, topic)))
-            .filter(|(_, topic)| topic.can_shrink())
-            .max_by_key(|(_, topic)| topic.log_capacity())
-            .map(|(id, _)| *id);
-        largest.is_some_and(|id| self.drop_oldest(id, now, tail_room))
+    /// A connection's subscription to a topic.
+    pub fn find(&self, slot: Slot, topic: TopicId) -> Option<MemberId> {
+        self.members(slot).find(|&member| self.topic_of(member) == topic)
     }
 
-    /// Drops a topic's oldest chunk if the pass is done with it, lapping who stands in it.
-    fn drop_oldest(&mut self, id: TopicId, now: Now, tail_room: &mut usize) -> bool {
-        let topic = self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid");
-        let laps_before = self.lapped.len();
-        let policy = self.limits.lag_policy;
-        let has_dropped = topic.drop_oldest_passed(
-            policy,
-            &mut self.memberships,
-            &mut self.pool,
-            &mut self.lapped,
-            tail_room,
-        );
-        let laps = self.lapped.len() - laps_before;
-        self.stats.lapped += laps as u64;
-        self.stats.delivered += topic.take_delivered();
-        if policy == LagPolicy::Disconnect && laps > 0 {
-            self.subscriptions -= laps;
-            topic.last_used = now;
-        }
-        has_dropped
+    /// All subscriptions of a connection.
+    pub fn members(&self, slot: Slot) -> impl Iterator<Item = MemberId> {
+        self.memberships.of(slot)
     }
 
-    /// Subscribers lapped since the last call. Under `LagPolicy::Disconnect` they are no longer subscribed.
-    pub fn take_lapped(&mut self) -> Vec<Lapped> {
-        std::mem::take(&mut self.lapped)
+    /// How many subscriptions a connection has.
+    pub fn subscriptions_of(&self, slot: Slot) -> usize {
+        self.memberships.count_of(slot)
     }
 
-    // Delivering ------------------------------------------------------------------------------------------------
-
-    /// How many topics have something to pass.
-    pub fn ready_topics(&self) -> usize {
-        self.ready.len()
+    pub fn topic_of(&self, member: MemberId) -> TopicId {
+        self.feeds[self.feed_of(member)].topic
     }
 
-    /// The next batch of the topic whose turn it is, for at most `max` members, whose slots are put into `targets`.
-    /// `batch_done` must follow, with `fell_behind` between for each whose socket took less.
-    pub fn next_batch(&mut self, max: usize, now: Now, targets: &mut Vec<Slot>) -> Option<Batch<'_>> {
-        let id = self.ready.pop_front()?;
-        let topic = self.topics[id.0 as usize].as_mut().expect("a ready topic is not forgotten");
-        topic.is_ready = false;
-        if !topic.has_unpassed() {
-            // Its subscribers have all left.
-            return Some(Batch { topic: id, bytes: &[] });
-        }
-        Some(Batch { topic: id, bytes: topic.batch(max, now, targets) })
-    }
-
-    /// Gives, when the batch was the last of its region, the time since the region's oldest message was published.
-    pub fn batch_done(&mut self, id: TopicId, now: Now) -> Option<Duration> {
-        let topic = self.topics[id.0 as usize].as_mut().expect("a topic in a pass is not forgotten");
-        let end = topic.batch_done(now, &mut self.memberships, &mut self.pool, &mut self.runnable);
-        self.stats.delivered += topic.take_delivered();
-        if end.has_more && !topic.is_ready {
-            topic.is_ready = true;
-            self.ready.push_back(id);
-        }
-        end.latency
-    }
-
-    /// During a batch: the socket took only `taken` of its bytes.
-    pub fn fell_behind(&mut self, slot: Slot, taken: usize) {
-        let id = self.topic_of(slot).expect("a batch goes to subscribers");
-        let topic = self.topics[id.0 as usize].as_mut().expect("a subscribed topic exists");
-        topic.fell_behind(slot, taken, &mut self.memberships);
-        self.note_laggers(id);
-    }
-
-    /// Between batches: the subscriber's socket takes nothing just now, for reasons of the caller's.
-    pub fn hold(&mut self, slot: Slot) {
-        let Some(id) = self.topic_of(slot) else { return };
-        let topic = self.topics[id.0 as usize].as_mut().expect("a subscribed topic exists");
-        topic.hold(slot, &mut self.memberships);
-        self.note_laggers(id);
-    }
-
-    /// Whether `take_runnable` has somebody to give: the shard must not wait for its ring before it has been called.
-    pub fn has_runnable(&self) -> bool {
-        !self.runnable.is_empty()
-    }
-
-    /// Laggers that waited for the pass and can go on now.
-    pub fn take_runnable(&mut self, runnable: &mut Vec<Slot>) {
-        runnable.append(&mut self.runnable);
-    }
-
-    /// What a lagging subscriber is to be sent next; `None` for one that does not lag.
-    pub fn backlog(&self, slot: Slot) -> Option<Backlog<'_>> {
-        let (topic, lagger) = self.lagger(slot)?;
-        Some(topic.backlog(lagger))
-    }
-
-    /// The rest of the frame that the subscriber's stream is inside; empty between frames.
-    pub fn rest_of_frame(&self, slot: Slot) -> &[u8] {
-        self.lagger(slot).map_or(&[], |(topic, lagger)| topic.rest_of_frame(lagger))
-    }
-
-    /// A lagging subscriber's socket took `taken` bytes of what `backlog` or `rest_of_frame` gave.
-    pub fn advance(&mut self, slot: Slot, taken: usize) -> Progress {
-        let id = self.topic_of(slot).expect("a lagger is subscribed");
-        let topic = self.topics[id.0 as usize].as_mut().expect("a subscribed topic exists");
-        let progress = topic.advance(slot, taken, &mut self.memberships, &mut self.pool);
-        self.stats.delivered += topic.take_delivered();
-        progress
-    }
-
-    /// A lapped subscriber under `SkipSilent` takes bytes again. Gives how many messages it missed.
-    pub fn resume(&mut self, slot: Slot) -> u64 {
-        let id = self.topic_of(slot).expect("a lagger is subscribed");
-        let topic = self.topics[id.0 as usize].as_mut().expect("a subscribed topic exists");
-        let missed = topic.resume(slot, &mut self.memberships);
-        self.stats.messages_skipped += missed;
-        missed
+    pub fn slot_of(&self, member: MemberId) -> Slot {
+        self.memberships.slot(member)
     }
 
     // Look-ups --------------------------------------------------------------------------------------------------
 
-    fn lagger(&self, slot: Slot) -> Option<(&Topic, u32)> {
-        let membership = self.memberships.get(slot.index())?;
-        if membership.topic == Membership::NONE || membership.lagger == Membership::NONE {
-            return None;
+    /// After members of a feed may have left: ends it with the last of them.
+    fn settle(&mut self, id: FeedId) {
+        if self.feeds[id].subscribers() > 0 {
+            self.feeds.note_laggers(id);
+            return;
         }
-        Some((self.topic(TopicId(membership.topic)), membership.lagger))
+        let feed = self.feeds.remove(id);
+        self.topic_mut(feed.topic).feeds[feed.encoding as usize] = None;
+        self.stats.delivered += feed.retire(&mut self.pool);
     }
 
-    /// Lists a topic as one with laggers, once.
-    fn note_laggers(&mut self, id: TopicId) {
-        let topic = self.topics[id.0 as usize].as_mut().expect("a subscribed topic exists");
-        if topic.laggers() > 0 && !topic.is_listed_lagging {
-            topic.is_listed_lagging = true;
-            self.lagging.push(id);
-        }
+    fn feed_of(&self, member: MemberId) -> FeedId {
+        self.memberships.get(member).expect("a member is subscribed").feed()
+    }
+
+    fn feeds_of(&self, topic: TopicId) -> impl Iterator<Item = (Encoding, FeedId)> + use<> {
+        let feeds = self.topic(topic).feeds;
+        Encoding::ALL.into_iter().filter_map(move |encoding| Some((encoding, feeds[encoding as usize]?)))
     }
 
     fn topic(&self, id: TopicId) -> &Topic {
-        self.topics[id.0 as usize].as_ref().expect("a topic id in use is valid")
+        self.topics[id.0 as usize].as_ref().expect(OPEN)
     }
 
     fn topic_mut(&mut self, id: TopicId) -> &mut Topic {
-        self.topics[id.0 as usize].as_mut().expect("a topic id in use is valid")
+        self.topics[id.0 as usize].as_mut().expect(OPEN)
     }
 }
+
+const OPEN: &str = "a topic is used only while it is open";

@@ -1,9 +1,12 @@
 //! One connection's state: what an idle one costs.
 
 use super::outbound::Outbound;
+use crate::home::HomeId;
 use crate::http::PendingPublish;
-use crate::ids::{Slot, TopicId};
-use corecast_protocol::{self as protocol, MessageKind, Side, topic::TopicName};
+use crate::ids::{ShardId, Slot, TopicId};
+use crate::mesh::{About, Request};
+use crate::message::SharedMessages;
+use corecast_protocol::{self as protocol, Side};
 use corecast_uring::Token;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -78,7 +81,7 @@ impl Operation {
 
 /// What is true of a connection, beyond its phase.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
-#[repr(u16)]
+#[repr(u32)]
 pub enum Flag {
     /// Came through the admin listener.
     Admin = 1 << 0,
@@ -108,6 +111,12 @@ pub enum Flag {
     ShutDown = 1 << 12,
     /// Came with role=subscriber.
     SubscriberOnly = 1 << 13,
+    /// Speaks the JSON dialect.
+    Json = 1 << 14,
+    /// Waits for another shard's answer: what it sends is kept.
+    Awaiting = 1 << 15,
+    /// Counted among the WebSockets.
+    WebSocket = 1 << 16,
 }
 
 /// State of one slot. Small and flat: see `SLOT_BYTES`.
@@ -119,10 +128,10 @@ pub struct Connection {
     pub deadline: u32,
     in_flight: u8,
     pub phase: Phase,
-    flags: u16,
+    flags: u32,
     /// What the shard's sum of unhandled input has for this connection, in bytes.
     pub inbound_accounted: u32,
-    /// Where it publishes and whose subscriber it is, once upgraded.
+    /// Of the raw dialect: where it publishes and whose subscriber it is, once upgraded.
     pub topic: Option<TopicId>,
     pub peer: Peer,
     pub protocol: protocol::Connection,
@@ -154,15 +163,15 @@ impl Default for Connection {
 
 impl Connection {
     pub fn is(&self, flag: Flag) -> bool {
-        self.flags & flag as u16 != 0
+        self.flags & flag as u32 != 0
     }
 
     pub fn set(&mut self, flag: Flag) {
-        self.flags |= flag as u16;
+        self.flags |= flag as u32;
     }
 
     pub fn clear(&mut self, flag: Flag) {
-        self.flags &= !(flag as u16);
+        self.flags &= !(flag as u32);
     }
 
     /// Sets the flag; whether it was not set before.
@@ -241,25 +250,33 @@ pub struct Inbound {
     pub bytes: Vec<u8>,
     /// A request whose body is still arriving.
     pub publish: Option<Box<PendingPublish>>,
-    /// A message for which there was no room.
-    pub held: Option<Box<HeldPublish>>,
+    /// A request for which there was no room.
+    pub held: Option<Box<Held>>,
 }
 
-/// A publish that waits for room in its topic's log.
+/// What a connection wants of a topic's home and there was no room for.
 #[derive(Debug)]
-pub struct HeldPublish {
-    pub topic: TopicId,
-    /// The topic's name in the answer, where one is wanted: to a POST.
-    pub name: Option<TopicName>,
-    pub kind: MessageKind,
-    pub payload: Vec<u8>,
+pub enum Held {
+    /// A publish to a topic whose home is on this shard.
+    Here { home: HomeId, messages: SharedMessages, about: About },
+    /// A request to another shard.
+    There { shard: ShardId, request: Request },
+}
+
+impl Held {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Here { messages, .. } => messages.as_ref().bytes(),
+            Self::There { request, .. } => request.bytes(),
+        }
+    }
 }
 
 impl Inbound {
     fn bytes_held(&self) -> usize {
         self.bytes.capacity()
             + self.publish.as_ref().map_or(0, |publish| publish.body.capacity())
-            + self.held.as_ref().map_or(0, |held| held.payload.capacity())
+            + self.held.as_ref().map_or(0, |held| held.bytes())
     }
 
     fn is_empty(&self) -> bool {
@@ -267,7 +284,7 @@ impl Inbound {
     }
 }
 
-/// The peer's address, in 18 bytes.
+/// Who the peer is: its address, in 18 bytes.
 #[derive(Copy, Clone, Eq, PartialEq)]
 pub struct Peer {
     /// IPv4 as IPv4-mapped IPv6.
@@ -275,24 +292,31 @@ pub struct Peer {
     port: u16,
 }
 
+/// `[::]`: stands for a peer without an IP address.
+const NO_IP: [u8; 16] = [0; 16];
+
 impl Peer {
-    /// Not known yet, or not an IP peer: never taken for a local one.
-    pub const UNKNOWN: Self = Self { ip: [0; 16], port: 0 };
+    /// Not known yet: never taken for a local one.
+    pub const UNKNOWN: Self = Self { ip: NO_IP, port: 0 };
+
+    /// At the other end of a Unix socket, and so on this host.
+    pub const UNIX: Self = Self { ip: NO_IP, port: 1 };
 
     pub fn new(address: SocketAddr) -> Self {
         let ip = match address.ip() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+            IpAddr::V6(ip) => ip.octets(),
         };
-        Self { ip: ip.octets(), port: address.port() }
+        // No peer has that one; it must not become a local one by its port.
+        if ip == NO_IP { Self::UNKNOWN } else { Self { ip, port: address.port() } }
     }
 
     pub fn address(self) -> Option<SocketAddr> {
-        (self != Self::UNKNOWN).then(|| SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port))
+        (self.ip != NO_IP).then(|| SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port))
     }
 
     pub fn is_loopback(self) -> bool {
-        self.address().is_some_and(|address| address.ip().is_loopback())
+        self == Self::UNIX || self.address().is_some_and(|address| address.ip().is_loopback())
     }
 }
 
@@ -300,6 +324,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address() {
             Some(address) => address.fmt(f),
+            None if *self == Self::UNIX => f.write_str("unix"),
             None => f.write_str("unknown"),
         }
     }
@@ -330,7 +355,23 @@ mod tests {
         assert!(Peer::new("[::1]:1".parse().unwrap()).is_loopback());
         assert!(Peer::new("[::ffff:127.0.0.1]:1".parse().unwrap()).is_loopback());
         assert!(!Peer::new("192.0.2.1:1".parse().unwrap()).is_loopback());
+        assert!(!Peer::new("[::ffff:192.0.2.1]:1".parse().unwrap()).is_loopback());
         assert!(!Peer::UNKNOWN.is_loopback());
+    }
+
+    #[test]
+    fn unix_peer_is_loopback_and_has_no_address() {
+        assert!(Peer::UNIX.is_loopback());
+        assert_eq!((Peer::UNIX.address(), Peer::UNIX.to_string()), (None, "unix".to_owned()));
+        assert_eq!((Peer::UNKNOWN.address(), Peer::UNKNOWN.to_string()), (None, "unknown".to_owned()));
+        assert_eq!(Peer::new("[::]:1".parse().unwrap()), Peer::UNKNOWN);
+    }
+
+    #[test]
+    fn mapped_ipv4_peer_is_shown_as_ipv4() {
+        let mapped = Peer::new("[::ffff:192.0.2.1]:80".parse().unwrap());
+        assert_eq!(mapped, Peer::new("192.0.2.1:80".parse().unwrap()));
+        assert_eq!(mapped.to_string(), "192.0.2.1:80");
     }
 
     #[test]

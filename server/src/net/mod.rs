@@ -5,3 +5,4 @@ pub mod connection;
 pub mod listener;
 pub mod outbound;
 pub mod table;
+pub mod unix_path;

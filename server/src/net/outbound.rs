@@ -8,6 +8,9 @@ use corecast_protocol::{
 /// Replies that may wait for one connection, in bytes, before its reading is paused.
 pub const REPLY_BYTES_MAX: usize = 16 << 10;
 
+/// Answers that may be on their way from other shards for one connection before its reading is paused.
+pub const OWED_MAX: u16 = 64;
+
 /// Bytes being sent, and the control frames that wait their turn. Control frames are composed only when nothing is being
 /// sent, so however often a peer pings, one pong waits: the newest (RFC 6455 §5.5.3).
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Outbound {
     pong: Option<Vec<u8>>,
     ping: bool,
     close: Option<(CloseCode, String)>,
+    /// Answers that other shards have still to give.
+    pub owed: u16,
     /// A close whose frame is in `bytes`: nothing may follow it.
     pub after: After,
 }
@@ -99,7 +104,7 @@ impl Outbound {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && !self.has_control() && self.after == After::Nothing
+        self.is_sent() && self.owed == 0 && self.after == After::Nothing
     }
 
     /// Nothing is left to send, though something may be left to do.
@@ -108,7 +113,7 @@ impl Outbound {
     }
 
     pub fn is_over_bound(&self) -> bool {
-        self.bytes.len() - self.sent > REPLY_BYTES_MAX
+        self.bytes.len() - self.sent > REPLY_BYTES_MAX || self.owed >= OWED_MAX
     }
 
     /// Bytes kept to finish a frame of the topic.

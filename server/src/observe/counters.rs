@@ -84,6 +84,8 @@ counters! {
     http_requests Counter "corecast_http_requests_total" "HTTP requests answered, upgrades not among them."
     http_errors Counter "corecast_http_errors_total" "HTTP requests answered with a status of 400 or above."
 
+    websockets_open Gauge "corecast_websockets_open" "WebSockets open now."
+
     // hub
     subscribers Gauge "corecast_subscribers" "Subscriptions held now."
     topics Gauge "corecast_topics" "Topics known now."
@@ -91,6 +93,10 @@ counters! {
     messages_published Counter "corecast_messages_published_total" "Messages accepted from publishers."
     published_bytes Counter "corecast_published_bytes_total" "Payload bytes of the messages accepted from publishers."
     publishes_held_back Counter "corecast_publishes_held_back_total" "Publishes that waited because the topic's log had no room this turn."
+    messages_relayed Counter "corecast_messages_relayed_total" "Messages that came from their topic's home on another shard."
+    messages_parked Counter "corecast_messages_parked_total" "Batches of numbered messages that waited beside their topic's log because it had no room."
+    parked_bytes Gauge "corecast_parked_bytes" "Bytes of those that wait now."
+    json_errors Counter "corecast_json_errors_total" "Requests of the JSON dialect answered with an error."
     publishes_refused Counter "corecast_publishes_refused_total" "Publishes refused: not allowed, bad topic, too large or overloaded."
     log_bytes_used Gauge "corecast_log_bytes_used" "Bytes of the message log in use."
     log_pool_exhausted Counter "corecast_log_pool_exhausted_total" "Times that a log chunk was wanted and log_bytes were in use."

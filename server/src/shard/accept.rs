@@ -3,7 +3,7 @@
 use super::{Context, Shard, file};
 use crate::config::RESERVED_CONNECTIONS;
 use crate::ids::Slot;
-use crate::net::connection::{Flag, Operation};
+use crate::net::connection::{Flag, Operation, Peer};
 use crate::net::listener::BACKLOG;
 use corecast_uring::{Completion, Errno, ListenerId, Op, Ring, Token};
 use tracing::warn;
@@ -17,13 +17,36 @@ pub(super) mod accept_kind {
 #[derive(Debug)]
 pub(super) struct ListenerState {
     id: ListenerId,
-    is_admin: bool,
-    is_loopback: bool,
+    kind: ListenerKind,
     armed: Armed,
     is_cancelling: bool,
     is_closed: bool,
     /// Not armed again before this tick.
     retry_at: u32,
+}
+
+/// What a listener is for, and who can reach it.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum ListenerKind {
+    /// For clients; `is_loopback`: only of this host.
+    Tcp { is_loopback: bool },
+    /// For clients of this host.
+    Unix,
+    /// For the operator.
+    Admin { is_loopback: bool },
+}
+
+impl ListenerKind {
+    fn is_admin(self) -> bool {
+        matches!(self, Self::Admin { .. })
+    }
+
+    fn is_loopback(self) -> bool {
+        match self {
+            Self::Tcp { is_loopback } | Self::Admin { is_loopback } => is_loopback,
+            Self::Unix => true,
+        }
+    }
 }
 
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
@@ -36,16 +59,8 @@ enum Armed {
 }
 
 impl ListenerState {
-    pub(super) fn new(id: ListenerId, is_admin: bool, is_loopback: bool) -> Self {
-        Self {
-            id,
-            is_admin,
-            is_loopback,
-            armed: Armed::No,
-            is_cancelling: false,
-            is_closed: false,
-            retry_at: 0,
-        }
+    pub(super) fn new(id: ListenerId, kind: ListenerKind) -> Self {
+        Self { id, kind, armed: Armed::No, is_cancelling: false, is_closed: false, retry_at: 0 }
     }
 
     fn arm<R: Ring>(&mut self, number: usize, armed: Armed, ring: &mut R) {
@@ -92,8 +107,9 @@ impl Shard {
             if listener.armed != Armed::No || listener.retry_at > self.clock.tick() {
                 continue;
             }
-            let kept = if listener.is_admin { 0 } else { ADMIN_SLOTS };
-            if free >= FREE_SLOTS_FOR_MANY {
+            let kept = if listener.kind.is_admin() { 0 } else { ADMIN_SLOTS };
+            // A Unix socket is every shard's: an accept for many would take all its connections to one of them.
+            if free >= FREE_SLOTS_FOR_MANY && listener.kind != ListenerKind::Unix {
                 listener.arm(number, Armed::Many, cx.ring);
             } else if free > kept {
                 free -= 1;
@@ -158,9 +174,8 @@ impl Shard {
     }
 
     fn accepted<R: Ring>(&mut self, cx: &mut Context<'_, R>, number: usize, slot: Slot) {
-        let listener = &self.listeners[number];
-        let is_admin = listener.is_admin;
-        let is_loopback = listener.is_loopback;
+        let kind = self.listeners[number].kind;
+        let is_admin = kind.is_admin();
         if self.table.is_only_closing(slot) {
             // The descriptor is free, as its new owner shows; the completion that says so is still to come.
             self.vacate(slot);
@@ -171,17 +186,22 @@ impl Shard {
         if is_admin {
             connection.set(Flag::Admin);
         }
-        if is_loopback {
+        if kind.is_loopback() {
             connection.set(Flag::LoopbackListener);
         }
-        // Reading begins once the address is known: who may publish depends on it.
-        let token = connection.begin(slot, Operation::PeerAddress);
-        cx.ring.push(token, Op::PeerAddress { file: file(slot) });
         self.metrics.counters.connections_accepted += 1;
         self.admins += u32::from(is_admin);
         let clients = self.table.occupied() - self.admins as usize;
         if !is_admin && clients > self.settings.max_connections as usize {
             self.table[slot].set(Flag::OverLimit);
+        }
+        if kind == ListenerKind::Unix {
+            self.table[slot].peer = Peer::UNIX;
+            self.arm_receive(cx, slot);
+        } else {
+            // Reading begins once the address is known: who may publish depends on it.
+            let token = self.table[slot].begin(slot, Operation::PeerAddress);
+            cx.ring.push(token, Op::PeerAddress { file: file(slot) });
         }
     }
 }

@@ -92,8 +92,9 @@ impl Shard {
     ) {
         self.forget_held(cx, slot);
         // A frame of the topic that is half out is finished first.
-        let tail = self.hub.rest_of_frame(slot).to_vec();
-        self.leave_topic(cx, slot);
+        let tail =
+            self.mid_frame(slot).map_or_else(Vec::new, |member| self.hub.rest_of_frame(member).to_vec());
+        self.leave_topics(cx, slot);
         self.keep_tail(cx, slot, tail);
         if self.table[slot].phase == Phase::Dying {
             return;
@@ -106,17 +107,6 @@ impl Shard {
         outbound.queue_close(code, reason);
         outbound.after = after;
         self.mark(slot);
-    }
-
-    /// Ends the subscription or the publisher's claim.
-    fn leave_topic<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
-        self.hub.unsubscribe(slot, cx.now);
-        let connection = &mut self.table[slot];
-        let Some(topic) = connection.topic.take() else { return };
-        self.websockets -= 1;
-        if connection.is(Flag::PublisherOnly) {
-            self.hub.detach_publisher(topic, cx.now);
-        }
     }
 
     /// Keeps the rest of a frame for a connection, within `lag_tail_bytes`.
@@ -174,7 +164,7 @@ impl Shard {
         }
         connection.phase = Phase::Dying;
         self.forget_held(cx, slot);
-        self.leave_topic(cx, slot);
+        self.leave_topics(cx, slot);
         self.release_inbound(slot);
         let connection = &mut self.table[slot];
         if let Some(outbound) = connection.outbound.take() {

@@ -8,12 +8,13 @@
 //!   backlogs  what a lagging subscriber still has to get
 //! ```
 //!
-//! Then the passes: for each topic with news, in turn, one batch to the members that do not lag. `Ring::send_batch` returns
-//! only when every outcome is known, so no connection ever has two sends of unknown outcome.
+//! Then the passes: for each topic with news, in turn, one batch to the members that do not lag. The JSON dialect's go
+//! together, so that a connection with news from several topics gets them in one send. The ring's sends return only when every
+//! outcome is known, so no connection ever has two sends of unknown outcome.
 
 use super::{Context, Shard, file};
 use crate::hub::{Backlog, Progress};
-use crate::ids::Slot;
+use crate::ids::{MemberId, Slot};
 use crate::net::connection::{Flag, Operation, Phase};
 use corecast_uring::{Errno, Op, Ring, Send};
 
@@ -26,17 +27,18 @@ const REPLY_ROUNDS: usize = 3;
 impl Shard {
     pub(super) fn deliver<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         self.attend(cx);
-        for _ in 0..self.hub.ready_topics() {
-            self.pass(cx);
+        for _ in 0..self.hub.ready_raw() {
+            self.pass_raw(cx);
         }
+        self.pass_json(cx);
     }
 
-    /// One batch of the pass of the topic whose turn it is.
-    fn pass<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+    /// One batch of the pass of the raw feed whose turn it is.
+    fn pass_raw<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         let mut targets = std::mem::take(&mut self.scratch.targets);
         let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
         if let Some(batch) = self.hub.next_batch(SENDS_PER_TOPIC_AND_TURN, cx.now, &mut targets) {
-            let (topic, len) = (batch.topic, batch.bytes.len());
+            let (feed, len) = (batch.feed, batch.bytes.len());
             let sends = targets.iter().map(|&slot| Send { file: file(slot), bytes: batch.bytes });
             cx.ring.send_batch(sends, &mut outcomes);
             self.metrics.counters.delivered_bytes += (len * (targets.len() - outcomes.len())) as u64;
@@ -46,16 +48,16 @@ impl Shard {
                     Ok(taken) => taken as usize,
                     Err(Errno::EAGAIN) => 0,
                     Err(errno) => {
-                        self.hub.fell_behind(slot, 0);
+                        self.hub.fell_behind(slot.into(), 0);
                         self.on_broken(cx, slot, errno);
                         continue;
                     }
                 };
                 self.metrics.counters.delivered_bytes += taken as u64;
-                self.hub.fell_behind(slot, taken);
+                self.hub.fell_behind(slot.into(), taken);
                 self.await_writable(cx, slot);
             }
-            if let Some(latency) = self.hub.batch_done(topic, (cx.clock)()) {
+            if let Some(latency) = self.hub.batch_done(feed, (cx.clock)()) {
                 self.metrics.fanout_latency.record(latency);
             }
         }
@@ -79,6 +81,7 @@ impl Shard {
         let mut frames = std::mem::take(&mut self.scratch.frames);
         let mut replies = std::mem::take(&mut self.scratch.replies);
         let mut backlogs = std::mem::take(&mut self.scratch.backlogs);
+        let mut json_backlogs = std::mem::take(&mut self.scratch.json_backlogs);
         let mut marked = std::mem::take(&mut self.attention);
         for slot in marked.drain(..) {
             let connection = &mut self.table[slot];
@@ -87,23 +90,31 @@ impl Shard {
             if is_gone || connection.has_in_flight(Operation::PollWritable) {
                 continue;
             }
-            if connection.outbound.is_none() {
-                backlogs.push(slot);
-            } else if self.hub.rest_of_frame(slot).is_empty() {
-                replies.push(slot);
-            } else {
-                frames.push(slot);
+            let is_mid_frame = self.mid_frame(slot).is_some();
+            if !is_mid_frame {
+                self.resume_lapped(cx, slot);
             }
+            match self.table[slot].outbound {
+                None => backlogs.push(slot),
+                Some(_) if is_mid_frame => frames.push(slot),
+                Some(_) => replies.push(slot),
+            }
+        }
+        // What is said in the loop marks those that are in it.
+        for slot in self.attention.drain(..) {
+            self.table[slot].clear(Flag::Attention);
         }
         self.attention = marked;
 
-        self.send_each(cx, &frames, Self::frame_bytes, Self::backlog_taken, &mut replies);
+        self.send_each(cx, &frames, Self::frame_bytes, Self::frame_taken, &mut replies);
         self.send_replies(cx, &mut replies, &mut backlogs);
         backlogs.retain(|&slot| self.finish_replies(cx, slot));
         let mut paused = std::mem::take(&mut self.scratch.paused);
         paused.extend(backlogs.iter().filter(|&&slot| self.is_paused_for_replies(slot)));
+        json_backlogs.extend(backlogs.extract_if(.., |slot| self.table[*slot].is(Flag::Json)));
         backlogs.retain(|&slot| self.has_backlog(slot));
         self.send_each(cx, &backlogs, Self::backlog_bytes, Self::backlog_taken, &mut replies);
+        self.send_json_backlogs(cx, &json_backlogs);
 
         // Only now, for what they have sent meanwhile may be published, and lap somebody.
         for slot in paused.drain(..) {
@@ -114,6 +125,8 @@ impl Shard {
         frames.clear();
         replies.clear();
         backlogs.clear();
+        json_backlogs.clear();
+        self.scratch.json_backlogs = json_backlogs;
         self.scratch.frames = frames;
         self.scratch.replies = replies;
         self.scratch.backlogs = backlogs;
@@ -152,36 +165,79 @@ impl Shard {
 
     fn is_paused_for_replies(&self, slot: Slot) -> bool {
         let connection = &self.table[slot];
-        connection.is(Flag::Paused) && !connection.is(Flag::Held)
+        connection.is(Flag::Paused) && !connection.is(Flag::Held) && !connection.is(Flag::Awaiting)
+    }
+
+    /// The subscription whose frame the connection's stream is inside.
+    pub(super) fn mid_frame(&self, slot: Slot) -> Option<MemberId> {
+        if !self.hub.is_lagging(slot) {
+            return None;
+        }
+        let is_inside = |member: &MemberId| !self.hub.rest_of_frame(*member).is_empty();
+        if !self.table[slot].is(Flag::Json) {
+            return Some(slot.into()).filter(is_inside);
+        }
+        let mut lagging = Vec::new();
+        self.hub.lagging(slot, &mut lagging);
+        lagging.into_iter().find(is_inside)
+    }
+
+    /// The socket takes bytes again: who was lapped goes on with the newest messages.
+    fn resume_lapped<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
+        if !self.hub.is_lagging(slot) {
+            return;
+        }
+        if !self.table[slot].is(Flag::Json) {
+            self.hub.resume(slot.into());
+            return;
+        }
+        let mut lagging = Vec::new();
+        self.hub.lagging(slot, &mut lagging);
+        for member in lagging {
+            if let Some(missed) = self.hub.resume(member) {
+                self.tell_missed(cx, slot, missed);
+            }
+        }
     }
 
     /// Whether a lagging subscriber has bytes to get.
     fn has_backlog(&mut self, slot: Slot) -> bool {
-        if self.hub.backlog(slot) == Some(Backlog::Skipping) {
-            self.hub.resume(slot);
-        }
         let has_bytes = !self.backlog_bytes(slot).is_empty();
         if !has_bytes && self.hub.is_lagging(slot) {
             // It has what the pass has.
-            self.hub.advance(slot, 0);
+            self.hub.advance(slot.into(), 0);
         }
         has_bytes
     }
 
     fn frame_bytes(&self, slot: Slot) -> &[u8] {
-        self.hub.rest_of_frame(slot)
+        self.mid_frame(slot).map_or(&[], |member| self.hub.rest_of_frame(member))
+    }
+
+    fn frame_taken(&mut self, slot: Slot, taken: usize) {
+        if let Some(member) = self.mid_frame(slot) {
+            self.backlog_of_taken(slot, member, taken);
+        }
     }
 
     fn backlog_bytes(&self, slot: Slot) -> &[u8] {
-        match self.hub.backlog(slot) {
+        self.backlog_of(slot.into())
+    }
+
+    pub(super) fn backlog_of(&self, member: MemberId) -> &[u8] {
+        match self.hub.backlog(member) {
             Some(Backlog::Bytes(bytes)) => bytes,
             Some(Backlog::Skipping) | None => &[],
         }
     }
 
     fn backlog_taken(&mut self, slot: Slot, taken: usize) {
+        self.backlog_of_taken(slot, slot.into(), taken);
+    }
+
+    pub(super) fn backlog_of_taken(&mut self, slot: Slot, member: MemberId, taken: usize) {
         self.metrics.counters.delivered_bytes += taken as u64;
-        if self.hub.advance(slot, taken) == Progress::More {
+        if self.hub.advance(member, taken) == Progress::More {
             self.mark(slot);
         }
     }
@@ -245,10 +301,13 @@ impl Shard {
     }
 
     /// The socket is full: the connection is left alone until it takes bytes again.
-    fn await_writable<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
+    pub(super) fn await_writable<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
         let token = connection.begin(slot, Operation::PollWritable);
         cx.ring.push(token, Op::PollWritable { file: file(slot) });
-        self.hub.hold(slot);
+        // The passes of the JSON dialect ask the connection itself: it may have many subscriptions.
+        if !self.table[slot].is(Flag::Json) {
+            self.hub.hold(slot.into());
+        }
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Drain {
     deadline: u32,
     told: usize,
     is_cut: bool,
+    /// Nothing is left here, and the other shards were told.
+    is_said: bool,
 }
 
 impl Shard {
@@ -35,7 +37,9 @@ impl Shard {
                     told += 1;
                 }
                 // In the middle of a request: it is still answered. Between two: there is nothing to wait for.
-                Phase::Http if self.table[slot].inbound.is_some() => self.table[slot].set(Flag::LastRequest),
+                Phase::Http if self.table[slot].inbound.is_some() || self.table[slot].is(Flag::Awaiting) => {
+                    self.table[slot].set(Flag::LastRequest);
+                }
                 Phase::Http if self.table[slot].outbound.is_some() => {
                     let connection = &mut self.table[slot];
                     connection.phase = Phase::Lingering;
@@ -51,8 +55,13 @@ impl Shard {
                 _ => {}
             }
         }
-        info!(connections = told, "stopping: every WebSocket was sent Close 1001");
-        self.drain = Some(Drain { deadline: self.clock.deadline(self.settings.drain), told, is_cut: false });
+        info!(shard = self.mesh.me.0, connections = told, "stopping: every WebSocket was sent Close 1001");
+        self.drain = Some(Drain {
+            deadline: self.clock.deadline(self.settings.drain),
+            told,
+            is_cut: false,
+            is_said: false,
+        });
     }
 
     pub(super) fn check_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
@@ -69,13 +78,15 @@ impl Shard {
         }
     }
 
-    pub(super) fn is_drained(&self) -> bool {
-        self.drain.as_ref().is_some_and(|drain| {
-            let is_drained = self.table.is_empty() && self.are_listeners_closed();
-            if is_drained {
-                info!(told = drain.told, "stopped: no connection is left");
-            }
-            is_drained
-        })
+    /// Nothing is left here, nor on any other shard: until then others may want something of the topics whose home is here.
+    pub(super) fn is_drained(&mut self) -> bool {
+        let is_empty = self.table.is_empty() && self.are_listeners_closed();
+        let Some(drain) = self.drain.as_mut().filter(|_| is_empty) else { return false };
+        if !drain.is_said {
+            drain.is_said = true;
+            info!(shard = self.mesh.me.0, told = drain.told, "stopped: no connection is left");
+            self.mesh.say_drained();
+        }
+        self.mesh.are_all_drained()
     }
 }

@@ -1,11 +1,13 @@
 //! A shard's thread: pinned to its core, with a glommio executor that turns the shard and sleeps when there is nothing to do.
 
-use super::{Context, Inbox, Shard, Turn};
+use super::{Context, Inbox, ListenerKind, Shard, Turn};
 use crate::config::Config;
-use crate::ids::Now;
+use crate::ids::{Now, ShardId};
+use crate::mesh::{Doorbell, Mesh};
 use crate::net::listener::Listener;
+use crate::observe::MetricsSlot;
 use corecast_uring::wake::{EventWait, Waker};
-use corecast_uring::{KernelRing, RingConfig, RingError};
+use corecast_uring::{KernelRing, RingError};
 use glommio::{LocalExecutorBuilder, Placement};
 use std::io;
 use std::sync::Arc;
@@ -20,9 +22,9 @@ pub enum ShardError {
     #[error(transparent)]
     Ring(#[from] RingError),
     #[error(
-        "the shard's executor could not be made: {0}; if it is out of memory, its rings lock some: raise LimitMEMLOCK= or `ulimit -l`"
+        "the executor of shard {shard} could not be made: {reason}; if it is out of memory, its rings lock some: raise LimitMEMLOCK= or `ulimit -l`, or lower --shards"
     )]
-    Executor(String),
+    Executor { shard: ShardId, reason: String },
     #[error("no core is allowed to this process; check its cpuset")]
     NoCore,
     #[error("the shard's thread could not be made: {0}")]
@@ -40,17 +42,30 @@ pub struct ShardListener {
     pub is_admin: bool,
 }
 
+/// What a shard begins with.
+#[derive(Debug)]
+pub struct ShardPlan {
+    pub config: Config,
+    pub mesh: Mesh,
+    pub metrics: Vec<MetricsSlot>,
+    pub listeners: Vec<ShardListener>,
+    /// When time began, for all shards: what one says of time, the others understand.
+    pub started: Instant,
+}
+
 /// The other threads' end of a shard.
 #[derive(Debug)]
 pub struct ShardHandle {
     thread: JoinHandle<()>,
-    waker: Waker,
+    doorbell: Arc<Doorbell>,
+    stop: Arc<AtomicBool>,
 }
 
 impl ShardHandle {
-    pub fn stop(&self, flag: &AtomicBool) {
-        flag.store(true, Ordering::Release);
-        self.waker.wake();
+    /// Begins to drain.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.doorbell.ring();
     }
 
     pub fn join(self) -> Result<(), ShardError> {
@@ -58,20 +73,22 @@ impl ShardHandle {
     }
 }
 
-/// Starts a shard on the first core that this process may use. Returns once it accepts connections or can't.
-pub fn spawn(
-    config: Config,
-    ring: RingConfig,
-    listeners: Vec<ShardListener>,
-    stop: Arc<AtomicBool>,
-) -> Result<ShardHandle, ShardError> {
-    let core = core_affinity::get_core_ids().unwrap_or_default().first().ok_or(ShardError::NoCore)?.id;
+/// Starts a shard on its core: the first shard on the first core that this process may use, and round again when there are
+/// more shards than cores. Returns once it accepts connections or can't.
+pub fn spawn(plan: ShardPlan) -> Result<ShardHandle, ShardError> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let shard = plan.mesh.me;
+    let core = cores.get(usize::from(shard.0) % cores.len().max(1)).ok_or(ShardError::NoCore)?.id;
     let (report, started) = mpsc::sync_channel(1);
+    let doorbell = Arc::clone(plan.mesh.doorbell());
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let name = format!("shard-{shard}");
     let thread = std::thread::Builder::new()
-        .name("shard-0".into())
+        .name(name.clone())
         .spawn(move || {
             let executor = LocalExecutorBuilder::new(Placement::Fixed(core))
-                .name("shard-0")
+                .name(&name)
                 // Its own ring only wakes us up and runs timers; the data path has another.
                 .io_memory(0)
                 .ring_depth(64)
@@ -79,15 +96,16 @@ pub fn spawn(
             let executor = match executor {
                 Ok(executor) => executor,
                 Err(error) => {
-                    let _ = report.send(Err(ShardError::Executor(error.to_string())));
+                    let _ = report.send(Err(ShardError::Executor { shard, reason: error.to_string() }));
                     return;
                 }
             };
             executor.run(async move {
-                match prepare(&config, &ring, listeners) {
-                    Ok((shard, ring, wait, waker)) => {
-                        let _ = report.send(Ok(waker));
-                        turn(shard, ring, wait, &stop).await;
+                let (began, doorbell) = (plan.started, Arc::clone(plan.mesh.doorbell()));
+                match prepare(plan) {
+                    Ok((shard, ring, wait)) => {
+                        let _ = report.send(Ok(()));
+                        turn(shard, ring, wait, &doorbell, &stopped, began).await;
                     }
                     Err(error) => {
                         let _ = report.send(Err(error));
@@ -96,45 +114,60 @@ pub fn spawn(
             });
         })
         .map_err(ShardError::Thread)?;
-    let waker = started.recv().map_err(|_| ShardError::Panicked)??;
-    Ok(ShardHandle { thread, waker })
+    started.recv().map_err(|_| ShardError::Panicked)??;
+    Ok(ShardHandle { thread, doorbell, stop })
 }
 
 /// Makes everything that must be made on the shard's own thread.
-fn prepare(
-    config: &Config,
-    ring_config: &RingConfig,
-    listeners: Vec<ShardListener>,
-) -> Result<(Shard, KernelRing, EventWait, Waker), ShardError> {
-    let mut ring = KernelRing::new(ring_config)?;
-    let mut shard = Shard::new(config);
+fn prepare(plan: ShardPlan) -> Result<(Shard, KernelRing, EventWait), ShardError> {
+    let ShardPlan { config, mesh, metrics, listeners, .. } = plan;
+    let mut ring = KernelRing::new(&config.ring())?;
+    let doorbell = Arc::clone(mesh.doorbell());
+    let mut shard = Shard::new(&config, mesh, metrics);
     for ShardListener { listener, is_admin } in listeners {
-        let is_loopback = listener.address.ip().is_loopback();
+        let is_loopback = listener.is_loopback();
+        let kind = match listener.tcp_address() {
+            _ if is_admin => ListenerKind::Admin { is_loopback },
+            Some(_) => ListenerKind::Tcp { is_loopback },
+            None => ListenerKind::Unix,
+        };
         let id = listener.add_to(&mut ring);
-        shard.add_listener(id, is_admin, is_loopback);
+        shard.add_listener(id, kind);
     }
     let eventfd = ring.eventfd().expect("the configuration asks for one");
     let wait = EventWait::new(eventfd).map_err(ShardError::Eventfd)?;
     let waker = Waker::new(eventfd).map_err(ShardError::Eventfd)?;
-    Ok((shard, ring, wait, waker))
+    doorbell.connect(move || waker.wake());
+    Ok((shard, ring, wait))
 }
 
 /// Turns the shard until it is drained. A turn too many does no harm; going to sleep with work left would. The eventfd
-/// keeps count, so what completes between the last look and the wait ends the wait at once.
-async fn turn(mut shard: Shard, mut ring: KernelRing, wait: EventWait, stop: &AtomicBool) {
-    let started = Instant::now();
-    let clock = || Now(u64::try_from(started.elapsed().as_nanos()).expect("584 years have not passed"));
+/// keeps count, so what completes between the last look and the wait ends the wait at once; and whoever rings the doorbell
+/// either finds the shard asleep and signals that eventfd, or keeps it from lying down.
+async fn turn(
+    mut shard: Shard,
+    mut ring: KernelRing,
+    wait: EventWait,
+    doorbell: &Doorbell,
+    stop: &AtomicBool,
+    began: Instant,
+) {
+    let clock = || Now(u64::try_from(began.elapsed().as_nanos()).expect("584 years have not passed"));
     let mut rng = fastrand::Rng::with_seed(rand::random());
-    let mut inbox = Inbox::default();
     loop {
         let now = clock();
-        inbox.drain = stop.swap(false, Ordering::Acquire);
+        let is_rung = doorbell.answer();
+        let mut inbox = Inbox {
+            drain: is_rung && stop.swap(false, Ordering::Acquire),
+            arrivals: if is_rung { usize::MAX } else { 0 },
+        };
         let mut context = Context { now, clock: &clock, rng: &mut rng, ring: &mut ring };
         let turn = shard.step(&mut context, &mut inbox);
         shard.record_turn(clock().since(now));
         match turn {
             Turn::Busy => glommio::yield_if_needed().await,
-            Turn::Idle => wait.wait().await,
+            Turn::Idle if doorbell.lie_down() => wait.wait().await,
+            Turn::Idle => {}
             Turn::Finished => return,
         }
     }

@@ -8,6 +8,10 @@ mod closing;
 mod deliver;
 mod drain;
 pub mod executor;
+mod gather;
+mod interest;
+mod json;
+mod mesh;
 mod publish;
 mod receive;
 mod requests;
@@ -15,19 +19,24 @@ mod timers;
 mod websocket;
 
 use crate::config::{Config, RESERVED_CONNECTIONS};
+use crate::home::Homes;
 use crate::http::AccessRules;
-use crate::hub::{Hub, HubLimits};
-use crate::ids::{Now, Slot};
+use crate::hub::{Hub, HubLimits, Plan};
+use crate::ids::{Now, Slot, TopicId};
+use crate::mesh::{Mesh, Request};
 use crate::net::{
     connection::{Flag, Operation, Peer, Phase},
     table::Table,
 };
 use crate::observe::{Metrics, MetricsSlot, log::RateLimit};
+use crate::topics::Topics;
+pub use accept::ListenerKind;
 use accept::{ListenerState, accept_kind};
 use corecast_protocol::{Limits, ProtocolError};
 use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
-use publish::HeldPublishers;
-use std::collections::VecDeque;
+use publish::{Parked, Waiting};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 use timers::Tick;
 
@@ -43,10 +52,12 @@ pub struct Context<'a, R> {
 }
 
 /// What reaches a shard from other threads.
-#[derive(Debug, Default)]
+#[derive(Copy, Clone, Debug, Default)]
 pub struct Inbox {
     /// Stop gently: see `drain`.
     pub drain: bool,
+    /// How many messages arrive on each link from another shard, of those that were sent.
+    pub arrivals: usize,
 }
 
 /// What a turn led to.
@@ -67,14 +78,28 @@ pub struct Shard {
     access: AccessRules,
     listeners: Vec<ListenerState>,
     table: Table,
+    /// The topics whose home this shard is.
+    homes: Homes,
+    /// The topics that somebody here uses.
+    topics: Topics,
+    /// Their messages, and who gets them.
     hub: Hub,
+    mesh: Mesh,
     metrics: Metrics,
     /// Where this shard's metrics are left for a scrape, and where every shard's are.
     metrics_slot: MetricsSlot,
     all_metrics: Vec<MetricsSlot>,
     /// Connections with something to send outside of passes.
     attention: Vec<Slot>,
-    held: HeldPublishers,
+    waiting: Waiting,
+    /// By shard: a request from there that has to wait, and whether it does so at a gate.
+    stalled: Vec<Option<Request>>,
+    is_waiting_at_gate: Vec<bool>,
+    /// A stalled request was served: there may be others behind it.
+    serve_again: bool,
+    /// What has its offsets and waits for room in its topic's log here.
+    parked: BTreeMap<TopicId, VecDeque<Parked>>,
+    parked_bytes: usize,
     /// Connections whose receive ended for want of a buffer.
     starved: VecDeque<Slot>,
     /// Heap bytes of unhandled input, of all connections.
@@ -102,13 +127,22 @@ struct Scratch {
     composed: Vec<Slot>,
     backlogs: Vec<Slot>,
     paused: Vec<Slot>,
+    json_backlogs: Vec<Slot>,
+    plan: Plan,
+    groups: Vec<Range<usize>>,
+    topics: Vec<TopicId>,
 }
 
 /// What a shard needs of the configuration.
 #[derive(Clone, Debug)]
 struct Settings {
+    /// Of this shard.
     max_connections: u32,
+    max_connections_in_all: u32,
     max_topics: u32,
+    /// Of one connection.
+    max_subscriptions: usize,
+    topic_log_bytes: usize,
     max_message_bytes: usize,
     inbound_bytes: usize,
     lag_tail_bytes: usize,
@@ -121,17 +155,23 @@ struct Settings {
 }
 
 impl Shard {
-    pub fn new(config: &Config) -> Self {
+    /// `metrics`: where every shard leaves its metrics.
+    pub fn new(config: &Config, mesh: Mesh, metrics: Vec<MetricsSlot>) -> Self {
+        assert_eq!(metrics.len(), usize::from(mesh.shards()), "every shard has a place for its metrics");
+        let share = config.connections_per_shard();
         let limits = Limits::default()
             .with_max_frame_bytes(config.max_frame_bytes as u64)
             .and_then(|limits| limits.with_max_message_bytes(config.max_message_bytes))
             .and_then(|limits| limits.with_max_head_bytes(config.max_head_bytes))
             .expect("the configuration was checked");
-        let metrics_slot = MetricsSlot::new(ProtocolError::RULES);
+        let shards = usize::from(mesh.shards());
         Self {
             settings: Settings {
-                max_connections: config.max_connections,
+                max_connections: share,
+                max_connections_in_all: config.max_connections,
                 max_topics: config.max_topics,
+                max_subscriptions: config.max_subscriptions as usize,
+                topic_log_bytes: config.topic_log_bytes,
                 max_message_bytes: config.max_message_bytes,
                 inbound_bytes: config.inbound_bytes,
                 lag_tail_bytes: config.lag_tail_bytes,
@@ -148,20 +188,26 @@ impl Shard {
                 allow_anonymous_publish: config.allow_anonymous_publish,
             },
             listeners: Vec::new(),
-            table: Table::new((config.max_connections + RESERVED_CONNECTIONS) as usize),
+            table: Table::new((share + RESERVED_CONNECTIONS) as usize),
             hub: Hub::new(HubLimits {
-                max_topics: config.max_topics as usize,
-                max_subscribers: (config.max_connections + RESERVED_CONNECTIONS) as usize,
+                max_subscribers: (share + RESERVED_CONNECTIONS) as usize,
                 log_bytes: config.log_bytes,
                 topic_log_bytes: config.topic_log_bytes,
                 lag_policy: config.lag_policy,
-                topic_idle: config.topic_idle,
             }),
+            homes: Homes::new(config.topic_idle),
+            topics: Topics::default(),
             metrics: Metrics::new(ProtocolError::RULES),
-            metrics_slot: metrics_slot.clone(),
-            all_metrics: vec![metrics_slot],
+            metrics_slot: metrics[usize::from(mesh.me.0)].clone(),
+            all_metrics: metrics,
+            mesh,
             attention: Vec::new(),
-            held: HeldPublishers::default(),
+            waiting: Waiting::default(),
+            stalled: (0..shards).map(|_| None).collect(),
+            is_waiting_at_gate: vec![false; shards],
+            serve_again: false,
+            parked: BTreeMap::new(),
+            parked_bytes: 0,
             starved: VecDeque::new(),
             inbound_used: 0,
             tails_used: 0,
@@ -175,9 +221,19 @@ impl Shard {
         }
     }
 
+    /// The only shard of its server.
+    pub fn alone(config: &Config) -> Self {
+        Self::new(config, Mesh::alone(), vec![MetricsSlot::new(ProtocolError::RULES)])
+    }
+
     /// Tells the shard of a listener that was added to its ring.
-    pub fn add_listener(&mut self, id: ListenerId, is_admin: bool, is_loopback: bool) {
-        self.listeners.push(ListenerState::new(id, is_admin, is_loopback));
+    pub fn add_listener(&mut self, id: ListenerId, kind: ListenerKind) {
+        self.listeners.push(ListenerState::new(id, kind));
+    }
+
+    /// This shard's end of the mesh.
+    pub fn mesh(&self) -> &Mesh {
+        &self.mesh
     }
 
     /// One turn.
@@ -198,13 +254,20 @@ impl Shard {
             // After what was accepted before it was said.
             self.start_drain(cx);
         }
+        self.mesh.arrive(std::mem::take(&mut inbox.arrivals));
+        self.take_relays(cx);
+        self.serve_requests(cx);
         self.deliver(cx);
+        self.retry_parked(cx);
         self.retry_held(cx);
+        self.tell_homes(cx);
         self.rearm_starved(cx);
         self.run_timers(cx);
         is_busy |= !self.attention.is_empty()
-            || self.hub.ready_topics() > 0
+            || self.hub.ready_raw() > 0
+            || self.hub.ready_json() > 0
             || self.hub.has_runnable()
+            || std::mem::take(&mut self.serve_again)
             || (self.drain.is_some() && !self.are_listeners_closed())
             || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
             || cx.ring.has_work();
@@ -287,7 +350,9 @@ impl Shard {
         let counters = &mut self.metrics.counters;
         counters.connections_open = self.table.occupied() as u64;
         counters.subscribers = self.hub.subscriptions() as u64;
-        counters.topics = self.hub.topics() as u64;
+        counters.topics = self.homes.len() as u64;
+        counters.websockets_open = self.websockets;
+        counters.parked_bytes = self.parked_bytes as u64;
         counters.lagging = self.hub.laggers() as u64;
         counters.log_bytes_used = self.hub.log_bytes_used() as u64;
         counters.inbound_bytes_used = self.inbound_used as u64;
@@ -321,6 +386,9 @@ impl Shard {
             && self.tails_used == 0
             && self.hub.log_bytes_used() == 0
             && self.hub.subscriptions() == 0
+            && self.parked.is_empty()
+            && self.parked_bytes == 0
+            && self.stalled.iter().all(Option::is_none)
     }
 }
 

@@ -1,146 +1,387 @@
-//! Publishing: into the hub at once, or held back until there is room.
+//! Publishing: to the topic's home, here or on another shard, at once or when there is room.
 
 use super::{Context, Shard};
-use crate::http::{Answer, Refusal, published};
+use crate::home::HomeId;
+use crate::http::{self, Answer, Refusal};
 use crate::hub::HeldBack;
-use crate::ids::{Epoch, Published, Slot, TopicId};
-use crate::net::connection::{Flag, HeldPublish, Phase};
+use crate::ids::{Epoch, Form, Now, Offset, Published, ShardId, Slot, TopicId};
+use crate::mesh::{About, HomeAnswer, HttpReply, MESSAGE_BYTES, Relay, ReplyTo, Request};
+use crate::message::{Messages, SharedMessages};
+use crate::net::connection::{Flag, Held, Phase};
 use crate::net::outbound::After;
-use corecast_protocol::{CloseCode, MessageKind, topic::TopicName};
+use crate::topics::HomeAt;
+use corecast_protocol::{CloseCode, topic::TopicName};
 use corecast_uring::Ring;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The subscriber was too slow. It may reconnect.
 const LAPPED: CloseCode = CloseCode(4008);
 
-/// Publishers that wait, by topic, the longest waiting first. Whoever comes while others wait for the same topic waits
-/// behind them: else small messages would go past a large one for ever.
-#[derive(Debug, Default)]
-pub(super) struct HeldPublishers {
-    by_topic: BTreeMap<TopicId, VecDeque<Slot>>,
+/// The server has no room for it. It may reconnect.
+const OVERLOADED: CloseCode = CloseCode(4013);
+
+/// What publishers wait for.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug)]
+pub(super) enum Gate {
+    /// Room for a topic whose home is here: in its log, and on the links to where it has subscribers.
+    Home(HomeId),
+    /// Room on the link to a topic's home.
+    Link(ShardId),
 }
 
-impl HeldPublishers {
-    fn are_waiting_for(&self, topic: TopicId) -> bool {
-        self.by_topic.contains_key(&topic)
+/// Who waits.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub(super) enum Waiter {
+    Connection(Slot),
+    /// The first of the requests from another shard, and so all of them.
+    Requests(ShardId),
+}
+
+/// Who waits for what, the longest waiting first. Whoever comes while others wait for the same waits behind them: else small
+/// messages would go past a large one for ever.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    by_gate: BTreeMap<Gate, VecDeque<Waiter>>,
+}
+
+impl Waiting {
+    pub(super) fn is_anybody_at(&self, gate: Gate) -> bool {
+        self.by_gate.contains_key(&gate)
     }
 
-    fn add(&mut self, topic: TopicId, slot: Slot) {
-        self.by_topic.entry(topic).or_default().push_back(slot);
+    pub(super) fn add(&mut self, gate: Gate, waiter: Waiter) {
+        self.by_gate.entry(gate).or_default().push_back(waiter);
     }
 
     /// Gives one back that found no room after all.
-    fn add_first(&mut self, topic: TopicId, slot: Slot) {
-        self.by_topic.entry(topic).or_default().push_front(slot);
+    fn add_first(&mut self, gate: Gate, waiter: Waiter) {
+        self.by_gate.entry(gate).or_default().push_front(waiter);
     }
 
-    fn take_first(&mut self, topic: TopicId) -> Option<Slot> {
-        let queue = self.by_topic.get_mut(&topic)?;
+    fn take_first(&mut self, gate: Gate) -> Option<Waiter> {
+        let queue = self.by_gate.get_mut(&gate)?;
         let first = queue.pop_front();
         if queue.is_empty() {
-            self.by_topic.remove(&topic);
+            self.by_gate.remove(&gate);
         }
         first
     }
 
-    fn remove(&mut self, topic: TopicId, slot: Slot) {
-        let queue = self.by_topic.get_mut(&topic).expect("who is held waits for a topic");
-        queue.retain(|&other| other != slot);
+    fn remove(&mut self, gate: Gate, waiter: Waiter) {
+        let queue = self.by_gate.get_mut(&gate).expect("who is held waits at a gate");
+        queue.retain(|&other| other != waiter);
         if queue.is_empty() {
-            self.by_topic.remove(&topic);
+            self.by_gate.remove(&gate);
         }
     }
 
-    fn topics(&self) -> Vec<TopicId> {
-        self.by_topic.keys().copied().collect()
+    fn gates(&self) -> Vec<Gate> {
+        self.by_gate.keys().copied().collect()
+    }
+}
+
+/// Messages that have their offsets but found no room in the topic's log here. They wait for the deliver pass, which waits for
+/// nobody.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub(super) first: Offset,
+    pub(super) messages: SharedMessages,
+    /// How many of them are in the log.
+    pub(super) done: usize,
+    pub(super) published: Now,
+    /// The link that they count against, and how much.
+    pub(super) link: Option<(ShardId, usize)>,
+}
+
+impl Held {
+    fn gate(&self) -> Gate {
+        match self {
+            Self::Here { home, .. } => Gate::Home(*home),
+            Self::There { shard, .. } => Gate::Link(*shard),
+        }
     }
 }
 
 impl Shard {
-    /// Finds or makes a topic.
-    pub(super) fn open_topic<R: Ring>(
+    /// The topic at its home, which is here; made when it is new.
+    pub(super) fn open_home<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         name: &TopicName,
-    ) -> Result<TopicId, Refusal> {
-        self.hub.open(name, Epoch(cx.rng.u64(..)), cx.now).map_err(|_| {
+    ) -> Result<HomeId, TopicsFull> {
+        if let Some(home) = self.homes.find(name) {
+            return Ok(home);
+        }
+        if !self.mesh.add_topic(self.settings.max_topics) {
             self.metrics.counters.topics_refused_full += 1;
-            Refusal::topics_full(self.settings.max_topics)
-        })
+            return Err(TopicsFull);
+        }
+        Ok(self.homes.add(name, Epoch(cx.rng.u64(..)), cx.now))
     }
 
-    /// Publishes a connection's message, or holds it back. `name` is given when an answer is wanted.
+    /// Where a topic is published that this connection has not published to before.
+    pub(super) fn home_at<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        name: &TopicName,
+    ) -> Result<HomeAt, TopicsFull> {
+        let shard = self.mesh.home_of(name);
+        if shard == self.mesh.me {
+            self.open_home(cx, name).map(HomeAt::Here)
+        } else {
+            Ok(HomeAt::There(shard))
+        }
+    }
+
+    /// Publishes a connection's messages, or holds them back.
     pub(super) fn publish<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         slot: Slot,
-        topic: TopicId,
-        kind: MessageKind,
-        payload: &[u8],
-        name: Option<TopicName>,
+        at: HomeAt,
+        name: &TopicName,
+        messages: Messages<'_>,
+        about: About,
     ) {
-        if !self.held.are_waiting_for(topic)
-            && let Ok(at) = self.append(cx, topic, kind, payload)
-        {
-            if let Some(name) = name {
-                self.answer(cx, slot, &published(name.as_str(), at), false);
+        let held = match at {
+            HomeAt::Here(home) => {
+                if !self.waiting.is_anybody_at(Gate::Home(home))
+                    && let Ok(at) = self.accept_publish(cx, home, messages, None, None)
+                {
+                    self.on_home_answer(cx, slot, about, HomeAnswer::Published(at));
+                    return;
+                }
+                Held::Here { home, messages: messages.to_shared(), about }
             }
-            return;
+            HomeAt::There(shard) => {
+                let reply = ReplyTo { slot, generation: self.table[slot].generation, about };
+                let messages = messages.to_shared();
+                let request = Request::Publish { topic: name.clone(), messages, reply };
+                match self.try_request(cx, slot, shard, request) {
+                    Ok(()) => return,
+                    Err(request) => Held::There { shard, request },
+                }
+            }
+        };
+        self.hold_request(cx, slot, held);
+    }
+
+    /// Asks another shard on behalf of a connection, or holds the request back.
+    pub(super) fn request<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        shard: ShardId,
+        request: Request,
+    ) {
+        if let Err(request) = self.try_request(cx, slot, shard, request) {
+            self.hold_request(cx, slot, Held::There { shard, request });
         }
+    }
+
+    fn try_request<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        shard: ShardId,
+        request: Request,
+    ) -> Result<(), Request> {
+        if self.waiting.is_anybody_at(Gate::Link(shard))
+            || !self.mesh.has_request_room(shard, request.bytes())
+        {
+            return Err(request);
+        }
+        self.requested(cx, slot, &request);
+        self.mesh.request(shard, request);
+        Ok(())
+    }
+
+    /// A request of the connection is on its way: who has an answer coming waits for it, or owes it.
+    fn requested<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, request: &Request) {
+        match request {
+            Request::Publish { reply: ReplyTo { about: About::Raw, .. }, .. } => {}
+            Request::Publish { reply: ReplyTo { about: About::Json(_), .. }, .. } => {
+                self.table[slot].outbound_mut().owed += 1;
+                self.pause_if_over_bound(cx, slot);
+            }
+            // HTTP answers requests in order, so the next one waits.
+            _ => self.await_answer(slot),
+        }
+    }
+
+    /// Leaves what the connection sends alone until another shard has answered. Reading goes on for a while: that is cheaper
+    /// than to stop for so short a time.
+    pub(super) fn await_answer(&mut self, slot: Slot) {
+        let connection = &mut self.table[slot];
+        connection.set(Flag::Awaiting);
+        connection.set(Flag::Paused);
+    }
+
+    fn hold_request<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, held: Held) {
         if !matches!(self.table[slot].phase, Phase::Http | Phase::Open) {
             // Its own message lapped it, and it is being closed.
             return;
         }
         self.metrics.counters.publishes_held_back += 1;
-        if name.is_some() {
-            // Nothing else keeps the topic until this is done; a WebSocket has a claim of its own.
-            self.hub.attach_publisher(topic);
+        let gate = held.gate();
+        if let Held::Here { home, .. } = held {
+            // Nothing else may keep the topic until this is done.
+            self.homes[home].waiting += 1;
         }
-        let held = HeldPublish { topic, name, kind, payload: payload.to_vec() };
         let connection = &mut self.table[slot];
         connection.inbound_mut().held = Some(Box::new(held));
         connection.set(Flag::Held);
-        self.held.add(topic, slot);
+        self.waiting.add(gate, Waiter::Connection(slot));
         self.pause(cx, slot);
     }
 
-    /// Publishes a request's body.
+    /// Publishes a request's body, which has been checked.
     pub(super) fn publish_body<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         slot: Slot,
-        name: TopicName,
-        kind: MessageKind,
-        body: &[u8],
-    ) -> Result<(), Refusal> {
-        if kind == MessageKind::Text
-            && let Err(error) = std::str::from_utf8(body)
-        {
-            return Err(Refusal::new(
-                400,
-                "bad_request",
-                format!(
-                    "the body is not UTF-8 at byte {}; publish binary data with Content-Type: application/octet-stream",
-                    error.valid_up_to()
-                ),
-            ));
+        messages: Messages<'_>,
+        reply: HttpReply,
+    ) {
+        let name = reply.topic.clone().expect("a publish has a topic");
+        match self.home_at(cx, &name) {
+            Ok(at) => self.publish(cx, slot, at, &name, messages, About::Http(Box::new(reply))),
+            Err(TopicsFull) => {
+                self.on_home_answer(cx, slot, About::Http(Box::new(reply)), HomeAnswer::TopicsFull)
+            }
         }
-        let topic = self.open_topic(cx, &name)?;
-        self.publish(cx, slot, topic, kind, body, Some(name));
-        Ok(())
     }
 
-    /// Appends a message to its topic, and sees to the subscribers that were in the way of it.
+    // At the home -------------------------------------------------------------------------------------------------
+
+    /// Takes a publish at its topic's home: numbers it, appends it here, and relays it to where it has subscribers. All of that
+    /// or, when there is no room somewhere, nothing. `answer_to` needs room for the answer too.
+    pub(super) fn accept_publish<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        home: HomeId,
+        messages: Messages<'_>,
+        shared: Option<&SharedMessages>,
+        answer_to: Option<ShardId>,
+    ) -> Result<Published, HeldBack> {
+        let bytes = messages.bytes();
+        let topic = &self.homes[home];
+        let mut needs_answer_room = answer_to;
+        for interest in topic.interested() {
+            let answers = usize::from(answer_to == Some(interest.shard));
+            let load = MESSAGE_BYTES + bytes + answers * MESSAGE_BYTES;
+            if !self.mesh.has_relay_room(interest.shard, 1 + answers, load) {
+                return Err(HeldBack);
+            }
+            needs_answer_room = needs_answer_room.filter(|&shard| shard != interest.shard);
+        }
+        if needs_answer_room.is_some_and(|shard| !self.mesh.has_relay_room(shard, 1, MESSAGE_BYTES)) {
+            return Err(HeldBack);
+        }
+        let local = topic.local;
+        let first = topic.last.next();
+        if let Some(local) = local {
+            let parked = self.parked_bytes;
+            // What of a long body finds no room later is parked, so that all of it or nothing is published.
+            let is_parking_full =
+                messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
+            if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
+                return Err(HeldBack);
+            }
+            self.append(cx, local, first, messages.form, messages.get(0), cx.now)?;
+        }
+
+        let topic = &mut self.homes[home];
+        topic.number(messages.count(), cx.now);
+        if !topic.interested().is_empty() {
+            let shared = shared.map_or_else(|| messages.to_shared(), SharedMessages::clone);
+            for interest in topic.interested() {
+                let (follower, messages) = (interest.follower, shared.clone());
+                self.mesh
+                    .relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
+            }
+        }
+        let newest = topic.newest();
+        self.metrics.counters.messages_published += messages.count() as u64;
+        self.metrics.counters.published_bytes += bytes as u64;
+        if let Some(local) = local
+            && messages.count() > 1
+        {
+            let rest =
+                Parked { first, messages: messages.to_shared(), done: 1, published: cx.now, link: None };
+            self.spread(cx, local, rest);
+        }
+        Ok(newest)
+    }
+
+    // In the topic's log here -------------------------------------------------------------------------------------
+
+    /// Appends messages that have their offsets, or parks what there is no room for.
+    pub(super) fn spread<R: Ring>(&mut self, cx: &mut Context<'_, R>, topic: TopicId, mut batch: Parked) {
+        if self.parked.contains_key(&topic) || !self.append_batch(cx, topic, &mut batch) {
+            self.parked_bytes += batch.messages.as_ref().bytes();
+            self.metrics.counters.messages_parked += 1;
+            self.parked.entry(topic).or_default().push_back(batch);
+        }
+    }
+
+    /// Whether all of the batch is in the log.
+    fn append_batch<R: Ring>(&mut self, cx: &mut Context<'_, R>, topic: TopicId, batch: &mut Parked) -> bool {
+        let messages = batch.messages.as_ref();
+        while batch.done < messages.count() {
+            let offset = Offset(batch.first.0 + batch.done as u64);
+            let payload = messages.get(batch.done);
+            if self.append(cx, topic, offset, messages.form, payload, batch.published).is_err() {
+                return false;
+            }
+            batch.done += 1;
+        }
+        if let Some((shard, bytes)) = batch.link {
+            self.mesh.release_relay(shard, bytes);
+        }
+        true
+    }
+
+    /// What was parked goes into the logs as the passes make room.
+    pub(super) fn retry_parked<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let topics: Vec<TopicId> = self.parked.keys().copied().collect();
+        for topic in topics {
+            let mut batches = self.parked.remove(&topic).expect("listed above");
+            while let Some(batch) = batches.front_mut() {
+                if !self.append_batch(cx, topic, batch) {
+                    break;
+                }
+                self.parked_bytes -= batch.messages.as_ref().bytes();
+                batches.pop_front();
+            }
+            if batches.is_empty() {
+                // It may have been what kept the record.
+                self.topics.list(topic);
+            } else {
+                self.parked.insert(topic, batches);
+            }
+        }
+    }
+
+    /// Appends one message, and sees to the subscribers that were in the way of it.
     fn append<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         topic: TopicId,
-        kind: MessageKind,
+        offset: Offset,
+        form: Form,
         payload: &[u8],
-    ) -> Result<Published, HeldBack> {
+        published: Now,
+    ) -> Result<(), HeldBack> {
         let tail_room = self.settings.lag_tail_bytes - self.tails_used;
-        let result = self.hub.publish(topic, kind, payload, cx.now, tail_room);
+        let result = self.hub.append(topic, offset, form, payload, published, tail_room);
         for lapped in self.hub.take_lapped() {
+            if lapped.is_out {
+                self.left(cx, lapped.topic);
+            }
             let Some(tail) = lapped.tail else {
                 // Its stream is inside a frame that will never end: only a reset is honest.
                 self.metrics.counters.lag_tail_exhausted += 1;
@@ -148,65 +389,151 @@ impl Shard {
                 continue;
             };
             self.keep_tail(cx, lapped.slot, tail);
-            if self.hub.topic_of(lapped.slot).is_none() {
+            if lapped.is_out {
                 self.close_websocket(cx, lapped.slot, LAPPED, "too slow: messages were missed; reconnect");
             }
-        }
-        if result.is_ok() {
-            self.metrics.counters.messages_published += 1;
-            self.metrics.counters.published_bytes += payload.len() as u64;
         }
         result
     }
 
-    /// Publishers that were held back try again, topic by topic, until one still finds no room.
+    // Waiting -----------------------------------------------------------------------------------------------------
+
+    /// Who was held back tries again, gate by gate, until one still finds no room.
     pub(super) fn retry_held<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        for topic in self.held.topics() {
-            while let Some(slot) = self.held.take_first(topic) {
-                let connection = &mut self.table[slot];
-                connection.clear(Flag::Held);
-                let inbound = connection.inbound.as_mut();
-                let held =
-                    inbound.and_then(|inbound| inbound.held.take()).expect("who is held has a publish");
-                let result = self.append(cx, topic, held.kind, &held.payload);
-                // The message may have lapped its own publisher, which is then being closed.
-                let is_wanted = matches!(self.table[slot].phase, Phase::Http | Phase::Open);
-                if result.is_err() && is_wanted {
-                    let connection = &mut self.table[slot];
-                    connection.set(Flag::Held);
-                    connection.inbound_mut().held = Some(held);
-                    self.held.add_first(topic, slot);
+        for gate in self.waiting.gates() {
+            while let Some(waiter) = self.waiting.take_first(gate) {
+                let is_done = match waiter {
+                    Waiter::Connection(slot) => self.retry_connection(cx, slot),
+                    Waiter::Requests(shard) => self.retry_requests(cx, shard, gate),
+                };
+                if !is_done {
+                    self.waiting.add_first(gate, waiter);
                     break;
                 }
-                if held.name.is_some() {
-                    self.hub.detach_publisher(topic, cx.now);
-                }
-                self.recount_inbound(slot);
-                if !is_wanted {
-                    continue;
-                }
-                if let (Ok(at), Some(name)) = (result, &held.name) {
-                    self.answer(cx, slot, &published(name.as_str(), at), false);
-                }
-                self.resume(cx, slot);
             }
         }
     }
 
+    /// Whether the connection waits no more.
+    fn retry_connection<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) -> bool {
+        let connection = &mut self.table[slot];
+        connection.clear(Flag::Held);
+        let inbound = connection.inbound.as_mut();
+        let held = inbound.and_then(|inbound| inbound.held.take()).expect("who is held has a request");
+        match *held {
+            Held::Here { home, messages, about } => {
+                let result = self.accept_publish(cx, home, messages.as_ref(), Some(&messages), None);
+                // The message may have lapped its own publisher, which is then being closed.
+                let is_wanted = matches!(self.table[slot].phase, Phase::Http | Phase::Open);
+                if result.is_err() && is_wanted {
+                    self.hold_again(slot, Held::Here { home, messages, about });
+                    return false;
+                }
+                self.homes[home].waiting -= 1;
+                self.recount_inbound(slot);
+                if let (Ok(at), true) = (result, is_wanted) {
+                    self.on_home_answer(cx, slot, about, HomeAnswer::Published(at));
+                    self.resume(cx, slot);
+                }
+            }
+            Held::There { shard, request } => {
+                if !self.mesh.has_request_room(shard, request.bytes()) {
+                    self.hold_again(slot, Held::There { shard, request });
+                    return false;
+                }
+                self.requested(cx, slot, &request);
+                self.mesh.request(shard, request);
+                self.recount_inbound(slot);
+                self.resume(cx, slot);
+            }
+        }
+        true
+    }
+
+    fn hold_again(&mut self, slot: Slot, held: Held) {
+        let connection = &mut self.table[slot];
+        connection.set(Flag::Held);
+        connection.inbound_mut().held = Some(Box::new(held));
+    }
+
     /// The connection ends or is being closed: what it wanted to publish is not waited for. What it has sent besides is
     /// kept: its Close frame may be in there.
-    pub(super) fn forget_held<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
+    pub(super) fn forget_held<R: Ring>(&mut self, _cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
+        connection.clear(Flag::Awaiting);
         if !connection.is(Flag::Held) {
             return;
         }
         connection.clear(Flag::Held);
-        let held = connection.inbound_mut().held.take().expect("who is held has a publish");
-        self.held.remove(held.topic, slot);
-        if held.name.is_some() {
-            self.hub.detach_publisher(held.topic, cx.now);
+        let held = connection.inbound_mut().held.take().expect("who is held has a request");
+        self.waiting.remove(held.gate(), Waiter::Connection(slot));
+        if let Held::Here { home, .. } = *held {
+            self.homes[home].waiting -= 1;
         }
         self.recount_inbound(slot);
+    }
+
+    // Answers -----------------------------------------------------------------------------------------------------
+
+    /// An answer from another shard.
+    pub(super) fn on_answer<R: Ring>(&mut self, cx: &mut Context<'_, R>, reply: ReplyTo, answer: HomeAnswer) {
+        let ReplyTo { slot, generation, about } = reply;
+        let Some(connection) = self.table.current(slot, generation) else { return };
+        if !matches!(connection.phase, Phase::Http | Phase::Open) {
+            return;
+        }
+        let is_awaited = connection.is(Flag::Awaiting) && matches!(about, About::Http(_));
+        if matches!(about, About::Json(_)) {
+            connection.outbound_mut().owed -= 1;
+        }
+        if is_awaited {
+            connection.clear(Flag::Awaiting);
+        }
+        self.on_home_answer(cx, slot, about, answer);
+        if is_awaited && self.table[slot].phase == Phase::Http {
+            self.resume(cx, slot);
+        }
+    }
+
+    /// Tells a connection what the home said.
+    pub(super) fn on_home_answer<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        about: About,
+        answer: HomeAnswer,
+    ) {
+        if matches!(answer, HomeAnswer::TopicsFull) {
+            self.metrics.counters.publishes_refused += 1;
+        }
+        match about {
+            About::Raw => {
+                if let HomeAnswer::TopicsFull = answer {
+                    self.close_websocket(cx, slot, OVERLOADED, "max_topics are known; try again later");
+                }
+            }
+            About::Json(id) => self.answer_json(cx, slot, id, &answer),
+            About::Http(reply) => {
+                let answer = self.http_answer(&reply, answer);
+                self.answer(cx, slot, &answer.with_cors(reply.cors.as_ref()), reply.is_head);
+            }
+        }
+    }
+
+    fn http_answer(&self, reply: &HttpReply, answer: HomeAnswer) -> Answer {
+        let name = reply.topic.as_ref().map_or("", |topic| topic.as_str());
+        match (answer, reply.count) {
+            (HomeAnswer::Published(at), None) => http::published(name, at),
+            (HomeAnswer::Published(at), Some(count)) => http::published_many(name, at, count),
+            (HomeAnswer::TopicsFull, _) => Answer::refusal(&Refusal::topics_full(self.settings.max_topics)),
+            (HomeAnswer::Info(Some(info)), _) => http::topic_info(name, info),
+            (HomeAnswer::Info(None), _) => Answer::refusal(&Refusal::new(
+                404,
+                "bad_topic",
+                format!("no topic {name} is known; it comes to be with its first subscriber or message"),
+            )),
+            (HomeAnswer::Connections(page), _) => Answer::text(200, "application/json", page),
+        }
     }
 
     /// Queues an answer. After the last one the connection is closed in order.
@@ -225,18 +552,28 @@ impl Shard {
         let is_last = connection.is(Flag::LastRequest);
         let outbound = connection.outbound_mut();
         answer.write(is_last, is_head, outbound.reply());
-        let is_over_bound = outbound.is_over_bound();
         if is_last {
             outbound.after = After::Linger;
             connection.phase = Phase::Lingering;
             connection.deadline = self.clock.deadline(self.settings.close);
         } else {
             connection.deadline = self.clock.deadline(self.settings.http_idle);
+            self.pause_if_over_bound(cx, slot);
         }
         self.mark(slot);
-        if is_over_bound && !is_last {
+    }
+
+    /// A peer that does not take its answers gets no more requests read.
+    pub(super) fn pause_if_over_bound<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
+        let connection = &self.table[slot];
+        let is_over_bound = connection.outbound.as_ref().is_some_and(|outbound| outbound.is_over_bound());
+        if is_over_bound && !connection.is(Flag::Paused) {
             self.metrics.counters.replies_bound_hit += 1;
             self.pause(cx, slot);
         }
     }
 }
+
+/// `max_topics` are known.
+#[derive(Debug)]
+pub(super) struct TopicsFull;

@@ -9,6 +9,9 @@ use corecast_protocol::{CloseCode, Connection as Protocol, Side};
 use corecast_uring::{Completion, Errno, Op, Ring};
 use tracing::debug;
 
+/// What is kept of a connection that waits for another shard before reading from it stops, in bytes.
+const KEPT_MAX: usize = 16 << 10;
+
 impl Shard {
     pub(super) fn on_receive<R: Ring>(
         &mut self,
@@ -79,9 +82,13 @@ impl Shard {
         let has_kept = connection.inbound.as_ref().is_some_and(|inbound| !inbound.bytes.is_empty());
         let is_paused = connection.is(Flag::Paused);
         if has_kept || is_paused {
-            connection.inbound_mut().bytes.extend_from_slice(bytes);
+            let kept = &mut connection.inbound_mut().bytes;
+            kept.extend_from_slice(bytes);
+            let is_enough = kept.len() > KEPT_MAX;
             if !is_paused {
                 self.handle_kept(cx, slot);
+            } else if is_enough {
+                self.cancel_receive(cx, slot);
             }
         } else {
             let handled = self.handle(cx, slot, bytes);
@@ -150,8 +157,10 @@ impl Shard {
     /// Goes on reading, if it was paused: first what was kept, then the socket.
     pub(super) fn resume<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
-        let owes_replies = connection.outbound.as_ref().is_some_and(|outbound| outbound.is_over_bound());
-        if !connection.is(Flag::Paused) || (connection.phase == Phase::Http && owes_replies) {
+        let is_owed_much = connection.outbound.as_ref().is_some_and(|outbound| outbound.is_over_bound());
+        let is_bounded = matches!(connection.phase, Phase::Http | Phase::Open);
+        let waits = connection.is(Flag::Held) || connection.is(Flag::Awaiting);
+        if !connection.is(Flag::Paused) || waits || (is_bounded && is_owed_much) {
             return;
         }
         connection.clear(Flag::Paused);
@@ -202,7 +211,7 @@ impl Shard {
             self.fail(cx, slot, CloseCode::TRY_AGAIN, "server is out of receive memory, try again");
         } else {
             let message = "the server is out of receive memory; try again later, or raise inbound_bytes";
-            self.refuse(cx, slot, &Refusal::new(503, "overloaded", message), false);
+            self.refuse(cx, slot, &Refusal::new(503, "overloaded", message), None, false);
         }
         self.release_inbound(slot);
     }

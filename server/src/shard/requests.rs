@@ -1,19 +1,24 @@
 //! HTTP requests on a connection: parsed, answered, or turned into a WebSocket.
 
 use super::closing::Hex;
+use super::publish::TopicsFull;
 use super::{Context, Shard};
+use crate::dialect::json::SUBPROTOCOL;
 use crate::http::{
-    self, Answer, CONTINUE, ConnectionInfo, PendingPublish, Refusal, Requester, Rest, Role, Route,
-    kind_of_body,
+    self, Answer, BodyForm, CONTINUE, ConnectionInfo, CorsOrigin, PendingPublish, Refusal, Requester, Rest,
+    Role, Route, body_form, check_body,
 };
-use crate::ids::Slot;
-use crate::net::connection::{Flag, Phase};
+use crate::ids::{ShardId, Slot};
+use crate::mesh::{About, HomeAnswer, HttpReply, ReplyTo, Request};
+use crate::message::Messages;
+use crate::net::connection::Flag;
 use crate::observe::{Snapshot, prometheus};
-use corecast_protocol::handshake::server::{accept_upgrade, is_upgrade};
+use crate::topics::Wants;
+use corecast_protocol::handshake::server::{Accepted, accept_upgrade, is_upgrade};
 use corecast_protocol::http1::{
     BodyLength, ChunkedDecoder, Parsed, RequestHead, Version, body_length, parse_request,
 };
-use corecast_protocol::{MessageKind, topic::TopicName};
+use corecast_protocol::topic::TopicName;
 use corecast_uring::Ring;
 use std::fmt::Display;
 use tracing::{debug, info};
@@ -38,7 +43,13 @@ impl Shard {
             Ok(Parsed::Complete { head, length }) => self.on_request(cx, slot, &head, length, bytes),
             Err(error) => {
                 self.log_refused(cx, slot, bytes, &error);
-                self.refuse(cx, slot, &Refusal::new(error.status(), "bad_request", error.to_string()), false);
+                self.refuse(
+                    cx,
+                    slot,
+                    &Refusal::new(error.status(), "bad_request", error.to_string()),
+                    None,
+                    false,
+                );
                 bytes.len()
             }
         }
@@ -61,7 +72,9 @@ impl Shard {
         if is_last {
             self.table[slot].set(Flag::LastRequest);
         }
-        match self.serve(cx, slot, head, &bytes[length..]) {
+        let is_admin = self.table[slot].is(Flag::Admin);
+        let cors = if is_admin { None } else { self.access.cors(head) };
+        match self.serve(cx, slot, head, &bytes[length..], cors.as_ref()) {
             Ok(body) => length + body,
             Err(refusal) => {
                 if is_upgrade(head) {
@@ -69,7 +82,7 @@ impl Shard {
                 } else {
                     debug!(peer = %self.table[slot].peer, status = refusal.status, "{}", refusal.message);
                 }
-                self.refuse(cx, slot, &refusal, head.method == "HEAD");
+                self.refuse(cx, slot, &refusal, cors.as_ref(), head.method == "HEAD");
                 bytes.len()
             }
         }
@@ -97,10 +110,12 @@ impl Shard {
         slot: Slot,
         head: &RequestHead<'_>,
         rest: &[u8],
+        cors: Option<&CorsOrigin>,
     ) -> Result<usize, Refusal> {
         let body = body_length(head)
             .map_err(|error| Refusal::new(error.status(), "bad_request", error.to_string()))?;
         let has_body = !matches!(body, BodyLength::None | BodyLength::Known(0));
+        let is_head = head.method == "HEAD";
         let route = if self.table[slot].is(Flag::Admin) {
             self.access.may_administer(head, self.requester(slot))?;
             http::route_admin(head)?
@@ -108,34 +123,91 @@ impl Shard {
             self.route_client(slot, head, is_upgrade(head))?
         };
         let answer = match route {
-            Route::Raw { .. } if has_body => {
+            Route::Raw { .. } | Route::Json if has_body => {
                 return Err(Refusal::new(400, "bad_request", "a WebSocket handshake has no body"));
             }
             Route::Raw { topic, role } => {
-                self.upgrade(cx, slot, head, &topic, role)?;
+                self.upgrade_raw(cx, slot, head, &topic, role)?;
                 return Ok(0);
             }
+            Route::Json => {
+                self.upgrade_json(slot, head)?;
+                return Ok(0);
+            }
+            Route::Page => http::page(head),
+            Route::PageJs => http::page_js(head),
+            Route::ClientJs => http::client_js(head),
+            Route::Preflight { allow } => http::preflight(allow, cors),
             Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, &body, rest),
-            Route::TopicInfo { topic } => match self.hub.info(&topic) {
-                Some(info) => http::topic_info(topic.as_str(), info),
-                None => Answer::refusal(&Refusal::new(
-                    404,
-                    "bad_topic",
-                    format!("no topic {topic} is known; it comes to be with its first subscriber or message"),
-                )),
-            },
+            Route::TopicInfo { topic } => {
+                let shard = self.mesh.home_of(&topic);
+                let reply = HttpReply { topic: Some(topic), count: None, is_head, cors: cors.cloned() };
+                return Ok(self.ask_shard(cx, slot, shard, reply, has_body, rest));
+            }
+            Route::Connections { shard } if shard >= self.mesh.shards() => {
+                return Err(Refusal::no_such_shard(shard, self.mesh.shards()));
+            }
+            Route::Connections { shard } => {
+                let reply = HttpReply { topic: None, count: None, is_head, cors: None };
+                return Ok(self.ask_shard(cx, slot, ShardId(shard), reply, has_body, rest));
+            }
             Route::Health | Route::Ready => {
-                http::health(self.websockets, self.settings.max_connections, self.drain.is_some())
+                let maximum = self.settings.max_connections_in_all;
+                http::health(self.mesh.websockets(), maximum, self.drain.is_some())
             }
             Route::Metrics => Answer::text(200, prometheus::CONTENT_TYPE, self.metrics_page(cx)),
-            Route::Connections => self.connections_page(),
         };
-        // A body nobody asked for is not read: the connection ends with the answer instead.
+        Ok(self.answer_at_once(cx, slot, &answer.with_cors(cors), is_head, has_body, rest))
+    }
+
+    /// Answers; gives how much of `rest` is not to be looked at. A body nobody asked for is not read: the connection ends with
+    /// the answer instead.
+    fn answer_at_once<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        answer: &Answer,
+        is_head: bool,
+        has_body: bool,
+        rest: &[u8],
+    ) -> usize {
         if has_body {
             self.table[slot].set(Flag::LastRequest);
         }
-        self.answer(cx, slot, &answer, head.method == "HEAD");
-        Ok(if self.table[slot].is(Flag::LastRequest) { rest.len() } else { 0 })
+        self.answer(cx, slot, answer, is_head);
+        if self.table[slot].is(Flag::LastRequest) { rest.len() } else { 0 }
+    }
+
+    /// Has a topic's home, or the shard whose connections are wanted, say what it knows. Like `answer_at_once`.
+    fn ask_shard<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        shard: ShardId,
+        reply: HttpReply,
+        has_body: bool,
+        rest: &[u8],
+    ) -> usize {
+        if has_body {
+            self.table[slot].set(Flag::LastRequest);
+        }
+        let topic = reply.topic.clone();
+        let about = About::Http(Box::new(reply));
+        if shard == self.mesh.me {
+            let answer = match &topic {
+                Some(topic) => HomeAnswer::Info(self.topic_info(topic)),
+                None => HomeAnswer::Connections(self.connections_page()),
+            };
+            self.on_home_answer(cx, slot, about, answer);
+        } else {
+            let reply = ReplyTo { slot, generation: self.table[slot].generation, about };
+            let request = match topic {
+                Some(topic) => Request::Info { topic, reply },
+                None => Request::Connections { reply },
+            };
+            self.request(cx, slot, shard, request);
+        }
+        if self.table[slot].is(Flag::LastRequest) { rest.len() } else { 0 }
     }
 
     fn route_client(
@@ -149,7 +221,7 @@ impl Shard {
             return Ok(route);
         }
         if self.drain.is_some() {
-            return Err(Refusal::new(503, "overloaded", "the server is shutting down; connect to another"));
+            return Err(Refusal::draining());
         }
         if self.table[slot].is(Flag::OverLimit) {
             self.metrics.counters.connections_rejected_full += 1;
@@ -157,7 +229,7 @@ impl Shard {
                 503,
                 "overloaded",
                 format!(
-                    "all {} connections are in use; try again later, or raise max_connections",
+                    "all {} connections of this core are in use; try again later, or raise max_connections",
                     self.settings.max_connections
                 ),
             ));
@@ -171,7 +243,7 @@ impl Shard {
         prometheus::render(&Snapshot::of(&self.all_metrics))
     }
 
-    fn connections_page(&self) -> Answer {
+    pub(super) fn connections_page(&self) -> String {
         let shown: Vec<ConnectionInfo<'_>> = self
             .table
             .iter()
@@ -180,14 +252,14 @@ impl Shard {
                 id: slot.0,
                 peer: connection.peer.to_string(),
                 state: connection.phase.name(),
-                topic: connection.topic.map(|topic| self.hub.name(topic)),
-                subscribed: self.hub.topic_of(slot).is_some(),
+                topic: connection.topic.map(|topic| self.topics[topic].name.as_str()),
+                subscriptions: self.hub.subscriptions_of(slot),
                 lagging: self.hub.is_lagging(slot),
                 paused: connection.is(Flag::Paused),
                 inbound_bytes: connection.inbound_bytes(),
             })
             .collect();
-        http::connections(self.table.occupied(), &shown)
+        http::connections(self.mesh.me.0, self.mesh.shards(), self.table.occupied(), &shown)
     }
 
     /// Answers a request that is not done. Nothing after it is read: its body, if any, was not looked at.
@@ -196,10 +268,11 @@ impl Shard {
         cx: &mut Context<'_, R>,
         slot: Slot,
         refusal: &Refusal,
+        cors: Option<&CorsOrigin>,
         is_head: bool,
     ) {
         self.table[slot].set(Flag::LastRequest);
-        self.answer(cx, slot, &Answer::refusal(refusal), is_head);
+        self.answer(cx, slot, &Answer::refusal(refusal).with_cors(cors), is_head);
     }
 
     fn requester(&self, slot: Slot) -> Requester {
@@ -212,7 +285,20 @@ impl Shard {
 
     // Upgrading -------------------------------------------------------------------------------------------------
 
-    fn upgrade<R: Ring>(
+    fn accept_upgrade(
+        &mut self,
+        head: &RequestHead<'_>,
+        subprotocols: &[&'static str],
+    ) -> Result<Accepted, Refusal> {
+        let accepted = accept_upgrade(head, subprotocols).map_err(|error| Refusal {
+            header: error.response_header(),
+            ..Refusal::new(error.status(), "bad_request", error.to_string())
+        });
+        let checked = accepted.and_then(|accepted| http::check_subprotocol(&accepted).map(|()| accepted));
+        checked.inspect_err(|_| self.metrics.counters.handshakes_failed += 1)
+    }
+
+    fn upgrade_raw<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         slot: Slot,
@@ -220,43 +306,64 @@ impl Shard {
         topic: &TopicName,
         role: Role,
     ) -> Result<(), Refusal> {
-        let accepted = accept_upgrade(head, &[]).map_err(|error| {
-            self.metrics.counters.handshakes_failed += 1;
-            Refusal {
-                header: error.response_header(),
-                ..Refusal::new(error.status(), "bad_request", error.to_string())
-            }
-        })?;
+        let accepted = self.accept_upgrade(head, &[])?;
         let may_publish = match self.access.may_publish(head, self.requester(slot)) {
             _ if role == Role::Subscriber => false,
             Ok(()) => true,
             Err(refusal) if role == Role::Publisher => return Err(refusal),
             Err(_) => false,
         };
-        let id = self.open_topic(cx, topic)?;
+        let id =
+            self.record(cx, topic).map_err(|TopicsFull| Refusal::topics_full(self.settings.max_topics))?;
+        let mut response = Vec::new();
+        accepted.write_response(&mut response);
         let connection = &mut self.table[slot];
-        connection.phase = Phase::Open;
-        connection.topic = Some(id);
-        connection.deadline = self.clock.deadline(self.settings.ping);
         if may_publish {
             connection.set(Flag::MayPublish);
         }
         if role == Role::Publisher {
             connection.set(Flag::PublisherOnly);
-            self.hub.attach_publisher(id);
+            connection.topic = Some(id);
+            self.topics[id].publishers += 1;
+            self.open_websocket(slot, &response);
         } else {
             if role == Role::Subscriber {
                 connection.set(Flag::SubscriberOnly);
             }
-            self.hub.subscribe(slot, id);
-            // It lags until its 101, and whatever answers are before that, are out.
-            self.hub.hold(slot);
+            // The 101 says that messages come from here on.
+            self.subscribe(cx, slot, id, Wants::Raw { response });
         }
-        accepted.write_response(connection.outbound_mut().reply());
-        self.mark(slot);
-        self.websockets += 1;
-        self.metrics.counters.upgrades += 1;
         Ok(())
+    }
+
+    fn upgrade_json(&mut self, slot: Slot, head: &RequestHead<'_>) -> Result<(), Refusal> {
+        let accepted = self.accept_upgrade(head, &[SUBPROTOCOL])?;
+        let mut response = Vec::new();
+        accepted.write_response(&mut response);
+        let may_publish = self.access.may_publish(head, self.requester(slot)).is_ok();
+        let connection = &mut self.table[slot];
+        connection.set(Flag::Json);
+        if may_publish {
+            connection.set(Flag::MayPublish);
+        }
+        self.open_websocket(slot, &response);
+        Ok(())
+    }
+
+    /// A subscription that waited for the topic's home can't be made.
+    pub(super) fn refuse_subscription<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, wants: Wants) {
+        match wants {
+            Wants::Raw { .. } => {
+                self.metrics.counters.handshakes_failed += 1;
+                self.refuse(cx, slot, &Refusal::topics_full(self.settings.max_topics), None, false);
+            }
+            Wants::Json { id } => self.refuse_full(cx, slot, id),
+        }
+    }
+
+    /// The server began to stop while a subscription waited for the topic's home.
+    pub(super) fn refuse_drained<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
+        self.refuse(cx, slot, &Refusal::draining(), None, false);
     }
 
     // Publishing ------------------------------------------------------------------------------------------------
@@ -274,7 +381,9 @@ impl Shard {
         self.access.may_publish(head, self.requester(slot)).inspect_err(|_| {
             self.metrics.counters.publishes_refused += 1;
         })?;
-        let kind = kind_of_body(head)?;
+        let form = body_form(head)?;
+        let cors = self.access.cors(head);
+        let begun = |rest| PendingPublish { topic, form, cors, body: Vec::new(), rest };
         let limit = self.settings.max_message_bytes;
         let missing = match *body {
             BodyLength::Known(length) if length > limit as u64 => {
@@ -282,11 +391,11 @@ impl Shard {
             }
             BodyLength::Known(length) if length <= rest.len() as u64 => {
                 let length = length as usize;
-                self.finish_publish(cx, slot, topic, kind, &rest[..length]);
+                self.finish_publish(cx, slot, begun(Rest::Nothing), &rest[..length]);
                 return Ok(length);
             }
             BodyLength::None => {
-                self.finish_publish(cx, slot, topic, kind, &[]);
+                self.finish_publish(cx, slot, begun(Rest::Nothing), &[]);
                 return Ok(0);
             }
             BodyLength::Known(length) => Rest::Bytes(length as usize),
@@ -300,8 +409,7 @@ impl Shard {
             self.table[slot].outbound_mut().reply().extend_from_slice(CONTINUE);
             self.mark(slot);
         }
-        let pending = PendingPublish { topic, kind, body: Vec::new(), rest: missing };
-        self.table[slot].inbound_mut().publish = Some(Box::new(pending));
+        self.table[slot].inbound_mut().publish = Some(Box::new(begun(missing)));
         Ok(if rest.is_empty() { 0 } else { self.on_body(cx, slot, rest) })
     }
 
@@ -331,14 +439,15 @@ impl Shard {
                 }
                 Err(error) => {
                     let code = if error.status() == 413 { "too_large" } else { "bad_request" };
-                    self.refuse(cx, slot, &Refusal::new(error.status(), code, error.to_string()), false);
+                    let refusal = Refusal::new(error.status(), code, error.to_string());
+                    self.refuse(cx, slot, &refusal, pending.cors.as_ref(), false);
                     return bytes.len();
                 }
             },
         };
         if matches!(pending.rest, Rest::Nothing) {
-            let PendingPublish { topic, kind, body, .. } = *pending;
-            self.finish_publish(cx, slot, topic, kind, &body);
+            let body = std::mem::take(&mut pending.body);
+            self.finish_publish(cx, slot, *pending, &body);
         } else {
             self.table[slot].inbound_mut().publish = Some(pending);
         }
@@ -350,13 +459,26 @@ impl Shard {
         &mut self,
         cx: &mut Context<'_, R>,
         slot: Slot,
-        topic: TopicName,
-        kind: MessageKind,
+        publish: PendingPublish,
         body: &[u8],
     ) {
-        if let Err(refusal) = self.publish_body(cx, slot, topic, kind, body) {
-            self.metrics.counters.publishes_refused += 1;
-            self.answer(cx, slot, &Answer::refusal(&refusal), false);
+        let PendingPublish { topic, form, cors, .. } = publish;
+        match check_body(form, body) {
+            Ok(lines) => {
+                let is_lines = form == BodyForm::Lines;
+                let messages = if is_lines {
+                    Messages::lines(form.of_messages(), body, &lines)
+                } else {
+                    Messages::one(form.of_messages(), &body[lines[0].clone()])
+                };
+                let count = is_lines.then_some(lines.len());
+                let reply = HttpReply { topic: Some(topic), count, is_head: false, cors };
+                self.publish_body(cx, slot, messages, reply);
+            }
+            Err(refusal) => {
+                self.metrics.counters.publishes_refused += 1;
+                self.answer(cx, slot, &Answer::refusal(&refusal).with_cors(cors.as_ref()), false);
+            }
         }
     }
 }

@@ -62,7 +62,10 @@ impl Shard {
             self.clock.done = (self.clock.done + 1).max(self.clock.tick.saturating_sub(TICKS_PER_SWEEP));
             self.sweep(cx, self.clock.done % TICKS_PER_SWEEP);
             self.publish_metrics(cx.ring);
-            self.hub.forget_idle(cx.now);
+            self.end_lingering(cx);
+            for _ in 0..self.homes.forget_idle(cx.now) {
+                self.mesh.remove_topic();
+            }
             self.check_drain(cx);
         }
         if !self.clock.is_armed {
@@ -76,8 +79,9 @@ impl Shard {
         let mut index = share;
         while (index as usize) < self.table.len() {
             let connection = &self.table[Slot(index)];
-            // Who is held back is silent because of us.
-            if connection.deadline <= self.clock.tick && !connection.is(Flag::Held) {
+            // Who is held back, or waits for another shard, is silent because of us.
+            let waits_for_us = connection.is(Flag::Held) || connection.is(Flag::Awaiting);
+            if connection.deadline <= self.clock.tick && !waits_for_us {
                 self.on_deadline(cx, Slot(index));
             }
             index += TICKS_PER_SWEEP;

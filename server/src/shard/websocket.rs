@@ -2,12 +2,27 @@
 
 use super::{Context, Shard};
 use crate::ids::Slot;
+use crate::mesh::About;
+use crate::message::Messages;
 use crate::net::connection::{Flag, Phase};
 use crate::net::outbound::After;
 use corecast_protocol::{CloseCode, Event, Input, MessageKind, Payload};
 use corecast_uring::Ring;
 
 impl Shard {
+    /// The handshake is done, all but its answer.
+    pub(super) fn open_websocket(&mut self, slot: Slot, response: &[u8]) {
+        let connection = &mut self.table[slot];
+        connection.phase = Phase::Open;
+        connection.deadline = self.clock.deadline(self.settings.ping);
+        connection.set(Flag::WebSocket);
+        connection.outbound_mut().reply().extend_from_slice(response);
+        self.mark(slot);
+        self.websockets += 1;
+        self.mesh.set_websockets(self.websockets);
+        self.metrics.counters.upgrades += 1;
+    }
+
     /// Handles frames; gives how many bytes were taken. Less than all only when a publish was held back.
     pub(super) fn on_websocket_input<R: Ring>(
         &mut self,
@@ -66,6 +81,10 @@ impl Shard {
             // After our Close frame nothing is published any more.
             return;
         }
+        if connection.is(Flag::Json) {
+            self.on_json_message(cx, slot, kind, &payload);
+            return;
+        }
         if !connection.is(Flag::MayPublish) {
             self.metrics.counters.publishes_refused += 1;
             let reason = if connection.is(Flag::SubscriberOnly) {
@@ -76,8 +95,9 @@ impl Shard {
             self.close_websocket(cx, slot, CloseCode::POLICY, reason);
             return;
         }
-        let topic = connection.topic.expect("an open connection has a topic");
-        self.publish(cx, slot, topic, kind, &payload, None);
+        let topic = &self.topics[connection.topic.expect("a raw connection has a topic")];
+        let (at, name) = (topic.home, topic.name.clone());
+        self.publish(cx, slot, at, &name, Messages::one(kind.into(), &payload), About::Raw);
     }
 
     fn on_close_frame<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, code: Option<CloseCode>) {

@@ -19,10 +19,13 @@ pub enum Op {
     /// Accepts connections until it ends, each into the table at an index that the kernel chooses: the
     /// completion's result. A full table costs the connection that found it full and ends the operation with
     /// `ENFILE`.
+    ///
+    /// Of several rings that have duplicates of one listening socket, only the one whose accept was armed first gets
+    /// connections, however busy it is: the kernel wakes one waiter, always the first in line. Use `AcceptOne` there.
     Accept { listener: ListenerId },
 
     /// Accepts one connection. For when the table is nearly full: unlike `Accept` it takes no more than there is room
-    /// for.
+    /// for. And for a listening socket that several rings share: each that arms again lines up behind the others.
     AcceptOne { listener: ListenerId },
 
     /// Receives into provided buffers until it ends. A result of 0 is the end of the peer's stream; `ENOBUFS`
@@ -32,7 +35,8 @@ pub enum Op {
     /// Completes once, when the socket takes bytes again or is broken.
     PollWritable { file: File },
 
-    /// Asks for the peer's address: `completion.address`, absent for a Unix socket.
+    /// Asks for the peer's address: `completion.address`, absent for a Unix socket. A peer that came over IPv4 to a
+    /// socket of both families has an IPv4-mapped IPv6 address.
     PeerAddress { file: File },
 
     /// Sends a FIN after what was sent: no bytes can follow. The kernel hands it to a worker thread, so operations
@@ -109,9 +113,44 @@ pub enum SocketOption {
     NotSentLowat(u32),
 }
 
+/// The most bytes that one send has. The kernel cuts longer ones to what fits a 31-bit count of whole pages, which may
+/// have 64 KiB, and does not say so.
+pub const SEND_BYTES_MAX: usize = 0x7FFF_0000;
+
 /// One item of a batch of sends.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub struct Send<'a> {
     pub file: File,
     pub bytes: &'a [u8],
+}
+
+/// The most parts that a [`Gather`] has.
+pub const GATHER_PARTS_MAX: usize = 64;
+
+/// One item of a batch of gathered sends: bytes for one socket out of several places, sent as one.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Gather<'a> {
+    pub file: File,
+    /// In their order, at least one and at most [`GATHER_PARTS_MAX`], none of them empty.
+    pub parts: &'a [&'a [u8]],
+}
+
+/// # Panics
+///
+/// When this is nothing that can be sent at once, as the send at this position of a batch.
+pub(crate) fn assert_sendable(position: u32, parts: &[&[u8]]) {
+    let count = parts.len();
+    assert!(
+        (1..=GATHER_PARTS_MAX).contains(&count),
+        "send {position} of a batch has {count} parts, not 1 to {GATHER_PARTS_MAX}"
+    );
+    let mut bytes = 0;
+    for (number, part) in parts.iter().enumerate() {
+        assert!(!part.is_empty(), "send {position} of a batch has no bytes in part {number}");
+        bytes += part.len();
+    }
+    assert!(
+        bytes <= SEND_BYTES_MAX,
+        "send {position} of a batch has {bytes} bytes, more than {SEND_BYTES_MAX}"
+    );
 }

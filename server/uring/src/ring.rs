@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::buffers::ReceiveBuffer;
 use crate::completion::{Completion, SendOutcome};
-use crate::op::{ListenerId, Op, Send};
+use crate::op::{Gather, ListenerId, Op, Send};
 use crate::token::Token;
 
 /// What the kernel's ring and the fake one have in common: everything that a server or a client does with
@@ -12,7 +12,7 @@ use crate::token::Token;
 /// `send_batch`, and again. A turn in which nothing came and after which [`has_work`](Self::has_work) is
 /// false may be followed by a sleep on the ring's eventfd.
 pub trait Ring {
-    /// Queues an operation; the next `poll`, `wait` or `send_batch` submits it. Never fails: when the
+    /// Queues an operation; the next `poll`, `wait` or batch of sends submits it. Never fails: when the
     /// submission queue is full it is submitted first, and completions that come meanwhile are kept for the
     /// next `poll` or `wait`.
     ///
@@ -31,8 +31,18 @@ pub trait Ring {
     ///
     /// # Panics
     ///
-    /// When an item has no bytes or 2 GiB and more, or its file is beyond the table.
+    /// When an item has no bytes or more than [`SEND_BYTES_MAX`](crate::SEND_BYTES_MAX), or its file is beyond the
+    /// table.
     fn send_batch<'a>(&mut self, sends: impl Iterator<Item = Send<'a>>, outcomes: &mut Vec<SendOutcome>);
+
+    /// Like [`send_batch`](Self::send_batch), with the bytes of each send gathered from several places. An outcome
+    /// counts the bytes taken of all parts together: a short send may end inside any of them.
+    ///
+    /// # Panics
+    ///
+    /// When an item has no parts, more than [`GATHER_PARTS_MAX`](crate::GATHER_PARTS_MAX), an empty one, or more than
+    /// [`SEND_BYTES_MAX`](crate::SEND_BYTES_MAX) in all, or its file is beyond the table.
+    fn send_gathered<'a>(&mut self, sends: impl Iterator<Item = Gather<'a>>, outcomes: &mut Vec<SendOutcome>);
 
     /// Submits what is queued and appends all completions there are, without waiting for one.
     fn poll(&mut self, completions: &mut Vec<Completion>);

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod gate;
+mod gathers;
 mod provided;
 mod setup;
 
@@ -20,12 +21,13 @@ use crate::buffers::ReceiveBuffer;
 use crate::completion::{Completion, SendOutcome};
 use crate::errno::Errno;
 use crate::error::RingError;
-use crate::op::{Domain, File, ListenerId, Op, Send};
+use crate::op::{Domain, File, Gather, ListenerId, Op, Send, assert_sendable};
 use crate::ring::{Ring, RingConfig, RingStats};
 use crate::token::Token;
 use arguments::Arguments;
 use commands::{Answer, Commands};
 use gate::{Events, Gate};
+use gathers::Gathers;
 use provided::{BUFFER_GROUP, ProvidedBuffers};
 
 /// Kind of the tokens that a batch gives its sends: the generation is the position in the batch.
@@ -34,6 +36,10 @@ const KIND_SEND: u8 = 0xF0;
 const KIND_COMMAND: u8 = 0xF1;
 /// Kind of the token that a nudge has.
 const KIND_NUDGE: u8 = 0xF2;
+
+/// WAITALL: a short send is a failure with its count, where it would else be a success and so be skipped. DONTWAIT: a
+/// full socket is a failure as well, where the operation would else wait for room.
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
 /// How long a nudge takes. A static, as the kernel reads it when it takes the operation.
 static NUDGE_TIME: types::Timespec = types::Timespec::new();
@@ -60,6 +66,7 @@ pub struct KernelRing {
     ring: IoUring,
     provided: ProvidedBuffers,
     arguments: Arguments,
+    gathers: Gathers,
     commands: Commands,
     listeners: Vec<Option<OwnedFd>>,
     eventfd: Option<OwnedFd>,
@@ -93,6 +100,7 @@ impl KernelRing {
         Ok(Self {
             gate: Gate::new(ring.as_raw_fd()),
             arguments: Arguments::new(ring.params().sq_entries()),
+            gathers: Gathers::new(ring.params().sq_entries()),
             ring,
             provided,
             commands: Commands::default(),
@@ -320,12 +328,31 @@ impl KernelRing {
         assert!(file.0 < self.files, "{file:?} is beyond the ring's table of {} sockets", self.files);
     }
 
+    /// Submits what is left of a batch and hands out its outcomes.
+    fn finish_batch(&mut self, count: u32, outcomes: &mut Vec<SendOutcome>) {
+        self.submit();
+        self.sending = false;
+        self.stats.sends += u64::from(count);
+        outcomes.append(&mut self.outcomes);
+    }
+
     fn assert_not_abandoned(&self) {
         assert!(
             !self.sending,
             "an earlier batch of sends panicked: its entries point to memory that may be gone"
         );
     }
+}
+
+/// A batch's send, as the kernel is to treat it: silent when it goes out whole, else known by its position.
+///
+/// With `SEND_FLAGS` the kernel completes a send while it takes it from the queue, and reads its memory then and at no
+/// other time: it waits for nothing and hands nothing to a worker. So the memory must last until the submission, which
+/// a batch makes before it returns. Should it unwind before that, `sending` stays set and the queue is never submitted
+/// again.
+fn send_entry(entry: squeue::Entry, position: u32) -> squeue::Entry {
+    let token = Token::new(KIND_SEND, 0, position);
+    entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(token.to_u64())
 }
 
 impl Ring for KernelRing {
@@ -350,30 +377,45 @@ impl Ring for KernelRing {
         self.assert_not_abandoned();
         self.sending = true;
         let mut count = 0;
-        for send in sends {
-            self.assert_in_table(send.file);
-            let length =
-                u32::try_from(send.bytes.len()).ok().filter(|&length| length <= i32::MAX.cast_unsigned());
-            let length = length.expect("a send has less than 2 GiB");
-            assert!(length > 0, "send {count} of a batch has no bytes");
-            // WAITALL: a short send is a failure with its count, where it would else be a success and so be
-            // skipped. DONTWAIT: a full socket is a failure as well, where the operation would else wait for
-            // room.
-            let entry = opcode::Send::new(types::Fixed(send.file.0), send.bytes.as_ptr(), length)
-                .flags(libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
-                .build()
-                .flags(squeue::Flags::SKIP_SUCCESS)
-                .user_data(Token::new(KIND_SEND, 0, count).to_u64());
-            // SAFETY: the bytes live for 'a, longer than this call, and no send outlives it: with DONTWAIT
-            // the kernel completes a send while it takes it, and all are taken below. Should this function
-            // unwind before that, `sending` stays set and the queue is never submitted again.
-            unsafe { self.queue(&entry) };
+        for Send { file, bytes } in sends {
+            self.assert_in_table(file);
+            assert_sendable(count, &[bytes]);
+            let length = u32::try_from(bytes.len()).expect("a sendable length has 31 bits");
+            let entry =
+                opcode::Send::new(types::Fixed(file.0), bytes.as_ptr(), length).flags(SEND_FLAGS).build();
+            // SAFETY: the bytes live for 'a, longer than this call, and no send outlives it: see `send_entry`.
+            unsafe { self.queue(&send_entry(entry, count)) };
             count += 1;
         }
-        self.submit();
-        self.sending = false;
-        self.stats.sends += u64::from(count);
-        outcomes.append(&mut self.outcomes);
+        self.finish_batch(count, outcomes);
+    }
+
+    fn send_gathered<'a>(
+        &mut self,
+        sends: impl Iterator<Item = Gather<'a>>,
+        outcomes: &mut Vec<SendOutcome>,
+    ) {
+        self.assert_not_abandoned();
+        self.sending = true;
+        self.gathers.clear();
+        let mut count = 0;
+        for Gather { file, parts } in sends {
+            self.assert_in_table(file);
+            assert_sendable(count, parts);
+            if !self.gathers.has_room(parts.len()) {
+                self.submit();
+                self.gathers.clear();
+            }
+            let header = self.gathers.add(parts);
+            let entry =
+                opcode::SendMsg::new(types::Fixed(file.0), header).flags(SEND_FLAGS.cast_unsigned()).build();
+            // SAFETY: the parts live for 'a, longer than this call. The header and its list stay as they are until
+            // `gathers` is cleared: above, after a submission, or by the next call. No send outlives its submission:
+            // see `send_entry`.
+            unsafe { self.queue(&send_entry(entry, count)) };
+            count += 1;
+        }
+        self.finish_batch(count, outcomes);
     }
 
     fn poll(&mut self, completions: &mut Vec<Completion>) {

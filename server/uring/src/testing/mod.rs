@@ -5,6 +5,7 @@ mod execution;
 mod far_side;
 mod faults;
 mod progress;
+mod sends;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,7 +20,7 @@ pub use faults::Faults;
 use crate::buffers::{BufferMemory, ReceiveBuffer};
 use crate::completion::{Completion, SendOutcome};
 use crate::errno::Errno;
-use crate::op::{File, ListenerId, Op, Send};
+use crate::op::{File, Gather, ListenerId, Op, Send};
 use crate::ring::{Ring, RingConfig, RingStats};
 use crate::token::Token;
 use connection::{Armed, Connection, Place};
@@ -180,51 +181,15 @@ impl Ring for FakeRing {
     }
 
     fn send_batch<'a>(&mut self, sends: impl Iterator<Item = Send<'a>>, outcomes: &mut Vec<SendOutcome>) {
-        self.submit();
-        let first = outcomes.len();
-        let mut files = BTreeSet::new();
-        let mut shortened = BTreeSet::new();
-        for (index, Send { file, bytes }) in (0..).zip(sends) {
-            self.stats.sends += 1;
-            self.stats.sqes += 1;
-            let connection = self.open(file, || format!("send {index} of a batch"));
-            assert!(
-                files.insert(file.0) || self.double_sends_permitted,
-                "send {index} of a batch is the second to {file:?}: a short first one would tear the stream"
-            );
-            assert!(!bytes.is_empty(), "send {index} of a batch has no bytes");
-            let refused = self.chance(self.faults.refused_send);
-            let short = self.chance(self.faults.short_send);
-            let end = &mut self.connections[connection as usize];
-            let error = end.send_error();
-            let mut count = bytes.len().min(end.room());
-            if refused {
-                count = 0;
-            } else if short {
-                count = self.rng.usize(..=count);
-            }
-            if let Some(errno) = error {
-                self.stats.sends_refused += 1;
-                outcomes.push(SendOutcome { index, result: Err(errno) });
-                continue;
-            }
-            if shortened.contains(&file.0) {
-                count = bytes.len();
-            }
-            end.outbound.extend_from_slice(&bytes[..count]);
-            if count < bytes.len() {
-                shortened.insert(file.0);
-            }
-            if count == 0 {
-                self.stats.sends_refused += 1;
-                outcomes.push(SendOutcome { index, result: Err(Errno::EAGAIN) });
-            } else if count < bytes.len() {
-                self.stats.sends_short += 1;
-                let count = u32::try_from(count).expect("a send has less than 2 GiB");
-                outcomes.push(SendOutcome { index, result: Ok(count) });
-            }
-        }
-        self.rng.shuffle(&mut outcomes[first..]);
+        self.send_all(sends.map(|Send { file, bytes }| (file, [bytes])), outcomes);
+    }
+
+    fn send_gathered<'a>(
+        &mut self,
+        sends: impl Iterator<Item = Gather<'a>>,
+        outcomes: &mut Vec<SendOutcome>,
+    ) {
+        self.send_all(sends.map(|Gather { file, parts }| (file, parts)), outcomes);
     }
 
     fn poll(&mut self, completions: &mut Vec<Completion>) {

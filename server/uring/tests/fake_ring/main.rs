@@ -3,5 +3,6 @@
 
 mod bench;
 mod faults;
+mod gather;
 mod misuse;
 mod surface;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use corecast_uring::{
-    Completion, Errno, File, KernelRing, ListenerId, Op, Ring, RingConfig, Send, SendOutcome, Token,
+    Completion, Errno, File, Gather, KernelRing, ListenerId, Op, Ring, RingConfig, Send, SendOutcome, Token,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -122,11 +122,13 @@ impl Bench {
     pub(crate) fn send(&mut self, file: File, bytes: &[u8]) -> Result<u32, Errno> {
         let mut outcomes = Vec::new();
         self.ring.send_batch([Send { file, bytes }].into_iter(), &mut outcomes);
-        match outcomes[..] {
-            [] => Ok(u32::try_from(bytes.len()).unwrap()),
-            [SendOutcome { index: 0, result }] => result,
-            _ => panic!("one send has one outcome: {outcomes:?}"),
-        }
+        only_outcome(&outcomes, bytes.len())
+    }
+
+    pub(crate) fn gather(&mut self, file: File, parts: &[&[u8]]) -> Result<u32, Errno> {
+        let mut outcomes = Vec::new();
+        self.ring.send_gathered([Gather { file, parts }].into_iter(), &mut outcomes);
+        only_outcome(&outcomes, parts.iter().map(|part| part.len()).sum())
     }
 
     /// Sends until the socket takes no more; returns what it took.
@@ -145,5 +147,14 @@ impl Bench {
 
     pub(crate) fn close(&mut self, file: File) {
         assert_eq!(self.run(CLOSE, file, Op::Close { file }).result, Ok(0));
+    }
+}
+
+/// What one send of so many bytes has come to.
+fn only_outcome(outcomes: &[SendOutcome], whole: usize) -> Result<u32, Errno> {
+    match outcomes {
+        [] => Ok(u32::try_from(whole).unwrap()),
+        [SendOutcome { index: 0, result }] => *result,
+        _ => panic!("one send has one outcome: {outcomes:?}"),
     }
 }

@@ -5,6 +5,8 @@
 
 mod bench;
 mod client;
+mod gather;
+mod listeners;
 mod queues;
 mod receive;
 mod send;

@@ -1,30 +1,24 @@
-//! One topic: its numbering, its log, its members, and the pass that brings them together.
+//! One feed: a topic in one encoding. Its log, its members, and the pass that brings them together.
 
-use super::chunk::{ChunkPool, Exhausted};
-use super::log::{Position, TopicLog};
-use super::members::{Cursor, LagState, Lagger, Lapped, Member, Membership};
-use super::{Backlog, HubLimits, Progress};
-use crate::config::LagPolicy;
-use crate::ids::{Epoch, Now, Offset, Slot};
-use corecast_protocol::{MessageKind, Opcode, frame::server_header};
-use std::rc::Rc;
+use super::chunk::{Chunk, ChunkPool, Exhausted};
+use super::encode::{Frame, frame_len_min};
+use super::log::{FeedLog, Position};
+use super::members::{Cursor, LagState, Lagger, Member};
+use super::memberships::{Membership, Memberships};
+use super::{Backlog, HubLimits, Lapped, Missed, Progress};
+use crate::ids::{Encoding, MemberId, Now, Offset, Slot, TopicId};
+use std::time::Duration;
 
 #[derive(Debug)]
-pub(super) struct Topic {
-    pub(super) name: Rc<str>,
-    pub(super) epoch: Epoch,
-    pub(super) last: Offset,
-    /// Connections that publish here without being subscribed; they keep the topic from being forgotten.
-    pub(super) publishers: u32,
-    pub(super) last_used: Now,
-    /// Stands in the hub's ready queue.
-    pub(super) is_ready: bool,
-    /// Stands in the hub's list of topics with laggers.
-    pub(super) is_listed_lagging: bool,
+pub(super) struct Feed {
+    pub(super) topic: TopicId,
+    pub(super) encoding: Encoding,
+    /// The topic's newest message.
+    last: Offset,
     members: Vec<Member>,
     tombstones: usize,
     laggers: Vec<Lagger>,
-    log: TopicLog,
+    log: FeedLog,
     /// Everything before has been sent to every member that is not lagging.
     passed: Position,
     /// The first message after `passed`.
@@ -55,34 +49,23 @@ struct Region {
     oldest: Now,
 }
 
-/// What finishing a batch led to.
-#[derive(Debug, Default)]
-pub(super) struct BatchEnd {
-    /// The region's last send is done: how long after its oldest message was published.
-    pub(super) latency: Option<std::time::Duration>,
-    pub(super) has_more: bool,
-}
-
-impl Topic {
-    pub(super) fn new(name: Rc<str>, epoch: Epoch, now: Now) -> Self {
+impl Feed {
+    /// A feed whose first message will be the one after `last`.
+    pub(super) fn new(topic: TopicId, encoding: Encoding, last: Offset) -> Self {
         Self {
-            name,
-            epoch,
-            last: Offset(0),
-            publishers: 0,
-            last_used: now,
-            is_ready: false,
-            is_listed_lagging: false,
+            topic,
+            encoding,
+            last,
             members: Vec::new(),
             tombstones: 0,
             laggers: Vec::new(),
-            log: TopicLog::default(),
+            log: FeedLog::default(),
             passed: Position::default(),
-            passed_next: Offset(1),
+            passed_next: last.next(),
             delivered: 0,
             region: None,
             unpassed: 0,
-            oldest_unpassed: now,
+            oldest_unpassed: Now::default(),
         }
     }
 
@@ -106,85 +89,92 @@ impl Topic {
     // Membership ------------------------------------------------------------------------------------------------
 
     /// Joins at the log's end: the first message it gets is the next one published.
-    pub(super) fn join(&mut self, slot: Slot, memberships: &mut [Membership]) {
-        memberships[slot.index()].index = self.members.len() as u32;
-        self.members.push(Member::new(slot));
+    pub(super) fn join(&mut self, member: MemberId, memberships: &mut Memberships) {
+        memberships[member].index = self.members.len() as u32;
+        self.members.push(Member::new(member));
         if !self.is_all_passed() {
             let cursor = Cursor { at: self.log.end(), uncounted: self.last.next(), is_waiting: true };
-            self.start_lagging(slot, cursor, memberships);
+            self.start_lagging(member, cursor, memberships);
         }
     }
 
-    pub(super) fn leave(&mut self, slot: Slot, memberships: &mut [Membership], pool: &mut ChunkPool) {
-        if let Some(cursor) = self.cursor(memberships[slot.index()].lagger) {
+    /// The membership itself is the caller's to remove. The last one's feed has to be retired.
+    pub(super) fn leave(&mut self, member: MemberId, memberships: &mut Memberships, pool: &mut ChunkPool) {
+        if let Some(cursor) = memberships[member].lagger().and_then(|lagger| self.cursor(lagger)) {
             let (rest, next) = self.rest_and_next(cursor.at);
             let unfinished = u64::from(!rest.is_empty());
             self.delivered += next.0 - cursor.uncounted.0 - unfinished;
         }
-        self.stop_lagging(slot, memberships);
-        self.remove_member(slot, memberships);
-        if self.subscribers() == 0 {
-            self.forget_members(pool);
-        } else {
-            self.free_passed(pool);
-        }
+        self.stop_lagging(member, memberships);
+        self.remove_member(member, memberships);
+        self.free_passed(pool);
     }
 
-    /// Nobody is left to deliver to: nothing is owed to anyone.
-    fn forget_members(&mut self, pool: &mut ChunkPool) {
-        self.members = Vec::new();
-        self.tombstones = 0;
-        self.region = None;
-        self.unpassed = 0;
+    /// Nobody is left to deliver to: nothing is owed to anyone. Gives what was delivered and not yet asked for.
+    pub(super) fn retire(mut self, pool: &mut ChunkPool) -> u64 {
+        debug_assert_eq!(self.subscribers(), 0);
         while !self.log.is_empty() {
             self.log.drop_oldest(pool);
         }
-        self.passed = self.log.end();
+        let in_batch = self.region.map_or(0, |region| self.served_messages(region));
+        self.delivered + in_batch
     }
 
     // Publishing ------------------------------------------------------------------------------------------------
 
-    /// Whether undelivered messages and this one are more than half the log: the publisher has to wait for the pass.
-    pub(super) fn is_full(&self, payload_len: usize, limits: &HubLimits) -> bool {
-        self.unpassed > 0 && self.unpassed + frame_len(payload_len) > limits.topic_log_bytes / 2
+    /// Whether undelivered messages and a frame of this length are more than half the log: the publisher has to wait for
+    /// the pass.
+    pub(super) fn is_full(&self, frame_len: usize, limits: &HubLimits) -> bool {
+        self.unpassed > 0 && self.unpassed + frame_len > limits.topic_log_bytes / 2
     }
 
-    /// Numbers the message and, when anyone is subscribed, appends its frame.
-    pub(super) fn append(
-        &mut self,
-        kind: MessageKind,
-        payload: &[u8],
-        now: Now,
+    /// The same for a message that is not encoded yet.
+    pub(super) fn is_full_for(&self, payload_len: usize, limits: &HubLimits) -> bool {
+        self.is_full(frame_len_min(payload_len), limits)
+    }
+
+    /// Whether a frame of `len` bytes goes into the log as it is.
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.log.has_room(len)
+    }
+
+    /// A chunk for the message, if it has no room without.
+    pub(super) fn take_chunk(
+        &self,
+        len: usize,
+        offset: Offset,
+        published: Now,
         limits: &HubLimits,
         pool: &mut ChunkPool,
-    ) -> Result<Offset, Exhausted> {
-        let offset = self.last.next();
-        if self.subscribers() > 0 {
-            let header = server_header(kind.opcode(), payload.len());
-            self.log.append(&header, payload, offset, now, limits.chunk_max(), pool)?;
-            if self.unpassed == 0 {
-                self.oldest_unpassed = now;
-                self.passed_next = offset;
-            }
-            self.unpassed += header.len() + payload.len();
-        }
-        self.last = offset;
-        self.last_used = now;
-        Ok(offset)
+    ) -> Result<Chunk, Exhausted> {
+        pool.take(len, self.log.last_capacity(), limits.chunk_max(), offset, published)
     }
 
-    /// Whether appending `payload_len` bytes would need a chunk beyond `topic_log_bytes`.
-    pub(super) fn is_over_log_limit(&self, payload_len: usize, limits: &HubLimits) -> bool {
-        let len = frame_len(payload_len);
+    /// Appends the next message, after `chunk` if it needed one.
+    pub(super) fn append(&mut self, frame: &Frame<'_>, chunk: Option<Chunk>, offset: Offset, published: Now) {
+        if let Some(chunk) = chunk {
+            self.log.add_chunk(chunk);
+        }
+        self.log.append(&frame.header, frame.payload);
+        if self.unpassed == 0 {
+            self.oldest_unpassed = published;
+            self.passed_next = offset;
+        }
+        self.unpassed += frame.len();
+        self.last = offset;
+    }
+
+    /// Whether appending a frame of this length would need a chunk beyond `topic_log_bytes`.
+    pub(super) fn is_over_log_limit(&self, len: usize, limits: &HubLimits) -> bool {
         !self.log.has_room(len) && self.log.capacity() + len.max(limits.chunk_max()) > limits.topic_log_bytes
     }
 
-    /// Drops the oldest chunk, lapping everybody who stands in it. Only what the pass is done with can go. `tail_room`
-    /// is lessened by what is copied of it.
+    /// Drops the oldest chunk, lapping everybody who stands in it; they leave if `is_out`. Only what the pass is done with
+    /// can go. `tail_room` is lessened by what is copied of it. When nobody is left, the feed has to be retired.
     pub(super) fn drop_oldest_passed(
         &mut self,
-        policy: LagPolicy,
-        memberships: &mut [Membership],
+        is_out: bool,
+        memberships: &mut Memberships,
         pool: &mut ChunkPool,
         lapped: &mut Vec<Lapped>,
         tail_room: &mut usize,
@@ -194,7 +184,7 @@ impl Topic {
         }
         let mut index = 0;
         while self.log.oldest_cursors() > 0 {
-            let Lagger { slot, state } = self.laggers[index];
+            let Lagger { member, state } = self.laggers[index];
             let LagState::Behind(cursor) = state else {
                 index += 1;
                 continue;
@@ -215,33 +205,29 @@ impl Topic {
             *tail_room -= tail.as_ref().map_or(0, Vec::len);
             // The message that it is inside counts if the tail completes it.
             self.delivered += first_missed.0 - cursor.uncounted.0 - u64::from(tail.is_none());
-            lapped.push(Lapped { slot, tail });
+            let slot = memberships.slot(member);
+            lapped.push(Lapped { slot, topic: self.topic, encoding: self.encoding, is_out, tail });
             self.laggers[index].state = LagState::Skipping { first_missed };
-            if policy == LagPolicy::Disconnect {
-                self.leave_lapped(slot, memberships);
+            if is_out {
+                self.leave_lapped(member, memberships);
             } else {
                 index += 1;
             }
         }
         self.log.drop_oldest(pool);
-        if self.subscribers() == 0 {
-            // Messages are not appended from here on: what is left in the log would have a gap behind it.
-            self.forget_members(pool);
-        } else {
-            self.free_passed(pool);
-        }
+        self.free_passed(pool);
         true
     }
 
     /// Like `leave`, but never lets go of the log: the caller is dropping a chunk of it, and sees to the rest.
-    fn leave_lapped(&mut self, slot: Slot, memberships: &mut [Membership]) {
-        self.stop_lagging(slot, memberships);
-        self.remove_member(slot, memberships);
-        memberships[slot.index()] = Membership::VACANT;
+    fn leave_lapped(&mut self, member: MemberId, memberships: &mut Memberships) {
+        self.stop_lagging(member, memberships);
+        self.remove_member(member, memberships);
+        memberships.remove(member);
     }
 
-    fn remove_member(&mut self, slot: Slot, memberships: &mut [Membership]) {
-        let index = memberships[slot.index()].index as usize;
+    fn remove_member(&mut self, member: MemberId, memberships: &mut Memberships) {
+        let index = memberships[member].index as usize;
         if self.region.is_some() {
             // A pass walks the list by index: nothing may move under it.
             self.members[index].bury();
@@ -250,7 +236,7 @@ impl Topic {
         }
         self.members.swap_remove(index);
         if let Some(moved) = self.members.get(index) {
-            memberships[moved.slot().index()].index = index as u32;
+            memberships[moved.id()].index = index as u32;
         }
         if self.members.len() < self.members.capacity() / 4 {
             self.members.shrink_to(self.members.len() * 2);
@@ -268,9 +254,9 @@ impl Topic {
         !self.is_all_passed()
     }
 
-    /// Collects the next members of the pass, at most `max`, beginning a region if none is under way; gives the bytes
-    /// that each of them is to be sent. `batch_done` must follow once the sends are made.
-    pub(super) fn batch(&mut self, max: usize, now: Now, targets: &mut Vec<Slot>) -> &[u8] {
+    /// Names the next members of the pass, at most `max`, beginning a region if none is under way. Each of them is to be
+    /// sent `batch_bytes`; `batch_done` must follow once the sends are made.
+    pub(super) fn batch(&mut self, max: usize, now: Now, mut target: impl FnMut(MemberId)) {
         if self.region.is_none() {
             let (_, to) = self.log.region(self.passed, self.log.end());
             let first = self.log.chunk_beginning_at(self.passed);
@@ -287,30 +273,44 @@ impl Topic {
             self.oldest_unpassed = now;
         }
         let region = self.region.as_mut().expect("begun above");
-        while region.next < region.end && targets.len() < max {
-            let member = self.members[region.next];
+        let mut room = max;
+        for member in &self.members[region.next..region.end] {
+            if room == 0 {
+                break;
+            }
             if member.is_caught_up() {
-                targets.push(member.slot());
+                target(member.id());
+                room -= 1;
             }
             region.next += 1;
         }
-        region.served = targets.len() as u64;
-        self.log.region(self.passed, region.to).0
+        region.served = (max - room) as u64;
     }
 
-    /// The batch's sends are made and those that fell short were reported with `fell_behind`.
+    /// What the members of the batch are to be sent: whole frames.
+    pub(super) fn batch_bytes(&self) -> &[u8] {
+        self.region.map_or(&[], |region| self.log.region(self.passed, region.to).0)
+    }
+
+    /// Messages times members of a region's current batch.
+    fn served_messages(&self, region: Region) -> u64 {
+        region.served * (region.to_next.0 - self.passed_next.0)
+    }
+
+    /// The batch's sends are made and those that fell short were reported with `fell_behind`. Gives, when the region's
+    /// last send is done, how long after its oldest message was published that is.
     pub(super) fn batch_done(
         &mut self,
         now: Now,
-        memberships: &mut [Membership],
+        memberships: &mut Memberships,
         pool: &mut ChunkPool,
         runnable: &mut Vec<Slot>,
-    ) -> BatchEnd {
-        // Everybody may have left meanwhile.
-        let Some(region) = self.region else { return BatchEnd::default() };
-        self.delivered += region.served * (region.to_next.0 - self.passed_next.0);
+    ) -> Option<Duration> {
+        let region = self.region.expect("a batch is of a region");
+        self.delivered += self.served_messages(region);
         if region.next < region.end {
-            return BatchEnd { latency: None, has_more: true };
+            self.region = Some(Region { served: 0, ..region });
+            return None;
         }
         self.unpassed -= self.log.region(self.passed, region.to).0.len();
         self.passed = region.to;
@@ -319,22 +319,21 @@ impl Topic {
         self.compact(memberships);
         self.settle_laggers(memberships, runnable);
         self.free_passed(pool);
-        BatchEnd { latency: Some(now.since(region.oldest)), has_more: self.has_unpassed() }
+        Some(now.since(region.oldest))
     }
 
     /// The socket took only `taken` bytes of the region.
-    pub(super) fn fell_behind(&mut self, slot: Slot, taken: usize, memberships: &mut [Membership]) {
-        if let Some(region) = &mut self.region {
-            region.served -= 1;
-        }
+    pub(super) fn fell_behind(&mut self, member: MemberId, taken: usize, memberships: &mut Memberships) {
+        self.region.as_mut().expect("a batch is of a region").served -= 1;
         let at = self.log.advance(self.passed, taken);
-        self.start_lagging(slot, Cursor { at, uncounted: self.passed_next, is_waiting: false }, memberships);
+        let cursor = Cursor { at, uncounted: self.passed_next, is_waiting: false };
+        self.start_lagging(member, cursor, memberships);
     }
 
     /// Takes the subscriber out of the pass where it stands, because its socket takes nothing just now.
-    pub(super) fn hold(&mut self, slot: Slot, memberships: &mut [Membership]) {
-        let Membership { index, lagger, .. } = memberships[slot.index()];
-        if lagger != Membership::NONE {
+    pub(super) fn hold(&mut self, member: MemberId, memberships: &mut Memberships) {
+        let index = memberships[member].index;
+        if let Some(lagger) = memberships[member].lagger() {
             if let LagState::Behind(cursor) = &mut self.laggers[lagger as usize].state {
                 cursor.is_waiting = false;
             }
@@ -346,7 +345,7 @@ impl Topic {
             _ if self.is_all_passed() => (self.passed, self.last.next()),
             _ => (self.passed, self.passed_next),
         };
-        self.start_lagging(slot, Cursor { at, uncounted, is_waiting: false }, memberships);
+        self.start_lagging(member, Cursor { at, uncounted, is_waiting: false }, memberships);
     }
 
     /// What a lagging subscriber is to be sent next.
@@ -365,12 +364,12 @@ impl Topic {
     /// A lagging subscriber's socket took `taken` more bytes.
     pub(super) fn advance(
         &mut self,
-        slot: Slot,
+        member: MemberId,
         taken: usize,
-        memberships: &mut [Membership],
+        memberships: &mut Memberships,
         pool: &mut ChunkPool,
     ) -> Progress {
-        let lagger = memberships[slot.index()].lagger;
+        let lagger = memberships[member].lagger().expect("only a lagger takes a backlog");
         let Some(cursor) = self.cursor(lagger) else { return Progress::Waiting };
         self.log.remove_cursor(cursor.at);
         let at = self.log.advance(cursor.at, taken);
@@ -380,7 +379,7 @@ impl Topic {
         let progress = if !is_waiting {
             Progress::More
         } else if self.is_level(at) {
-            self.catch_up(slot, memberships);
+            self.catch_up(member, memberships);
             Progress::CaughtUp
         } else {
             Progress::Waiting
@@ -389,18 +388,19 @@ impl Topic {
         progress
     }
 
-    /// A skipping subscriber's socket takes bytes again: it goes on from where the pass is. Gives how many messages
-    /// it missed.
-    pub(super) fn resume(&mut self, slot: Slot, memberships: &mut [Membership]) -> u64 {
-        let lagger = memberships[slot.index()].lagger as usize;
-        let LagState::Skipping { first_missed } = self.laggers[lagger].state else { return 0 };
+    /// A skipping subscriber's socket takes bytes again: it goes on from where the pass is. Gives what it missed, if
+    /// anything.
+    pub(super) fn resume(&mut self, member: MemberId, memberships: &mut Memberships) -> Option<Missed> {
+        let lagger = memberships[member].lagger()? as usize;
+        let LagState::Skipping { first_missed } = self.laggers[lagger].state else { return None };
         let (limit, next) = self.limit();
         let at = self.log.add_cursor(limit);
         self.laggers[lagger].state = LagState::Behind(Cursor { at, uncounted: next, is_waiting: true });
         if self.is_level(at) {
-            self.catch_up(slot, memberships);
+            self.catch_up(member, memberships);
         }
-        next.0 - first_missed.0
+        let missed = Missed { topic: self.topic, from: first_missed, to: Offset(next.0 - 1) };
+        (missed.from <= missed.to).then_some(missed)
     }
 
     fn cursor(&self, lagger: u32) -> Option<Cursor> {
@@ -434,36 +434,34 @@ impl Topic {
         self.region.is_none() && self.log.normal(at) == self.log.normal(self.passed)
     }
 
-    fn start_lagging(&mut self, slot: Slot, cursor: Cursor, memberships: &mut [Membership]) {
-        let membership = &mut memberships[slot.index()];
-        assert_eq!(membership.lagger, Membership::NONE, "a subscriber has one cursor");
+    fn start_lagging(&mut self, member: MemberId, cursor: Cursor, memberships: &mut Memberships) {
+        let membership = &mut memberships[member];
+        assert_eq!(membership.lagger(), None, "a subscriber has one cursor");
         let at = self.log.add_cursor(cursor.at);
         membership.lagger = self.laggers.len() as u32;
         self.members[membership.index as usize].set_lagging(true);
-        self.laggers.push(Lagger { slot, state: LagState::Behind(Cursor { at, ..cursor }) });
+        self.laggers.push(Lagger { member, state: LagState::Behind(Cursor { at, ..cursor }) });
     }
 
     /// A lagger that is level with the pass goes back into it.
-    fn catch_up(&mut self, slot: Slot, memberships: &mut [Membership]) {
-        if let Some(cursor) = self.cursor(memberships[slot.index()].lagger) {
+    fn catch_up(&mut self, member: MemberId, memberships: &mut Memberships) {
+        if let Some(cursor) = memberships[member].lagger().and_then(|lagger| self.cursor(lagger)) {
             self.delivered += self.limit().1.0 - cursor.uncounted.0;
         }
-        self.stop_lagging(slot, memberships);
+        self.stop_lagging(member, memberships);
     }
 
-    fn stop_lagging(&mut self, slot: Slot, memberships: &mut [Membership]) {
-        let membership = &mut memberships[slot.index()];
-        if membership.lagger == Membership::NONE {
-            return;
-        }
-        let lagger = membership.lagger as usize;
+    fn stop_lagging(&mut self, member: MemberId, memberships: &mut Memberships) {
+        let membership = &mut memberships[member];
+        let Some(lagger) = membership.lagger() else { return };
+        let lagger = lagger as usize;
         membership.lagger = Membership::NONE;
         self.members[membership.index as usize].set_lagging(false);
         if let LagState::Behind(cursor) = self.laggers.swap_remove(lagger).state {
             self.log.remove_cursor(cursor.at);
         }
         if let Some(moved) = self.laggers.get(lagger) {
-            memberships[moved.slot.index()].lagger = lagger as u32;
+            memberships[moved.member].lagger = lagger as u32;
         }
         if self.laggers.is_empty() {
             self.laggers = Vec::new();
@@ -472,20 +470,20 @@ impl Topic {
 
     /// Between two regions: laggers that stand where the pass stands are caught up, and those that waited for it to
     /// go on can go on themselves.
-    fn settle_laggers(&mut self, memberships: &mut [Membership], runnable: &mut Vec<Slot>) {
+    fn settle_laggers(&mut self, memberships: &mut Memberships, runnable: &mut Vec<Slot>) {
         let mut index = 0;
         while index < self.laggers.len() {
-            let slot = self.laggers[index].slot;
+            let member = self.laggers[index].member;
             match self.cursor(index as u32) {
                 Some(cursor) if cursor.is_waiting && self.is_level(cursor.at) => {
-                    self.catch_up(slot, memberships);
+                    self.catch_up(member, memberships);
                     continue;
                 }
                 Some(cursor)
                     if cursor.is_waiting && self.log.normal(cursor.at) < self.log.normal(self.passed) =>
                 {
                     self.laggers[index].state = LagState::Behind(Cursor { is_waiting: false, ..cursor });
-                    runnable.push(slot);
+                    runnable.push(memberships.slot(member));
                 }
                 _ => {}
             }
@@ -498,7 +496,7 @@ impl Topic {
     }
 
     /// Removes tombstones. Only between regions.
-    fn compact(&mut self, memberships: &mut [Membership]) {
+    fn compact(&mut self, memberships: &mut Memberships) {
         if self.tombstones == 0 {
             return;
         }
@@ -507,7 +505,7 @@ impl Topic {
             let member = self.members[index];
             if !member.is_gone() {
                 self.members[kept] = member;
-                memberships[member.slot().index()].index = kept as u32;
+                memberships[member.id()].index = kept as u32;
                 kept += 1;
             }
         }
@@ -522,33 +520,32 @@ impl Topic {
     }
 }
 
-/// Bytes of a message in the log.
-fn frame_len(payload_len: usize) -> usize {
-    // Text has the same header but for its opcode.
-    server_header(Opcode::Binary, payload_len).len() + payload_len
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{FeedId, Form};
 
     #[test]
     fn entries_of_members_that_left_during_a_pass_go_with_it() {
         let limits = HubLimits::for_tests();
         let mut pool = ChunkPool::new(&limits);
-        let mut topic = Topic::new(Rc::from("a"), Epoch(1), Now(0));
-        let mut memberships = vec![Membership::VACANT; 3];
-        for slot in 0..3 {
-            topic.join(Slot(slot), &mut memberships);
+        let mut feed = Feed::new(TopicId(0), Encoding::Raw, Offset(0));
+        let mut memberships = Memberships::new(3);
+        let members = [0, 1, 2].map(|slot| memberships.add(Slot(slot), FeedId(0), Encoding::Raw));
+        for member in members {
+            feed.join(member, &mut memberships);
         }
-        topic.append(MessageKind::Text, b"x", Now(0), &limits, &mut pool).unwrap();
-        topic.batch(1, Now(0), &mut Vec::new());
-        topic.leave(Slot(0), &mut memberships, &mut pool);
-        assert_eq!((topic.members.len(), topic.subscribers()), (3, 2));
-        topic.batch_done(Now(0), &mut memberships, &mut pool, &mut Vec::new());
-        topic.batch(2, Now(0), &mut Vec::new());
-        topic.batch_done(Now(0), &mut memberships, &mut pool, &mut Vec::new());
-        assert_eq!((topic.members.len(), topic.subscribers()), (2, 2));
-        assert_eq!((memberships[1].index, memberships[2].index), (0, 1));
+        let frame = Frame::raw(Form::Text, b"x");
+        let chunk = feed.take_chunk(frame.len(), Offset(1), Now(0), &limits, &mut pool).unwrap();
+        feed.append(&frame, Some(chunk), Offset(1), Now(0));
+        feed.batch(1, Now(0), |_| {});
+        feed.leave(members[0], &mut memberships, &mut pool);
+        memberships.remove(members[0]);
+        assert_eq!((feed.members.len(), feed.subscribers()), (3, 2));
+        feed.batch_done(Now(0), &mut memberships, &mut pool, &mut Vec::new());
+        feed.batch(2, Now(0), |_| {});
+        feed.batch_done(Now(0), &mut memberships, &mut pool, &mut Vec::new());
+        assert_eq!((feed.members.len(), feed.subscribers()), (2, 2));
+        assert_eq!(members[1..].iter().map(|&member| memberships[member].index).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -1,0 +1,221 @@
+//! Every subscription by its number, and the subscriptions of each connection.
+//!
+//! ```text
+//!   by slot:  [ raw | JSON: head, count | vacant | raw | .. ]     a raw subscription is the entry itself
+//!                      │
+//!   JSON:     [ .. | slot, next | .. | slot, next | .. ]          numbered above all slots; free ones are a chain too
+//!                      └───────────────────► end
+//! ```
+
+use crate::ids::{Encoding, FeedId, MemberId, Slot};
+use std::iter;
+use std::ops::{Index, IndexMut};
+
+/// Where a subscription's entries are.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Membership {
+    /// A feed's number, `NONE` or, in a JSON connection's slot, `CHAIN`.
+    feed: u32,
+    /// Index among the feed's members. Under `CHAIN`, the connection's newest subscription.
+    pub(super) index: u32,
+    /// Index among the feed's laggers, or `NONE`. Under `CHAIN`, how many subscriptions there are.
+    pub(super) lagger: u32,
+}
+
+impl Membership {
+    pub(super) const NONE: u32 = u32::MAX;
+    const CHAIN: u32 = u32::MAX - 1;
+    const VACANT: Self = Self { feed: Self::NONE, index: Self::NONE, lagger: Self::NONE };
+
+    fn of(feed: FeedId) -> Self {
+        Self { feed: feed.0, ..Self::VACANT }
+    }
+
+    pub(super) fn feed(&self) -> FeedId {
+        debug_assert!(self.is_subscription());
+        FeedId(self.feed)
+    }
+
+    pub(super) fn lagger(&self) -> Option<u32> {
+        (self.lagger != Self::NONE).then_some(self.lagger)
+    }
+
+    fn is_subscription(&self) -> bool {
+        self.feed < Self::CHAIN
+    }
+}
+
+/// A subscription of a JSON connection.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct JsonMembership {
+    membership: Membership,
+    slot: Slot,
+    /// The connection's next subscription, or the next free entry; or `NONE`.
+    next: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Memberships {
+    /// JSON subscriptions are numbered from here on.
+    slots: u32,
+    by_slot: Vec<Membership>,
+    json: Vec<JsonMembership>,
+    /// The first free entry of `json`, or `NONE`.
+    free: u32,
+    raw_count: usize,
+    json_count: usize,
+}
+
+impl Memberships {
+    /// Slots are below `slots`.
+    pub(super) fn new(slots: usize) -> Self {
+        assert!(slots < MemberId::END as usize, "a slot's number is a member's too");
+        Self {
+            slots: slots as u32,
+            by_slot: Vec::with_capacity(slots),
+            json: Vec::new(),
+            free: Membership::NONE,
+            raw_count: 0,
+            json_count: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.raw_count + self.json_count
+    }
+
+    pub(super) fn get(&self, member: MemberId) -> Option<&Membership> {
+        let membership = match self.json_index(member) {
+            None => self.by_slot.get(member.0 as usize),
+            Some(index) => self.json.get(index).map(|entry| &entry.membership),
+        };
+        membership.filter(|membership| membership.is_subscription())
+    }
+
+    /// The connection of a subscription.
+    #[inline]
+    pub(super) fn slot(&self, member: MemberId) -> Slot {
+        self.json_index(member).map_or(Slot(member.0), |index| self.json[index].slot)
+    }
+
+    /// All subscriptions of a connection, the newest first.
+    pub(super) fn of(&self, slot: Slot) -> impl Iterator<Item = MemberId> {
+        let first = match self.by_slot.get(slot.index()) {
+            Some(entry) if entry.feed == Membership::CHAIN => Some(MemberId(entry.index)),
+            Some(entry) if entry.is_subscription() => Some(slot.into()),
+            _ => None,
+        };
+        iter::successors(first, |&member| {
+            let next = self.json[self.json_index(member)?].next;
+            (next != Membership::NONE).then_some(MemberId(next))
+        })
+    }
+
+    pub(super) fn count_of(&self, slot: Slot) -> usize {
+        match self.by_slot.get(slot.index()) {
+            Some(entry) if entry.feed == Membership::CHAIN => entry.lagger as usize,
+            Some(entry) => usize::from(entry.is_subscription()),
+            None => 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, slot: Slot, feed: FeedId, encoding: Encoding) -> MemberId {
+        assert!(slot.0 < self.slots, "{slot:?} is beyond the table");
+        if self.by_slot.len() <= slot.index() {
+            self.by_slot.resize(slot.index() + 1, Membership::VACANT);
+        }
+        match encoding {
+            Encoding::Raw => self.add_raw(slot, feed),
+            Encoding::Json => self.add_json(slot, feed),
+        }
+    }
+
+    fn add_raw(&mut self, slot: Slot, feed: FeedId) -> MemberId {
+        let entry = &mut self.by_slot[slot.index()];
+        assert_eq!(entry.feed, Membership::NONE, "a raw connection has one subscription");
+        *entry = Membership::of(feed);
+        self.raw_count += 1;
+        slot.into()
+    }
+
+    fn add_json(&mut self, slot: Slot, feed: FeedId) -> MemberId {
+        let head = &mut self.by_slot[slot.index()];
+        if head.feed == Membership::NONE {
+            *head = Membership { feed: Membership::CHAIN, index: Membership::NONE, lagger: 0 };
+        }
+        assert_eq!(head.feed, Membership::CHAIN, "a raw connection has one subscription");
+        let entry = JsonMembership { membership: Membership::of(feed), slot, next: head.index };
+        let number = if self.free == Membership::NONE {
+            self.json.push(entry);
+            self.slots + self.json.len() as u32 - 1
+        } else {
+            let number = self.free;
+            let free = &mut self.json[(number - self.slots) as usize];
+            self.free = std::mem::replace(free, entry).next;
+            number
+        };
+        assert!(number < MemberId::END, "subscriptions are bounded per connection");
+        head.index = number;
+        head.lagger += 1;
+        self.json_count += 1;
+        MemberId(number)
+    }
+
+    pub(super) fn remove(&mut self, member: MemberId) {
+        let Some(index) = self.json_index(member) else {
+            self.by_slot[member.0 as usize] = Membership::VACANT;
+            self.raw_count -= 1;
+            return;
+        };
+        let JsonMembership { slot, next, .. } = self.json[index];
+        let before = self.of(slot).find(|&other| self.json_next(other) == member.0);
+        match before.and_then(|before| self.json_index(before)) {
+            Some(before) => self.json[before].next = next,
+            None => self.by_slot[slot.index()].index = next,
+        }
+        let head = &mut self.by_slot[slot.index()];
+        head.lagger -= 1;
+        if head.lagger == 0 {
+            *head = Membership::VACANT;
+        }
+        self.json[index] = JsonMembership { membership: Membership::VACANT, slot, next: self.free };
+        self.free = member.0;
+        self.json_count -= 1;
+        if self.json_count == 0 {
+            self.json = Vec::new();
+            self.free = Membership::NONE;
+        }
+    }
+
+    fn json_next(&self, member: MemberId) -> u32 {
+        self.json_index(member).map_or(Membership::NONE, |index| self.json[index].next)
+    }
+
+    #[inline]
+    fn json_index(&self, member: MemberId) -> Option<usize> {
+        Some(member.0.checked_sub(self.slots)? as usize)
+    }
+}
+
+/// Of a subscription that there is.
+impl Index<MemberId> for Memberships {
+    type Output = Membership;
+
+    #[inline]
+    fn index(&self, member: MemberId) -> &Membership {
+        match self.json_index(member) {
+            None => &self.by_slot[member.0 as usize],
+            Some(index) => &self.json[index].membership,
+        }
+    }
+}
+
+impl IndexMut<MemberId> for Memberships {
+    #[inline]
+    fn index_mut(&mut self, member: MemberId) -> &mut Membership {
+        match self.json_index(member) {
+            None => &mut self.by_slot[member.0 as usize],
+            Some(index) => &mut self.json[index].membership,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Publishing: a message goes into every feed of its topic, or into none.
+
+use super::chunk::Chunk;
+use super::encode::{self, Frame};
+use super::feed::Feed;
+use super::{HeldBack, Hub, Lapped};
+use crate::ids::{Encoding, FeedId, Form, Now, Offset, TopicId};
+
+/// What is kept of the scratch that a long message needed.
+const SCRATCH_KEPT: usize = 64 << 10;
+
+/// A message on its way into its topic's feeds.
+struct Message<'a> {
+    topic: TopicId,
+    offset: Offset,
+    published: Now,
+    /// By encoding; for the feeds that the topic had at first.
+    frames: [Option<Frame<'a>>; 2],
+}
+
+impl Message<'_> {
+    fn len(&self, encoding: Encoding) -> usize {
+        self.frames[encoding as usize].as_ref().map_or(0, Frame::len)
+    }
+}
+
+impl Hub {
+    /// Whether the publisher of such a message has to wait, as far as that can be said without encoding it: `append` may
+    /// still hold it back.
+    pub fn is_full(&self, topic: TopicId, payload_len: usize) -> bool {
+        self.feeds_of(topic).any(|(_, feed)| self.feeds[feed].is_full_for(payload_len, &self.limits))
+    }
+
+    /// Appends a message to every feed of the topic, or to none. `offset` is the one after `last`. Subscribers who stood in
+    /// the way of it have been lapped, even when it is held back: see `take_lapped`. What is copied for them to finish their
+    /// frames with is at most `tail_room` bytes altogether.
+    ///
+    /// A message whose JSON does not go into a log is in the JSON feed a notice that it was missed.
+    pub fn append(
+        &mut self,
+        topic: TopicId,
+        offset: Offset,
+        form: Form,
+        payload: &[u8],
+        published: Now,
+        mut tail_room: usize,
+    ) -> Result<(), HeldBack> {
+        assert_eq!(offset, self.last(topic).next(), "messages come in the order of their offsets");
+        if self.is_full(topic, payload.len()) {
+            return Err(HeldBack);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let raw = Frame::raw(form, payload);
+        let state = self.topic(topic);
+        let is_too_long = state.feeds[Encoding::Json as usize].is_some() && {
+            encode::write_message(&mut scratch, &state.name, offset, form, payload);
+            let json_len = Frame::json(&scratch).len();
+            // The pool must be able to hold both, or the publisher would wait for ever.
+            let beside_raw = self.limits.log_bytes.saturating_sub(raw.len().max(self.limits.chunk_max()));
+            json_len > self.limits.topic_log_bytes.min(beside_raw)
+        };
+        if is_too_long {
+            scratch.clear();
+            encode::write_missed(&mut scratch, &state.name, offset);
+        }
+        let [has_raw, has_json] = state.feeds.map(|feed| feed.is_some());
+        let frames = [has_raw.then_some(raw), has_json.then(|| Frame::json(&scratch))];
+        let result = self.append_frames(&Message { topic, offset, published, frames }, &mut tail_room);
+        self.stats.too_long_in_json += u64::from(is_too_long && result.is_ok());
+        scratch.clear();
+        scratch.shrink_to(SCRATCH_KEPT);
+        self.scratch = scratch;
+        result
+    }
+
+    fn append_frames(&mut self, message: &Message<'_>, tail_room: &mut usize) -> Result<(), HeldBack> {
+        let is_full = |(encoding, feed): (Encoding, FeedId)| {
+            self.feeds[feed].is_full(message.len(encoding), &self.limits)
+        };
+        if self.feeds_of(message.topic).any(is_full) {
+            return Err(HeldBack);
+        }
+        for (encoding, _) in self.feeds_of(message.topic) {
+            while let Some(id) = self.feed(message.topic, encoding)
+                && self.feeds[id].is_over_log_limit(message.len(encoding), &self.limits)
+                && self.drop_oldest(id, tail_room)
+            {}
+        }
+        let mut chunks = self.take_chunks(message, tail_room)?;
+        for (encoding, id) in self.feeds_of(message.topic) {
+            let frame = message.frames[encoding as usize].as_ref().expect("feeds do not come up meanwhile");
+            let chunk = chunks[encoding as usize].take();
+            self.feeds[id].append(frame, chunk, message.offset, message.published);
+            self.feeds.queue(id);
+        }
+        // Those of feeds whose last subscriber was lapped for the other.
+        for chunk in chunks.into_iter().flatten() {
+            self.pool.give_back(chunk);
+        }
+        self.topic_mut(message.topic).last = message.offset;
+        Ok(())
+    }
+
+    /// The chunks that the feeds need for the message, by encoding.
+    fn take_chunks(
+        &mut self,
+        message: &Message<'_>,
+        tail_room: &mut usize,
+    ) -> Result<[Option<Chunk>; 2], HeldBack> {
+        let mut chunks = [None, None];
+        // Lapping somebody for one chunk may take the room or the whole feed that was counted on before.
+        while let Some((encoding, id)) = self.feeds_of(message.topic).find(|&(encoding, id)| {
+            chunks[encoding as usize].is_none() && !self.feeds[id].has_room(message.len(encoding))
+        }) {
+            let feed: &Feed = &self.feeds[id];
+            let (len, Message { offset, published, .. }) = (message.len(encoding), message);
+            match feed.take_chunk(len, *offset, *published, &self.limits, &mut self.pool) {
+                Ok(chunk) => chunks[encoding as usize] = Some(chunk),
+                Err(_) => {
+                    self.stats.pool_exhausted += 1;
+                    if !self.reclaim(tail_room) {
+                        for chunk in chunks.into_iter().flatten() {
+                            self.pool.give_back(chunk);
+                        }
+                        return Err(HeldBack);
+                    }
+                }
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Takes a chunk from the feed whose laggers hold the most.
+    fn reclaim(&mut self, tail_room: &mut usize) -> bool {
+        let largest = self.feeds.largest_that_can_shrink();
+        largest.is_some_and(|id| self.drop_oldest(id, tail_room))
+    }
+
+    /// Drops a feed's oldest chunk if the pass is done with it, lapping who stands in it.
+    fn drop_oldest(&mut self, id: FeedId, tail_room: &mut usize) -> bool {
+        let feed = &mut self.feeds[id];
+        let is_out = self.limits.ends_when_lapped(feed.encoding);
+        let laps_before = self.lapped.len();
+        let has_dropped = feed.drop_oldest_passed(
+            is_out,
+            &mut self.memberships,
+            &mut self.pool,
+            &mut self.lapped,
+            tail_room,
+        );
+        self.stats.lapped += (self.lapped.len() - laps_before) as u64;
+        self.stats.delivered += feed.take_delivered();
+        self.settle(id);
+        has_dropped
+    }
+
+    /// Subscribers lapped since the last call.
+    pub fn take_lapped(&mut self) -> Vec<Lapped> {
+        std::mem::take(&mut self.lapped)
+    }
+
+    fn feed(&self, topic: TopicId, encoding: Encoding) -> Option<FeedId> {
+        self.topic(topic).feeds[encoding as usize]
+    }
+}
