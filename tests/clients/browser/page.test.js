@@ -51,9 +51,11 @@ test('long messages are cut, and how much is said', async (t) => {
   const { page, fake } = await open(t, 'a');
   fake.publish('a', 'x'.repeat(100_600), 'text');
   fake.publish('a', Buffer.alloc(49).toString('base64'), 'base64');
-  await rowCount(page, 2);
+  fake.publish('a', Buffer.alloc(48).toString('base64'), 'base64');
+  await rowCount(page, 3);
   assert.equal((await rows(page))[0][3], `${'x'.repeat(600)} … 100,000 characters more`);
   assert.deepEqual((await rows(page))[1].slice(2), ['binary, 49 B', `${Array(48).fill('00').join(' ')} …`]);
+  assert.deepEqual((await rows(page))[2].slice(2), ['binary, 48 B', Array(48).fill('00').join(' ')]);
 });
 
 test('unsubscribing ends one topic and leaves the others', async (t) => {
