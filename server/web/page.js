@@ -1,7 +1,7 @@
 // The built-in page: subscribes and publishes by hand, and shows what goes on.
 //
 // Whatever came from others is written with textContent only. Messages may come by the ten thousand a second: they are
-// counted as they come, and drawn once per animation frame, the newest ROWS of them.
+// counted as they come, and drawn at most once per animation frame, the newest ROWS of them.
 
 import { Corecast } from '/client.js';
 
@@ -56,6 +56,7 @@ client.addEventListener('state', ({ state, code, reason, delay }) => {
   }
   showState();
 });
+client.addEventListener('error', ({ code, message }) => show({ notice: `${code}: ${message}` }));
 addEventListener('online', () => client.retry());
 element('retry').addEventListener('click', () => (client.state === 'closed' ? location.reload() : client.retry()));
 
@@ -342,7 +343,7 @@ element('clear').addEventListener('click', () => {
 
 function pause(wanted) {
   isPaused = wanted;
-  element('pause').ariaPressed = isPaused;
+  element('pause').classList.toggle('on', isPaused);
   element('pause').textContent = isPaused ? 'Resume' : 'Pause';
   frame();
 }

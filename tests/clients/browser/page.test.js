@@ -51,9 +51,11 @@ test('long messages are cut, and how much is said', async (t) => {
   const { page, fake } = await open(t, 'a');
   fake.publish('a', 'x'.repeat(100_600), 'text');
   fake.publish('a', Buffer.alloc(49).toString('base64'), 'base64');
-  await rowCount(page, 2);
+  fake.publish('a', Buffer.alloc(48).toString('base64'), 'base64');
+  await rowCount(page, 3);
   assert.equal((await rows(page))[0][3], `${'x'.repeat(600)} … 100,000 characters more`);
   assert.deepEqual((await rows(page))[1].slice(2), ['binary, 49 B', `${Array(48).fill('00').join(' ')} …`]);
+  assert.deepEqual((await rows(page))[2].slice(2), ['binary, 48 B', Array(48).fill('00').join(' ')]);
 });
 
 test('unsubscribing ends one topic and leaves the others', async (t) => {
@@ -165,6 +167,13 @@ test('missed messages are shown in the list, at the topic and in the sum', async
   assert.deepEqual(await facts(page), ['2 messages · offset 12 · 10 missed', 'missed 2 to 11 (10 messages)']);
   assert.equal(await page.locator('#missed').textContent(), '10');
   await page.locator('#notice').getByText('a: missed 2 to 11 (10 messages)').waitFor({ state: 'attached' });
+});
+
+test('an error that answers nothing is shown', async (t) => {
+  const { page, fake } = await open(t);
+  fake.send({ op: 'error', code: 'overloaded', message: 'not now' });
+  await rowCount(page, 1);
+  assert.deepEqual(await rows(page), [['', '', '', 'overloaded: not now']]);
 });
 
 test('a lost connection is shown, tried again, and what was missed meanwhile is told', async (t) => {
