@@ -13,6 +13,7 @@ use crate::topics::HomeAt;
 use corecast_protocol::{CloseCode, topic::TopicName};
 use corecast_uring::Ring;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 /// The subscriber was too slow. It may reconnect.
 const LAPPED: CloseCode = CloseCode(4008);
@@ -42,6 +43,8 @@ pub(super) enum Waiter {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     by_gate: BTreeMap<Gate, VecDeque<Waiter>>,
+    /// Where somebody found room last.
+    served: Option<Gate>,
 }
 
 impl Waiting {
@@ -75,8 +78,12 @@ impl Waiting {
         }
     }
 
+    /// All gates, the one after that which was served last first. Several may wait for room on the same link, and one with
+    /// many publishers takes all there is: the others must have their turn before it has another.
     fn gates(&self) -> Vec<Gate> {
-        self.by_gate.keys().copied().collect()
+        let Some(served) = self.served else { return self.by_gate.keys().copied().collect() };
+        let after = self.by_gate.range((Bound::Excluded(served), Bound::Unbounded));
+        after.chain(self.by_gate.range(..=served)).map(|(&gate, _)| gate).collect()
     }
 }
 
@@ -410,6 +417,7 @@ impl Shard {
                     self.waiting.add_first(gate, waiter);
                     break;
                 }
+                self.waiting.served = Some(gate);
             }
         }
     }
@@ -577,3 +585,26 @@ impl Shard {
 /// `max_topics` are known.
 #[derive(Debug)]
 pub(super) struct TopicsFull;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_was_served_comes_after_all_others() {
+        let gates = [Gate::Link(ShardId(1)), Gate::Link(ShardId(3)), Gate::Link(ShardId(5))];
+        let mut waiting = Waiting::default();
+        for gate in gates {
+            waiting.add(gate, Waiter::Connection(Slot(0)));
+        }
+        let [first, second, third] = gates;
+        assert_eq!(waiting.gates(), [first, second, third]);
+        waiting.served = Some(first);
+        assert_eq!(waiting.gates(), [second, third, first]);
+        waiting.served = Some(third);
+        assert_eq!(waiting.gates(), [first, second, third]);
+        // Nobody may be left at the gate that was served.
+        waiting.served = Some(Gate::Link(ShardId(2)));
+        assert_eq!(waiting.gates(), [second, third, first]);
+    }
+}
