@@ -428,6 +428,7 @@ impl Shard {
         connection.clear(Flag::Held);
         let inbound = connection.inbound.as_mut();
         let held = inbound.and_then(|inbound| inbound.held.take()).expect("who is held has a request");
+        connection.tidy_inbound();
         match *held {
             Held::Here { home, messages, about } => {
                 let result = self.accept_publish(cx, home, messages.as_ref(), Some(&messages), None);
@@ -474,6 +475,7 @@ impl Shard {
         }
         connection.clear(Flag::Held);
         let held = connection.inbound_mut().held.take().expect("who is held has a request");
+        connection.tidy_inbound();
         self.waiting.remove(held.gate(), Waiter::Connection(slot));
         if let Held::Here { home, .. } = *held {
             self.homes[home].waiting -= 1;
