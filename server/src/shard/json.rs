@@ -127,7 +127,7 @@ impl Shard {
                 let messages = Messages::one(Form::Json, data.as_bytes());
                 self.publish(cx, slot, at, name, messages, About::Json(id));
             }
-            Err(TopicsFull) => self.refuse_full(cx, slot, id),
+            Err(TopicsFull) => self.on_home_answer(cx, slot, About::Json(id), HomeAnswer::TopicsFull),
         }
     }
 
