@@ -36,7 +36,6 @@ use corecast_protocol::{Limits, ProtocolError};
 use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
 use publish::{Parked, Waiting};
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::time::Duration;
 use timers::Tick;
 
@@ -129,7 +128,7 @@ struct Scratch {
     paused: Vec<Slot>,
     json_backlogs: Vec<Slot>,
     plan: Plan,
-    groups: Vec<Range<usize>>,
+    groups: Vec<gather::Group>,
     topics: Vec<TopicId>,
 }
 
