@@ -14,8 +14,8 @@ use hdrhistogram::Histogram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 5;
-const PINGS: u32 = 2000;
+const ROUNDS: usize = 3;
+const PINGS: u32 = 500;
 /// Between two pings: longer than an executor spins before it sleeps.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -52,7 +52,9 @@ fn through_channels() -> Vec<u64> {
     let (pong, ponged) = shared_channel::new_bounded::<u32>(64);
     let answering = executor(b)
         .spawn(|| async move {
-            let (pong, pinged) = (pong.connect().await, pinged.connect().await);
+            // Each end waits for the other: the order is that of the other side.
+            let pinged = pinged.connect().await;
+            let pong = pong.connect().await;
             while let Some(ping) = pinged.recv().await {
                 if pong.try_send(ping).is_err() {
                     return;
@@ -62,7 +64,8 @@ fn through_channels() -> Vec<u64> {
         .expect("an executor can be made");
     let asking = executor(a)
         .spawn(|| async move {
-            let (ping, ponged) = (ping.connect().await, ponged.connect().await);
+            let ping = ping.connect().await;
+            let ponged = ponged.connect().await;
             let mut hops = Vec::new();
             for number in 0..PINGS {
                 glommio::timer::sleep(PAUSE).await;

@@ -83,6 +83,8 @@ fn server(shards: u32) -> Result<corecast::Running, Failure> {
         listen: vec![ListenAddress::Tcp(any)],
         admin: Some(any),
         max_connections: 1000,
+        // Clients here answer no pings.
+        ping_interval: Duration::from_secs(3600),
         ..Config::default()
     };
     Ok(corecast::start(config)?)
