@@ -164,8 +164,9 @@ impl Topics {
         }
     }
 
-    pub fn has_listed(&self) -> bool {
-        !self.listed.is_empty()
+    /// How many are listed.
+    pub fn listed(&self) -> usize {
+        self.listed.len()
     }
 
     /// Some of the topics that nobody has been subscribed to since `before`, found by a bounded search.

@@ -145,7 +145,7 @@ impl Shard {
 
     /// Tells homes what has changed here, and lets go of records that nobody uses.
     pub(super) fn tell_homes<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        if !self.topics.has_listed() {
+        if self.topics.listed() == 0 {
             return;
         }
         let mut listed = std::mem::take(&mut self.scratch.topics);

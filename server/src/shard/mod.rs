@@ -258,14 +258,17 @@ impl Shard {
         self.serve_requests(cx);
         self.deliver(cx);
         self.retry_parked(cx);
-        self.retry_held(cx);
+        // Before the publishes that wait for the same links: those take all the room there is, and subscribers would wait for ever.
         self.tell_homes(cx);
+        let left_untold = self.topics.listed();
+        self.retry_held(cx);
         self.rearm_starved(cx);
         self.run_timers(cx);
         is_busy |= !self.attention.is_empty()
             || self.hub.ready_raw() > 0
             || self.hub.ready_json() > 0
             || self.hub.has_runnable()
+            || self.topics.listed() > left_untold
             || std::mem::take(&mut self.serve_again)
             || (self.drain.is_some() && !self.are_listeners_closed())
             || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
