@@ -63,8 +63,13 @@ fn main() -> Result<(), Failure> {
     println!("{:<28} {:>9} {:>9} {:>9} {:>9} {:>7}", "us", "p50", "p90", "p99", "max", "count");
     let us = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
     for Case { name, latency, .. } in &cases {
-        let [p50, p90, p99] = [50.0, 90.0, 99.0].map(|percentile| us(latency.value_at_percentile(percentile)));
-        println!("{name:<28} {p50:>9.1} {p90:>9.1} {p99:>9.1} {:>9.1} {:>7}", us(latency.max()), latency.len());
+        let [p50, p90, p99] =
+            [50.0, 90.0, 99.0].map(|percentile| us(latency.value_at_percentile(percentile)));
+        println!(
+            "{name:<28} {p50:>9.1} {p90:>9.1} {p99:>9.1} {:>9.1} {:>7}",
+            us(latency.max()),
+            latency.len()
+        );
     }
     let p99 = |index: usize| cases[index].latency.value_at_percentile(99.0) as f64;
     let worst = (2..cases.len()).map(p99).fold(0.0, f64::max);
@@ -101,7 +106,8 @@ fn measure(case: &mut Case, arguments: &Arguments) -> Result<(), Failure> {
             (0..messages)
                 .map(|_| {
                     let payload = subscriber.receive()?;
-                    let sent: [u8; 8] = payload.as_slice().try_into().map_err(|_| "a message of ours has 8 bytes")?;
+                    let sent: [u8; 8] =
+                        payload.as_slice().try_into().map_err(|_| "a message of ours has 8 bytes")?;
                     Ok(began.elapsed().as_nanos() as u64 - u64::from_le_bytes(sent))
                 })
                 .collect::<Result<Vec<u64>, Box<dyn std::error::Error + Send + Sync>>>()

@@ -24,7 +24,9 @@ pub(crate) fn find_places(
     home: usize,
 ) -> Result<Places, Failure> {
     static TOPICS: AtomicU32 = AtomicU32::new(0);
-    let Some(ListenAddress::Tcp(clients)) = server.addresses().first().cloned() else { unreachable!("asked for") };
+    let Some(ListenAddress::Tcp(clients)) = server.addresses().first().cloned() else {
+        unreachable!("asked for")
+    };
     let admin = server.admin_address().expect("asked for");
     for _ in 0..TRIES {
         let topic = format!("/topics/topic-{}", TOPICS.fetch_add(1, Ordering::Relaxed));

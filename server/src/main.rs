@@ -10,7 +10,7 @@ use clap::FromArgMatches;
 use corecast::config::arguments::{Arguments, Command};
 use corecast::config::{Budget, BudgetInputs, Config, HostLimits, ListenAddress, Sources, resolve};
 use corecast::observe::{VERSION, log};
-use corecast::{hub, net};
+use corecast::{home, hub, net, topics};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info};
@@ -104,7 +104,7 @@ fn serve(config: Config, budget: &Budget) -> ExitCode {
 fn budget(config: &Config) -> Budget {
     let inputs = BudgetInputs {
         slot_bytes: net::table::SLOT_BYTES,
-        topic_bytes: hub::TOPIC_BYTES,
+        topic_bytes: hub::TOPIC_BYTES + home::HOME_BYTES + topics::TOPIC_RECORD_BYTES,
         membership_bytes: hub::MEMBERSHIP_BYTES,
         json_membership_bytes: hub::JSON_MEMBERSHIP_BYTES,
         ring_locked_bytes: corecast_uring::probe::locked_bytes(&config.ring()),

@@ -185,6 +185,7 @@ fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
     let receive_buffers = u64::from(config.receive_buffers) * u64::from(config.receive_buffer_bytes);
     let reserve = u64::from(super::RESERVED_CONNECTIONS) * inputs.slot_bytes as u64;
     let metrics = crate::observe::METRICS_BYTES as u64;
+    let links = u64::from(config.shards - 1) * config.topic_log_bytes as u64;
     let term = |per, memory, name, bytes, explanation| Term { name, bytes, per, memory, explanation };
     let (slot, subscription) = (inputs.slot_bytes as u64, inputs.membership_bytes as u64);
     let json_subscription = inputs.json_membership_bytes as u64;
@@ -227,6 +228,7 @@ fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
             EXECUTOR_LOCKED_BYTES,
             "glommio's own rings; RLIMIT_MEMLOCK; measured",
         ),
+        term(Shard, User, "links", links, "twice half of topic_log_bytes from each other shard"),
         term(Process, User, "scrape", metrics, "the sum over all shards while it is printed"),
     ]
 }

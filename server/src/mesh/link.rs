@@ -17,7 +17,7 @@ use crate::config::Config;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What may be under way on a link at once. A link with nothing under way takes anything.
+/// What may be under way on a link at once, and one message more: a link that is half empty takes one of any size.
 #[derive(Copy, Clone, Debug)]
 pub struct Capacity {
     pub messages: usize,
@@ -77,10 +77,22 @@ pub struct Sender<T>(Arc<Shared<T>>);
 impl<T> Sender<T> {
     /// Whether this can be sent now. If not, this shard's doorbell rings once something was released.
     pub fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        self.fits(messages, bytes, self.0.capacity)
+    }
+
+    /// The same, but leaving a quarter of the link for what is more urgent.
+    pub fn has_room_to_spare(&self, messages: usize, bytes: usize) -> bool {
+        let Capacity { messages: most, bytes: most_bytes } = self.0.capacity;
+        self.fits(messages, bytes, Capacity { messages: most - most / 4, bytes: most_bytes - most_bytes / 4 })
+    }
+
+    fn fits(&self, messages: usize, bytes: usize, capacity: Capacity) -> bool {
         let mut state = self.0.lock();
-        let capacity = self.0.capacity;
+        // Half a link is room enough for anything: else a large message would wait for the moment at which the link is idle,
+        // which smaller ones can put off for ever.
         let fits = state.messages == 0
-            || (state.messages + messages <= capacity.messages && state.bytes + bytes <= capacity.bytes);
+            || (state.messages + messages <= capacity.messages
+                && state.bytes + bytes.min(capacity.bytes / 2) <= capacity.bytes);
         state.is_wanted |= !fits;
         fits
     }
@@ -135,9 +147,15 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// What is under way on the link.
+    pub fn load(&self) -> Capacity {
+        let state = self.shared.lock();
+        Capacity { messages: state.messages, bytes: state.bytes }
+    }
+
     /// Whether nothing is under way on the link.
     pub fn is_idle(&self) -> bool {
-        self.shared.lock().messages == 0
+        self.load().messages == 0
     }
 }
 
@@ -181,7 +199,16 @@ mod tests {
         assert!(!sender.has_room(1, 0), "taken is not released");
         receiver.release(bytes);
         assert!(sender.has_room(1, 90));
-        assert!(!sender.has_room(1, 91), "bytes count too");
+    }
+
+    #[test]
+    fn a_link_that_is_half_empty_takes_a_message_of_any_size() {
+        let (sender, _receiver) = pair(10, 100);
+        sender.send(1, 50);
+        assert!(sender.has_room(1, 50) && sender.has_room(1, 5000));
+        assert!(sender.has_room_to_spare(1, 25) && !sender.has_room_to_spare(1, 26), "a quarter is left");
+        sender.send(2, 1);
+        assert!(sender.has_room(1, 49) && !sender.has_room(1, 50) && !sender.has_room(1, 5000));
     }
 
     #[test]

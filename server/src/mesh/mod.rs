@@ -273,8 +273,13 @@ impl Mesh {
 
     // Sending: whoever sends has asked for room -------------------------------------------------------------------
 
-    pub fn has_request_room(&self, to: ShardId, bytes: usize) -> bool {
-        self.peer(to).requests_out.has_room(1, bytes)
+    /// Publishes leave some room for the rest: nobody could subscribe beyond a link that publishers keep full.
+    pub fn has_request_room(&self, to: ShardId, request: &Request) -> bool {
+        let link = &self.peer(to).requests_out;
+        match request {
+            Request::Publish { .. } => link.has_room_to_spare(1, request.bytes()),
+            _ => link.has_room(1, request.bytes()),
+        }
     }
 
     pub fn request(&self, to: ShardId, request: Request) {
@@ -305,16 +310,13 @@ impl Mesh {
         }
     }
 
-    pub fn first_request(&self, from: ShardId) -> Option<&Request> {
-        self.peer(from).requests_in.first()
+    /// Takes a request, and the bytes that are to be released when it is done.
+    pub fn take_request(&mut self, from: ShardId) -> Option<(Request, usize)> {
+        self.peer_mut(from).requests_in.take()
     }
 
-    /// Takes the request that `first_request` showed; its room is free at once.
-    pub fn take_request(&mut self, from: ShardId) -> Option<Request> {
-        let requests = &mut self.peer_mut(from).requests_in;
-        let (request, bytes) = requests.take()?;
-        requests.release(bytes);
-        Some(request)
+    pub fn release_request(&self, from: ShardId, bytes: usize) {
+        self.peer(from).requests_in.release(bytes);
     }
 
     /// Takes a relay, and the bytes that are to be released for it later.
@@ -329,6 +331,11 @@ impl Mesh {
     /// Whether nothing is under way to this shard.
     pub fn is_idle(&self) -> bool {
         self.peers.iter().flatten().all(|peer| peer.requests_in.is_idle() && peer.relays_in.is_idle())
+    }
+
+    /// What is under way on each link to this shard.
+    pub fn loads(&self) -> impl Iterator<Item = Capacity> {
+        self.peers.iter().flatten().flat_map(|peer| [peer.requests_in.load(), peer.relays_in.load()])
     }
 
     // In common ---------------------------------------------------------------------------------------------------
@@ -398,7 +405,10 @@ mod tests {
         meshes[1].request(ShardId(2), info(8));
         meshes[2].arrive(usize::MAX);
         let mut slot_from = |shard| match meshes[2].take_request(ShardId(shard)) {
-            Some(Request::Info { reply, .. }) => reply.slot,
+            Some((Request::Info { reply, .. }, bytes)) => {
+                meshes[2].release_request(ShardId(shard), bytes);
+                reply.slot
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!((slot_from(0), slot_from(1)), (Slot(7), Slot(8)));

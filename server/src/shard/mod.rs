@@ -70,6 +70,30 @@ pub enum Turn {
     Finished,
 }
 
+/// What a shard keeps and waits for. Each of them has a bound, and all but the topics come back to nothing when everybody has
+/// read what there is to read.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Levels {
+    /// Connections that were held back, and requests of other shards that wait at their topics' gates.
+    pub waiting: usize,
+    /// Requests from other shards that wait for room on the link back; at most one from each.
+    pub stalled: usize,
+    /// Messages that wait beside their topics' logs.
+    pub parked_bytes: usize,
+    /// The logs.
+    pub log_bytes: usize,
+    /// What finishes the frames of lapped or closed subscribers.
+    pub tail_bytes: usize,
+    /// Input that is not handled yet.
+    pub inbound_bytes: usize,
+    /// Answers that other shards owe to one connection: of the one with the most.
+    pub owed_max: u16,
+    /// Topics that somebody here uses.
+    pub records: usize,
+    /// Topics whose home is here.
+    pub homes: usize,
+}
+
 #[derive(Debug)]
 pub struct Shard {
     settings: Settings,
@@ -91,11 +115,8 @@ pub struct Shard {
     /// Connections with something to send outside of passes.
     attention: Vec<Slot>,
     waiting: Waiting,
-    /// By shard: a request from there that has to wait, and whether it does so at a gate.
-    stalled: Vec<Option<Request>>,
-    is_waiting_at_gate: Vec<bool>,
-    /// A stalled request was served: there may be others behind it.
-    serve_again: bool,
+    /// By shard: the request from there that has to wait for room on the link back, and its bytes on the link here.
+    stalled: Vec<Option<(Request, usize)>>,
     /// What has its offsets and waits for room in its topic's log here.
     parked: BTreeMap<TopicId, VecDeque<Parked>>,
     parked_bytes: usize,
@@ -203,8 +224,6 @@ impl Shard {
             attention: Vec::new(),
             waiting: Waiting::default(),
             stalled: (0..shards).map(|_| None).collect(),
-            is_waiting_at_gate: vec![false; shards],
-            serve_again: false,
             parked: BTreeMap::new(),
             parked_bytes: 0,
             starved: VecDeque::new(),
@@ -269,7 +288,6 @@ impl Shard {
             || self.hub.ready_json() > 0
             || self.hub.has_runnable()
             || self.topics.listed() > left_untold
-            || std::mem::take(&mut self.serve_again)
             || (self.drain.is_some() && !self.are_listeners_closed())
             || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
             || cx.ring.has_work();
@@ -382,6 +400,22 @@ impl Shard {
         self.metrics.turn_duration.record(duration);
     }
 
+    /// What is kept and waited for at this moment.
+    pub fn levels(&self) -> Levels {
+        let owed = self.table.iter().filter_map(|(_, connection)| Some(connection.outbound.as_ref()?.owed));
+        Levels {
+            waiting: self.waiting.len(),
+            stalled: self.stalled.iter().flatten().count(),
+            parked_bytes: self.parked_bytes,
+            log_bytes: self.hub.log_bytes_used(),
+            tail_bytes: self.tails_used,
+            inbound_bytes: self.inbound_used,
+            owed_max: owed.max().unwrap_or(0),
+            records: self.topics.len(),
+            homes: self.homes.len(),
+        }
+    }
+
     /// Whether nothing is left of any connection: all memory they used is back.
     pub fn is_clean(&self) -> bool {
         self.table.is_empty()
@@ -392,6 +426,7 @@ impl Shard {
             && self.parked.is_empty()
             && self.parked_bytes == 0
             && self.stalled.iter().all(Option::is_none)
+            && self.waiting.len() == 0
     }
 }
 

@@ -31,11 +31,15 @@ pub(super) enum Gate {
 }
 
 /// Who waits.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+#[derive(Debug)]
 pub(super) enum Waiter {
     Connection(Slot),
-    /// The first of the requests from another shard, and so all of them.
-    Requests(ShardId),
+    /// A publish of another shard, which counts as so many bytes on its link until it is done.
+    Request {
+        from: ShardId,
+        request: Box<Request>,
+        bytes: usize,
+    },
 }
 
 /// Who waits for what, the longest waiting first. Whoever comes while others wait for the same waits behind them: else small
@@ -48,6 +52,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.by_gate.values().map(VecDeque::len).sum()
+    }
+
     pub(super) fn is_anybody_at(&self, gate: Gate) -> bool {
         self.by_gate.contains_key(&gate)
     }
@@ -70,9 +78,9 @@ impl Waiting {
         first
     }
 
-    fn remove(&mut self, gate: Gate, waiter: Waiter) {
+    fn remove(&mut self, gate: Gate, slot: Slot) {
         let queue = self.by_gate.get_mut(&gate).expect("who is held waits at a gate");
-        queue.retain(|&other| other != waiter);
+        queue.retain(|waiter| !matches!(waiter, Waiter::Connection(other) if *other == slot));
         if queue.is_empty() {
             self.by_gate.remove(&gate);
         }
@@ -193,9 +201,7 @@ impl Shard {
         shard: ShardId,
         request: Request,
     ) -> Result<(), Request> {
-        if self.waiting.is_anybody_at(Gate::Link(shard))
-            || !self.mesh.has_request_room(shard, request.bytes())
-        {
+        if self.waiting.is_anybody_at(Gate::Link(shard)) || !self.mesh.has_request_room(shard, &request) {
             return Err(request);
         }
         self.requested(cx, slot, &request);
@@ -409,11 +415,21 @@ impl Shard {
     pub(super) fn retry_held<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         for gate in self.waiting.gates() {
             while let Some(waiter) = self.waiting.take_first(gate) {
-                let is_done = match waiter {
-                    Waiter::Connection(slot) => self.retry_connection(cx, slot),
-                    Waiter::Requests(shard) => self.retry_requests(cx, shard, gate),
+                let back = match waiter {
+                    Waiter::Connection(slot) => {
+                        (!self.retry_connection(cx, slot)).then_some(Waiter::Connection(slot))
+                    }
+                    Waiter::Request { from, request, bytes } => {
+                        let Gate::Home(home) = gate else { panic!("requests wait at the home") };
+                        let result = self.retry_request(cx, home, from, *request, bytes);
+                        result.err().map(|request| Waiter::Request {
+                            from,
+                            request: Box::new(request),
+                            bytes,
+                        })
+                    }
                 };
-                if !is_done {
+                if let Some(waiter) = back {
                     self.waiting.add_first(gate, waiter);
                     break;
                 }
@@ -446,7 +462,7 @@ impl Shard {
                 }
             }
             Held::There { shard, request } => {
-                if !self.mesh.has_request_room(shard, request.bytes()) {
+                if !self.mesh.has_request_room(shard, &request) {
                     self.hold_again(slot, Held::There { shard, request });
                     return false;
                 }
@@ -476,7 +492,7 @@ impl Shard {
         connection.clear(Flag::Held);
         let held = connection.inbound_mut().held.take().expect("who is held has a request");
         connection.tidy_inbound();
-        self.waiting.remove(held.gate(), Waiter::Connection(slot));
+        self.waiting.remove(held.gate(), slot);
         if let Held::Here { home, .. } = *held {
             self.homes[home].waiting -= 1;
         }
