@@ -217,7 +217,10 @@ class Server:
         """Asks it to end and asserts that it does so in order."""
         assert self._process.poll() is None, f"ended by itself with {self._process.returncode}:\n{self.log}"
         self.send_signal(number)
-        code = self.wait(seconds)
+        try:
+            code = self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended within {seconds} s:\n{self.log}") from None
         assert code == 0, f"exit code {code}:\n{self.log}"
         assert "panicked" not in self.log, self.log
 
