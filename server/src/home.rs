@@ -150,9 +150,8 @@ impl Home {
     }
 
     pub fn set_subscribers(&mut self, shard: ShardId, generation: Generation, count: usize) {
-        let is_it = |interest: &&mut Interest| {
-            interest.shard == shard && interest.follower.generation == generation
-        };
+        let is_it =
+            |interest: &&mut Interest| interest.shard == shard && interest.follower.generation == generation;
         if let Some(interest) = self.interested.iter_mut().find(is_it) {
             interest.subscribers = count;
         }

@@ -109,7 +109,8 @@ impl Running {
         let Self { shards, unix_paths, .. } = self;
         let mut ended = Ok(());
         for shard in shards {
-            ended = ended.and(shard.join());
+            let result = shard.join();
+            ended = ended.and(result);
         }
         drop(unix_paths);
         Ok(ended?)

@@ -61,7 +61,11 @@ impl<T> Shared<T> {
 }
 
 /// A link between the shards with these doorbells.
-pub fn link<T>(capacity: Capacity, sender: Arc<Doorbell>, receiver: Arc<Doorbell>) -> (Sender<T>, Receiver<T>) {
+pub fn link<T>(
+    capacity: Capacity,
+    sender: Arc<Doorbell>,
+    receiver: Arc<Doorbell>,
+) -> (Sender<T>, Receiver<T>) {
     let state = State { queue: VecDeque::new(), messages: 0, bytes: 0, is_wanted: false };
     let shared = Arc::new(Shared { state: Mutex::new(state), capacity, sender, receiver });
     (Sender(Arc::clone(&shared)), Receiver { shared, arrived: VecDeque::new() })
@@ -156,7 +160,10 @@ mod tests {
         receiver.arrive(1);
         assert_eq!(receiver.first(), Some(&0));
         receiver.arrive(2);
-        assert_eq!([receiver.take(), receiver.take(), receiver.take()], [Some((0, 1)), Some((1, 1)), Some((2, 1))]);
+        assert_eq!(
+            [receiver.take(), receiver.take(), receiver.take()],
+            [Some((0, 1)), Some((1, 1)), Some((2, 1))]
+        );
         assert_eq!(receiver.take(), None);
         receiver.arrive(usize::MAX);
         assert_eq!(receiver.take(), Some((3, 1)));
@@ -193,7 +200,8 @@ mod tests {
         bell.connect(move || {
             count.fetch_add(1, Ordering::Relaxed);
         });
-        let (sender, mut receiver) = link(Capacity { messages: 1, bytes: 10 }, Arc::clone(&bell), Arc::default());
+        let (sender, mut receiver) =
+            link(Capacity { messages: 1, bytes: 10 }, Arc::clone(&bell), Arc::default());
         assert!(bell.lie_down());
         sender.send(1, 1);
         receiver.arrive(1);

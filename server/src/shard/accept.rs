@@ -60,14 +60,7 @@ enum Armed {
 
 impl ListenerState {
     pub(super) fn new(id: ListenerId, kind: ListenerKind) -> Self {
-        Self {
-            id,
-            kind,
-            armed: Armed::No,
-            is_cancelling: false,
-            is_closed: false,
-            retry_at: 0,
-        }
+        Self { id, kind, armed: Armed::No, is_cancelling: false, is_closed: false, retry_at: 0 }
     }
 
     fn arm<R: Ring>(&mut self, number: usize, armed: Armed, ring: &mut R) {
@@ -115,7 +108,8 @@ impl Shard {
                 continue;
             }
             let kept = if listener.kind.is_admin() { 0 } else { ADMIN_SLOTS };
-            if free >= FREE_SLOTS_FOR_MANY {
+            // A Unix socket is every shard's: an accept for many would take all its connections to one of them.
+            if free >= FREE_SLOTS_FOR_MANY && listener.kind != ListenerKind::Unix {
                 listener.arm(number, Armed::Many, cx.ring);
             } else if free > kept {
                 free -= 1;

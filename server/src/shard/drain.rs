@@ -56,7 +56,12 @@ impl Shard {
             }
         }
         info!(shard = self.mesh.me.0, connections = told, "stopping: every WebSocket was sent Close 1001");
-        self.drain = Some(Drain { deadline: self.clock.deadline(self.settings.drain), told, is_cut: false, is_said: false });
+        self.drain = Some(Drain {
+            deadline: self.clock.deadline(self.settings.drain),
+            told,
+            is_cut: false,
+            is_said: false,
+        });
     }
 
     pub(super) fn check_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {

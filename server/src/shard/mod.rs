@@ -36,7 +36,6 @@ use corecast_protocol::{Limits, ProtocolError};
 use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
 use publish::{Parked, Waiting};
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::time::Duration;
 use timers::Tick;
 
@@ -129,7 +128,7 @@ struct Scratch {
     paused: Vec<Slot>,
     json_backlogs: Vec<Slot>,
     plan: Plan,
-    groups: Vec<Range<usize>>,
+    groups: Vec<gather::Group>,
     topics: Vec<TopicId>,
 }
 
@@ -361,6 +360,7 @@ impl Shard {
         counters.lapped = hub.lapped;
         counters.messages_skipped = hub.messages_skipped;
         counters.log_pool_exhausted = hub.pool_exhausted;
+        counters.messages_too_long_in_json = hub.too_long_in_json;
         let ring = ring.stats();
         counters.cq_overflows = ring.cq_overflows;
         counters.sends_short = ring.sends_short;

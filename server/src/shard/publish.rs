@@ -1,10 +1,10 @@
 //! Publishing: to the topic's home, here or on another shard, at once or when there is room.
 
 use super::{Context, Shard};
+use crate::home::HomeId;
 use crate::http::{self, Answer, Refusal};
 use crate::hub::HeldBack;
 use crate::ids::{Epoch, Form, Now, Offset, Published, ShardId, Slot, TopicId};
-use crate::home::HomeId;
 use crate::mesh::{About, HomeAnswer, HttpReply, MESSAGE_BYTES, Relay, ReplyTo, Request};
 use crate::message::{Messages, SharedMessages};
 use crate::net::connection::{Flag, Held, Phase};
@@ -13,6 +13,7 @@ use crate::topics::HomeAt;
 use corecast_protocol::{CloseCode, topic::TopicName};
 use corecast_uring::Ring;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 /// The subscriber was too slow. It may reconnect.
 const LAPPED: CloseCode = CloseCode(4008);
@@ -42,6 +43,8 @@ pub(super) enum Waiter {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     by_gate: BTreeMap<Gate, VecDeque<Waiter>>,
+    /// Where somebody found room last.
+    served: Option<Gate>,
 }
 
 impl Waiting {
@@ -75,8 +78,12 @@ impl Waiting {
         }
     }
 
+    /// All gates, the one after that which was served last first. Several may wait for room on the same link, and one with
+    /// many publishers takes all there is: the others must have their turn before it has another.
     fn gates(&self) -> Vec<Gate> {
-        self.by_gate.keys().copied().collect()
+        let Some(served) = self.served else { return self.by_gate.keys().copied().collect() };
+        let after = self.by_gate.range((Bound::Excluded(served), Bound::Unbounded));
+        after.chain(self.by_gate.range(..=served)).map(|(&gate, _)| gate).collect()
     }
 }
 
@@ -126,7 +133,11 @@ impl Shard {
         name: &TopicName,
     ) -> Result<HomeAt, TopicsFull> {
         let shard = self.mesh.home_of(name);
-        if shard == self.mesh.me { self.open_home(cx, name).map(HomeAt::Here) } else { Ok(HomeAt::There(shard)) }
+        if shard == self.mesh.me {
+            self.open_home(cx, name).map(HomeAt::Here)
+        } else {
+            Ok(HomeAt::There(shard))
+        }
     }
 
     /// Publishes a connection's messages, or holds them back.
@@ -182,7 +193,9 @@ impl Shard {
         shard: ShardId,
         request: Request,
     ) -> Result<(), Request> {
-        if self.waiting.is_anybody_at(Gate::Link(shard)) || !self.mesh.has_request_room(shard, request.bytes()) {
+        if self.waiting.is_anybody_at(Gate::Link(shard))
+            || !self.mesh.has_request_room(shard, request.bytes())
+        {
             return Err(request);
         }
         self.requested(cx, slot, &request);
@@ -240,7 +253,9 @@ impl Shard {
         let name = reply.topic.clone().expect("a publish has a topic");
         match self.home_at(cx, &name) {
             Ok(at) => self.publish(cx, slot, at, &name, messages, About::Http(Box::new(reply))),
-            Err(TopicsFull) => self.on_home_answer(cx, slot, About::Http(Box::new(reply)), HomeAnswer::TopicsFull),
+            Err(TopicsFull) => {
+                self.on_home_answer(cx, slot, About::Http(Box::new(reply)), HomeAnswer::TopicsFull)
+            }
         }
     }
 
@@ -275,7 +290,8 @@ impl Shard {
         if let Some(local) = local {
             let parked = self.parked_bytes;
             // What of a long body finds no room later is parked, so that all of it or nothing is published.
-            let is_parking_full = messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
+            let is_parking_full =
+                messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
             if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
                 return Err(HeldBack);
             }
@@ -288,7 +304,8 @@ impl Shard {
             let shared = shared.map_or_else(|| messages.to_shared(), SharedMessages::clone);
             for interest in topic.interested() {
                 let (follower, messages) = (interest.follower, shared.clone());
-                self.mesh.relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
+                self.mesh
+                    .relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
             }
         }
         let newest = topic.newest();
@@ -400,6 +417,7 @@ impl Shard {
                     self.waiting.add_first(gate, waiter);
                     break;
                 }
+                self.waiting.served = Some(gate);
             }
         }
     }
@@ -410,6 +428,7 @@ impl Shard {
         connection.clear(Flag::Held);
         let inbound = connection.inbound.as_mut();
         let held = inbound.and_then(|inbound| inbound.held.take()).expect("who is held has a request");
+        connection.tidy_inbound();
         match *held {
             Held::Here { home, messages, about } => {
                 let result = self.accept_publish(cx, home, messages.as_ref(), Some(&messages), None);
@@ -456,6 +475,7 @@ impl Shard {
         }
         connection.clear(Flag::Held);
         let held = connection.inbound_mut().held.take().expect("who is held has a request");
+        connection.tidy_inbound();
         self.waiting.remove(held.gate(), Waiter::Connection(slot));
         if let Held::Here { home, .. } = *held {
             self.homes[home].waiting -= 1;
@@ -567,3 +587,26 @@ impl Shard {
 /// `max_topics` are known.
 #[derive(Debug)]
 pub(super) struct TopicsFull;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_was_served_comes_after_all_others() {
+        let gates = [Gate::Link(ShardId(1)), Gate::Link(ShardId(3)), Gate::Link(ShardId(5))];
+        let mut waiting = Waiting::default();
+        for gate in gates {
+            waiting.add(gate, Waiter::Connection(Slot(0)));
+        }
+        let [first, second, third] = gates;
+        assert_eq!(waiting.gates(), [first, second, third]);
+        waiting.served = Some(first);
+        assert_eq!(waiting.gates(), [second, third, first]);
+        waiting.served = Some(third);
+        assert_eq!(waiting.gates(), [first, second, third]);
+        // Nobody may be left at the gate that was served.
+        waiting.served = Some(Gate::Link(ShardId(2)));
+        assert_eq!(waiting.gates(), [second, third, first]);
+    }
+}
