@@ -34,7 +34,7 @@ def one_shard_server():
 
 @pytest.fixture
 def counting_server(one_shard_server):
-    """The same with one shard. Its counts are what they are at the scrape; those of further shards come with their next tick."""
+    """The same with one shard: its counts are those of the moment, while those of further shards come with their next tick."""
     yield one_shard_server
     one_shard_server.close_clients()
 

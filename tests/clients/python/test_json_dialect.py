@@ -5,7 +5,20 @@ import re
 
 import pytest
 from support.dialect import SUBPROTOCOL, compact
-from support.wire import BINARY, BINARY_BEGINS, CLOSE, CONTINUES, ENDS, PING, PONG, TEXT, TEXT_BEGINS, UPGRADE, close_body, frame
+from support.wire import (
+    BINARY,
+    BINARY_BEGINS,
+    CLOSE,
+    CONTINUES,
+    ENDS,
+    PING,
+    PONG,
+    TEXT,
+    TEXT_BEGINS,
+    UPGRADE,
+    close_body,
+    frame,
+)
 from websockets.exceptions import InvalidStatus
 
 SECONDS = 15
@@ -181,8 +194,8 @@ def test_id_of_another_kind_is_refused_and_nothing_is_done(server, client, topic
 
 
 def test_unknown_members_and_white_space_and_order_do_not_matter(client, topic):
-    text = f' {{ "trace" : {{"deep":[1,2]}} ,\n\t"data":  1 ,\r\n "topic" : "{topic}", "id":5 ,"op":"publish" , "x":null}} '
-    assert client.ask(text) == '{"op":"published","offset":1,"id":5}'
+    members = ['"trace" : {"deep":[1,2]}', '\n\t"data":  1', f'\r\n "topic" : "{topic}"', '"id":5', '"op":"publish"', '"x":null']
+    assert client.ask(f' {{ {" , ".join(members)} }} ') == '{"op":"published","offset":1,"id":5}'
     # Names that are spelled with escapes are the same names.
     assert client.ask(r'{"\u006fp":"p\u0069ng","id":6}') == '{"op":"pong","id":6}'
 
@@ -321,7 +334,10 @@ def test_default_bound_is_128_subscriptions(client, topic):
     assert error(client.ask({"op": "subscribe", "topic": f"{topic}.128"}))["code"] == "too_many"
 
 
-@pytest.mark.parametrize("header", [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1"), ("Via", "1.1 proxy")])
+FORWARDED = [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1"), ("Via", "1.1 proxy")]
+
+
+@pytest.mark.parametrize("header", FORWARDED, ids="{0[0]}".format)
 def test_publishing_without_permission_is_forbidden(server, topic, header):
     client = server.json(headers=[header])
     client.subscribe(topic)
@@ -406,10 +422,8 @@ def test_requests_in_one_segment_are_all_answered(client, topic):
 
 def test_subscribe_and_unsubscribe_in_one_segment_take_turns(client, topic):
     """What a client says about one topic is done in the order in which it is said."""
-    client.send(*(request for number in range(50) for request in [
-        {"op": "subscribe", "topic": topic, "id": 2 * number},
-        {"op": "unsubscribe", "topic": topic, "id": 2 * number + 1},
-    ]))  # fmt: skip
+    operations = ["subscribe", "unsubscribe"]
+    client.send(*({"op": operations[number % 2], "topic": topic, "id": number} for number in range(100)))
     answers = [client.take_value() for _ in range(100)]
     assert [(answer["op"], answer["id"]) for answer in answers] == [
         (["subscribed", "unsubscribed"][number % 2], number) for number in range(100)

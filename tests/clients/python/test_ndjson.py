@@ -17,7 +17,10 @@ def offset_of(server, topic):
     return answer.json()["offset"] if answer.status == 200 else 0
 
 
-@pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/jsonl", "application/x-jsonlines", "Application/X-NDJSON; charset=utf-8"])  # fmt: skip
+NAMES = ["application/x-ndjson", "application/jsonl", "application/x-jsonlines", "Application/X-NDJSON; charset=utf-8"]
+
+
+@pytest.mark.parametrize("content_type", NAMES)
 def test_each_line_is_a_message_of_json(server, topic, content_type):
     raw, client = server.subscribe_raw(topic), server.json()
     client.subscribe(topic)
@@ -97,7 +100,8 @@ def test_lines_come_without_anything_in_between(server, topic):
     others = [server.http() for _ in range(4)]
     for turn in range(20):
         for who, http in enumerate(others):
-            http.send_request("POST", f"/topics/{topic}", NDJSON, b"".join(b"[%d,%d,%d]\n" % (turn, who, line) for line in range(10)))  # fmt: skip
+            body = b"".join(b"[%d,%d,%d]\n" % (turn, who, line) for line in range(10))
+            http.send_request("POST", f"/topics/{topic}", NDJSON, body)
         for http in others:
             assert http.read_response().json()["count"] == 10
     messages = [client.take_value() for _ in range(20 * 4 * 10)]

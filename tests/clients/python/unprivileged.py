@@ -15,7 +15,8 @@ from support.wire import TEXT, UPGRADE, frame
 @pytest.fixture
 def server():
     # One shard has all places.
-    server = Server("--max-connections", "500", "--shards", "1", command=shlex.split(os.environ["CORECAST_DROP_PRIVILEGES"]))
+    command = shlex.split(os.environ["CORECAST_DROP_PRIVILEGES"])
+    server = Server("--max-connections", "500", "--shards", "1", command=command)
     yield server
     server.close_clients()
     server.stop()
