@@ -271,12 +271,12 @@ impl Shard {
         shared: Option<&SharedMessages>,
         answer_to: Option<ShardId>,
     ) -> Result<Published, HeldBack> {
-        let bytes = messages.bytes();
+        let (bytes, held_bytes) = (messages.bytes(), messages.held_bytes());
         let topic = &self.homes[home];
         let mut needs_answer_room = answer_to;
         for interest in topic.interested() {
             let answers = usize::from(answer_to == Some(interest.shard));
-            let load = MESSAGE_BYTES + bytes + answers * MESSAGE_BYTES;
+            let load = MESSAGE_BYTES + held_bytes + answers * MESSAGE_BYTES;
             if !self.mesh.has_relay_room(interest.shard, 1 + answers, load) {
                 return Err(HeldBack);
             }
@@ -291,7 +291,7 @@ impl Shard {
             let parked = self.parked_bytes;
             // What of a long body finds no room later is parked, so that all of it or nothing is published.
             let is_parking_full =
-                messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
+                messages.count() > 1 && parked > 0 && parked + held_bytes > self.settings.topic_log_bytes;
             if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
                 return Err(HeldBack);
             }
@@ -326,7 +326,7 @@ impl Shard {
     /// Appends messages that have their offsets, or parks what there is no room for.
     pub(super) fn spread<R: Ring>(&mut self, cx: &mut Context<'_, R>, topic: TopicId, mut batch: Parked) {
         if self.parked.contains_key(&topic) || !self.append_batch(cx, topic, &mut batch) {
-            self.parked_bytes += batch.messages.as_ref().bytes();
+            self.parked_bytes += batch.messages.held_bytes();
             self.metrics.counters.messages_parked += 1;
             self.parked.entry(topic).or_default().push_back(batch);
         }
@@ -361,7 +361,7 @@ impl Shard {
                 if !self.append_batch(cx, topic, batch) {
                     break;
                 }
-                self.parked_bytes -= batch.messages.as_ref().bytes();
+                self.parked_bytes -= batch.messages.held_bytes();
                 batches.pop_front();
             }
             if batches.is_empty() {
