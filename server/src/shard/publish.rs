@@ -300,23 +300,21 @@ impl Shard {
 
         let topic = &mut self.homes[home];
         topic.number(messages.count(), cx.now);
-        if !topic.interested().is_empty() {
+        let newest = topic.newest();
+        self.metrics.counters.messages_published += messages.count() as u64;
+        self.metrics.counters.published_bytes += bytes as u64;
+        let rest_at = local.filter(|_| messages.count() > 1);
+        if rest_at.is_some() || !topic.interested().is_empty() {
             let shared = shared.map_or_else(|| messages.to_shared(), SharedMessages::clone);
             for interest in topic.interested() {
                 let (follower, messages) = (interest.follower, shared.clone());
                 self.mesh
                     .relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
             }
-        }
-        let newest = topic.newest();
-        self.metrics.counters.messages_published += messages.count() as u64;
-        self.metrics.counters.published_bytes += bytes as u64;
-        if let Some(local) = local
-            && messages.count() > 1
-        {
-            let rest =
-                Parked { first, messages: messages.to_shared(), done: 1, published: cx.now, link: None };
-            self.spread(cx, local, rest);
+            if let Some(local) = rest_at {
+                let rest = Parked { first, messages: shared, done: 1, published: cx.now, link: None };
+                self.spread(cx, local, rest);
+            }
         }
         Ok(newest)
     }
