@@ -141,7 +141,7 @@ impl Request {
     /// What it counts for on its link, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Publish { messages, .. } => MESSAGE_BYTES + messages.as_ref().bytes(),
+            Self::Publish { messages, .. } => MESSAGE_BYTES + messages.held_bytes(),
             _ => MESSAGE_BYTES,
         }
     }
@@ -150,7 +150,7 @@ impl Request {
 impl Relay {
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Messages { messages, .. } => MESSAGE_BYTES + messages.as_ref().bytes(),
+            Self::Messages { messages, .. } => MESSAGE_BYTES + messages.held_bytes(),
             Self::Answer { answer: HomeAnswer::Connections(page), .. } => MESSAGE_BYTES + page.len(),
             _ => MESSAGE_BYTES,
         }

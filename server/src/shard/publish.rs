@@ -277,12 +277,12 @@ impl Shard {
         shared: Option<&SharedMessages>,
         answer_to: Option<ShardId>,
     ) -> Result<Published, HeldBack> {
-        let bytes = messages.bytes();
+        let (bytes, held_bytes) = (messages.bytes(), messages.held_bytes());
         let topic = &self.homes[home];
         let mut needs_answer_room = answer_to;
         for interest in topic.interested() {
             let answers = usize::from(answer_to == Some(interest.shard));
-            let load = MESSAGE_BYTES + bytes + answers * MESSAGE_BYTES;
+            let load = MESSAGE_BYTES + held_bytes + answers * MESSAGE_BYTES;
             if !self.mesh.has_relay_room(interest.shard, 1 + answers, load) {
                 return Err(HeldBack);
             }
@@ -297,7 +297,7 @@ impl Shard {
             let parked = self.parked_bytes;
             // What of a long body finds no room later is parked, so that all of it or nothing is published.
             let is_parking_full =
-                messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
+                messages.count() > 1 && parked > 0 && parked + held_bytes > self.settings.topic_log_bytes;
             if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
                 return Err(HeldBack);
             }
@@ -306,23 +306,21 @@ impl Shard {
 
         let topic = &mut self.homes[home];
         topic.number(messages.count(), cx.now);
-        if !topic.interested().is_empty() {
+        let newest = topic.newest();
+        self.metrics.counters.messages_published += messages.count() as u64;
+        self.metrics.counters.published_bytes += bytes as u64;
+        let rest_at = local.filter(|_| messages.count() > 1);
+        if rest_at.is_some() || !topic.interested().is_empty() {
             let shared = shared.map_or_else(|| messages.to_shared(), SharedMessages::clone);
             for interest in topic.interested() {
                 let (follower, messages) = (interest.follower, shared.clone());
                 self.mesh
                     .relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
             }
-        }
-        let newest = topic.newest();
-        self.metrics.counters.messages_published += messages.count() as u64;
-        self.metrics.counters.published_bytes += bytes as u64;
-        if let Some(local) = local
-            && messages.count() > 1
-        {
-            let rest =
-                Parked { first, messages: messages.to_shared(), done: 1, published: cx.now, link: None };
-            self.spread(cx, local, rest);
+            if let Some(local) = rest_at {
+                let rest = Parked { first, messages: shared, done: 1, published: cx.now, link: None };
+                self.spread(cx, local, rest);
+            }
         }
         Ok(newest)
     }
@@ -332,7 +330,7 @@ impl Shard {
     /// Appends messages that have their offsets, or parks what there is no room for.
     pub(super) fn spread<R: Ring>(&mut self, cx: &mut Context<'_, R>, topic: TopicId, mut batch: Parked) {
         if self.parked.contains_key(&topic) || !self.append_batch(cx, topic, &mut batch) {
-            self.parked_bytes += batch.messages.as_ref().bytes();
+            self.parked_bytes += batch.messages.held_bytes();
             self.metrics.counters.messages_parked += 1;
             self.parked.entry(topic).or_default().push_back(batch);
         }
@@ -367,7 +365,7 @@ impl Shard {
                 if !self.append_batch(cx, topic, batch) {
                     break;
                 }
-                self.parked_bytes -= batch.messages.as_ref().bytes();
+                self.parked_bytes -= batch.messages.held_bytes();
                 batches.pop_front();
             }
             if batches.is_empty() {
