@@ -9,6 +9,8 @@ use std::time::Duration;
 /// The longest message, in bytes.
 pub(crate) const MESSAGE_MAX: usize = 4 << 10;
 
+const NEVER: Duration = Duration::from_secs(3600);
+
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) shards: u16,
@@ -33,7 +35,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn random(rng: &mut Rng) -> Self {
         let topics = rng.usize(1..7);
-        let topic_log_bytes = pick(rng, &[8 << 10, 16 << 10, 64 << 10, 256 << 10]);
+        let topic_log_bytes = pick(rng, &[8 << 10, 8 << 10, 16 << 10, 64 << 10]);
         Self {
             shards: rng.u16(2..9),
             topics,
@@ -43,14 +45,14 @@ impl Plan {
                 messages: pick(rng, &[1, 2, 5, 1024]),
                 bytes: pick(rng, &[1, 1000, 20_000, 1 << 20]),
             },
-            message_bytes: pick(rng, &[20, 200, 3500]),
-            send_capacity: pick(rng, &[300, 4000, 100_000]),
+            message_bytes: pick(rng, &[20, 200, 1000, 3500]),
+            send_capacity: pick(rng, &[300, 1000, 4000, 100_000]),
             lag_policy: pick(rng, &[LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::SkipSilent]),
             topic_log_bytes,
             // Two of a topic's feeds may have a chunk each that is all of their log.
             log_bytes: topic_log_bytes * pick(rng, &[2, 2, 8]),
             lag_tail_bytes: pick(rng, &[0, 5000, 1 << 20, 1 << 20]),
-            inbound_bytes: pick(rng, &[32 << 10, 1 << 20, 1 << 20]),
+            inbound_bytes: pick(rng, &[8 << 10, 1 << 20, 1 << 20, 1 << 20]),
             max_topics: if rng.u8(..4) == 0 { rng.u32(1..=topics as u32) } else { 1000 },
             max_subscriptions: if rng.u8(..4) == 0 { 2 } else { 128 },
             topic_idle: Duration::from_secs(pick(rng, &[1, 60, 60])),
@@ -81,6 +83,11 @@ impl Plan {
             inbound_bytes: self.inbound_bytes,
             lag_policy: self.lag_policy,
             topic_idle: self.topic_idle,
+            // Time passes in leaps: nobody is to be given up for having had no turn meanwhile.
+            handshake_timeout: NEVER,
+            http_idle_timeout: NEVER,
+            ping_interval: NEVER,
+            close_timeout: Duration::from_secs(60),
             ..Config::defaults(&host)
         }
     }

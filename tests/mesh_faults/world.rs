@@ -114,7 +114,9 @@ impl World {
                 self.act();
             }
             let pause = Duration::from_micros(self.rng.u64(1..30_000));
-            self.pass(pause);
+            // Longer than interest outlives its last subscriber.
+            let leap = if self.rng.u8(..100) == 0 { Duration::from_secs(6) } else { Duration::ZERO };
+            self.pass(pause + leap);
             self.turn_some();
             self.read_all();
         }
@@ -218,43 +220,42 @@ impl World {
     }
 
     fn act(&mut self) {
-        if self.clients.is_empty() || (self.clients.len() < self.plan.clients_max && self.rng.u8(..) < 60) {
+        let alive: Vec<usize> =
+            (0..self.clients.len()).filter(|&index| self.clients[index].state == State::Alive).collect();
+        if alive.is_empty() || (alive.len() < self.plan.clients_max && self.rng.u8(..) < 60) {
             self.somebody_connects();
             return;
         }
-        let index = self.rng.usize(..self.clients.len());
-        if !matches!(self.clients[index].state, State::Alive) {
-            return;
-        }
-        match self.rng.u8(..100) {
-            0..75 => self.say_something(index),
-            75..82 => {
+        let index = alive[self.rng.usize(..alive.len())];
+        match self.rng.u8(..200) {
+            0..160 => self.say_something(index),
+            160..180 => {
                 let client = &mut self.clients[index];
                 client.is_stalled = !client.is_stalled;
                 client.has_stalled = true;
             }
-            82..88 => {
+            180..192 => {
                 if !matches!(self.clients[index].speaks, Dialect::Http(_)) && self.clients[index].is_open() {
                     self.send(index, &frame_to(Side::Server, PING, b"are you there"));
                 }
             }
-            88..91 => {
+            192..194 => {
                 if !matches!(self.clients[index].speaks, Dialect::Http(_)) && self.clients[index].is_open() {
                     self.send(index, &frame_to(Side::Server, CLOSE, &close_body(1000, "done")));
                     self.clients[index].state = State::Left;
                 }
             }
-            91..94 => {
+            194..196 => {
                 let Client { shard, peer, .. } = self.clients[index];
                 self.seats[shard].ring.peer_reset(peer);
                 self.clients[index].state = State::Left;
             }
-            94..96 => {
+            196..198 => {
                 let Client { shard, peer, .. } = self.clients[index];
                 self.seats[shard].ring.peer_shutdown(peer);
                 self.clients[index].state = State::Left;
             }
-            96 if self.is_at_liberty(index) => {
+            198 if self.is_at_liberty(index) => {
                 // An unmasked frame, or no HTTP.
                 self.send(index, b"\x81\x05hello\r\n\r\n");
                 self.clients[index].state = State::Left;
@@ -300,7 +301,9 @@ impl World {
         if !self.clients[index].is_open() {
             return;
         }
-        let (topics, count) = (self.plan.topics, self.rng.usize(1..6));
+        let topics = self.plan.topics;
+        // Sometimes more than is kept, answered or held for one connection.
+        let count = if self.rng.u8(..16) == 0 { self.rng.usize(..200) } else { self.rng.usize(1..8) };
         let mut bytes = Vec::new();
         for _ in 0..count {
             let topic = self.rng.usize(..topics);

@@ -1,0 +1,173 @@
+//! Publishing to a home elsewhere when there is no room: nothing is lost, doubled or put in another order, and who dies
+//! while waiting leaves nothing behind.
+
+use super::shards::{NARROW, Shards, WIDE, get, message, post, publish, requests, text};
+use corecast::mesh::Capacity;
+use corecast_protocol::Side;
+use corecast_tests::wire::{Seen, TEXT, frame_to};
+
+fn frames(messages: &[&str]) -> Vec<u8> {
+    messages.iter().flat_map(|message| frame_to(Side::Server, TEXT, message.as_bytes())).collect()
+}
+
+fn seen(messages: &[&str]) -> Vec<Seen> {
+    messages.iter().map(|&message| Seen::Text(message.to_owned())).collect()
+}
+
+#[test]
+fn home_stops_publishing_while_a_subscribers_shard_takes_nothing() {
+    let mut shards = Shards::start(2, Capacity { messages: 2, bytes: 10_000 }, |_| ());
+    let topic = shards.topic_at(0, 0);
+    let subscriber = shards.raw(1, &topic, "?role=subscriber");
+    let publisher = shards.raw(0, &topic, "?role=publisher");
+    let messages = ["1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    shards.send(publisher, &frames(&messages));
+    shards.turns_of(0, 20);
+    assert_eq!(shards.counters(0).messages_published, 2, "as many as the link takes");
+    assert_eq!(shards.levels(0).waiting, 1);
+    shards.turns(20);
+    assert_eq!(shards.seen(subscriber), seen(&messages));
+    shards.assert_at_rest();
+}
+
+/// One slow shard holds up the topics that have subscribers there, and no others.
+#[test]
+fn a_shard_that_takes_nothing_holds_up_only_what_it_wants() {
+    let mut shards = Shards::start(3, NARROW, |_| ());
+    let [wanted, other] = [0, 1].map(|number| shards.topic_at(0, number));
+    let sleeper = shards.raw(1, &wanted, "?role=subscriber");
+    let awake = shards.raw(2, &other, "?role=subscriber");
+    let publishers = [&wanted, &other].map(|topic| shards.raw(0, topic, "?role=publisher"));
+    for publisher in publishers {
+        shards.send(publisher, &frames(&["1", "2", "3"]));
+    }
+    for _ in 0..20 {
+        shards.turn(0);
+        shards.turn(2);
+    }
+    assert_eq!(shards.seen(awake), seen(&["1", "2", "3"]));
+    shards.turns(20);
+    assert_eq!(shards.seen(sleeper), seen(&["1", "2", "3"]));
+}
+
+#[test]
+fn two_shards_publish_to_each_other_over_links_for_one_message() {
+    let mut shards = Shards::start(2, NARROW, |_| ());
+    let topics = [0, 1].map(|home| shards.topic_at(home, 0));
+    let subscribers = [0, 1].map(|shard| [0, 1].map(|home| shards.json_subscriber(shard, &topics[home])));
+    let publishers = [0, 1].map(|shard| shards.json(shard));
+    for (publisher, home) in publishers.into_iter().zip([1, 0]) {
+        for id in 1..=50 {
+            shards.send(publisher, &requests(&[&publish(&topics[home], &id.to_string(), id)]));
+        }
+    }
+    shards.turns(300);
+    for (publisher, answers) in publishers.map(|publisher| (publisher, shards.messages(publisher))) {
+        let expected: Vec<String> =
+            (1..=50).map(|id| format!(r#"{{"op":"published","offset":{id},"id":{id}}}"#)).collect();
+        assert_eq!(answers, expected, "{publisher:?}");
+    }
+    for (home, topic) in topics.iter().enumerate() {
+        let expected: Vec<String> = (1..=50).map(|id| message(topic, id, &id.to_string())).collect();
+        for subscriber in [subscribers[0][home], subscribers[1][home]] {
+            assert_eq!(shards.messages(subscriber), expected);
+        }
+    }
+    shards.assert_at_rest();
+}
+
+#[test]
+fn publisher_that_dies_while_its_request_waits_at_the_home_leaves_nothing() {
+    let mut shards = Shards::start(3, NARROW, |_| ());
+    let topic = shards.topic_at(0, 0);
+    let subscriber = shards.raw(2, &topic, "?role=subscriber");
+    let publisher = shards.raw(1, &topic, "?role=publisher");
+    shards.send(publisher, &frames(&["1", "2", "3", "4"]));
+    for _ in 0..5 {
+        shards.turn(1);
+        shards.turn(0);
+    }
+    // One is on its way to the subscriber's shard, one waits at the home, one on the link, one at its publisher.
+    assert_eq!(
+        (shards.counters(0).messages_published, shards.levels(0).stalled, shards.levels(1).waiting),
+        (1, 1, 1)
+    );
+    shards.reset(publisher);
+    shards.turns(20);
+    let delivered = shards.seen(subscriber);
+    assert_eq!(delivered[..3], seen(&["1", "2", "3"]));
+    assert!(delivered.len() == 3 || delivered[3..] == seen(&["4"]), "{delivered:?}");
+    shards.assert_at_rest();
+    shards.reset(subscriber);
+    shards.advance(10);
+    assert!(shards.are_clean());
+}
+
+/// The answer to a request of the slot's earlier owner is not given to the next.
+#[test]
+fn answer_for_a_connection_that_is_gone_reaches_nobody() {
+    let mut shards = Shards::start(2, WIDE, |_| ());
+    let topic = shards.topic_at(0, 0);
+    let gone = shards.connect(1);
+    shards.send(gone, &post(&topic, "x"));
+    shards.turns_of(1, 3);
+    shards.reset(gone);
+    shards.turns_of(1, 6);
+    let next = shards.connect(1);
+    shards.send(next, &[get(&format!("/topics/{topic}")), get("/health")].concat());
+    shards.turns_of(1, 4);
+    assert_eq!(shards.read(next), b"");
+    shards.turns(10);
+    let answers = text(&shards.read(next));
+    assert!(answers.starts_with("HTTP/1.1 200 ") && answers.contains(r#""offset":1,"#), "{answers}");
+    assert!(
+        answers.contains(r#""subscribers":0}"#) && answers.contains(r#""status":"healthy""#),
+        "{answers}"
+    );
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 2);
+}
+
+/// Half a topic's log is what may wait for the pass; a long body is published whole all the same, and what of it has no room
+/// yet waits beside the log on every shard.
+#[test]
+fn lines_are_consecutive_on_every_shard_however_long_the_body() {
+    let small = |config: &mut corecast::config::Config| {
+        config.max_message_bytes = 4 << 10;
+        config.max_frame_bytes = 4 << 10;
+        config.topic_log_bytes = 8 << 10;
+        config.log_bytes = 16 << 10;
+    };
+    let mut shards = Shards::start(2, NARROW, small);
+    let topic = shards.topic_at(0, 0);
+    let subscribers = [0, 1].map(|shard| shards.json_subscriber(shard, &topic));
+    let poster = shards.connect(1);
+    let body: String = (1..=400).map(|number| format!("{number}\n")).collect();
+    let request = format!(
+        "POST /topics/{topic} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    // Between two bodies of lines a message of another must not get in.
+    let other = shards.raw(0, &topic, "?role=publisher");
+    shards.send(poster, &[request.as_bytes(), request.as_bytes()].concat());
+    for _ in 0..30 {
+        shards.send(other, &frames(&["\"between\""]));
+        shards.turns(3);
+    }
+    shards.turns(100);
+    let answers = text(&shards.read(poster));
+    assert_eq!(answers.matches(r#""count":400}"#).count(), 2, "{answers}");
+    let streams = subscribers.map(|subscriber| shards.messages(subscriber));
+    assert_eq!(streams[0], streams[1]);
+    assert_eq!(streams[0].len(), 830);
+    let data: Vec<&str> =
+        streams[0].iter().map(|message| message.split_once(r#""data":"#).unwrap().1).collect();
+    let first = data.iter().position(|&data| data == "1}").unwrap();
+    let second = first + 1 + data[first + 1..].iter().position(|&data| data == "1}").unwrap();
+    let expected: Vec<String> = (1..=400).map(|number| format!("{number}}}")).collect();
+    assert_eq!(data[first..first + 400], expected);
+    assert_eq!(data[second..second + 400], expected);
+    for (index, message) in streams[0].iter().enumerate() {
+        assert!(message.contains(&format!(r#""offset":{},"#, index + 1)), "{message}");
+    }
+    shards.assert_at_rest();
+}
