@@ -105,30 +105,37 @@ impl Shard {
         request: Request,
         at_gate: Option<HomeId>,
     ) -> Result<(), (Request, Blocked)> {
-        // Every request but a notice is answered on the link back.
-        let is_notice = matches!(request, Request::Subscribers { .. } | Request::InterestOff { .. });
-        if !is_notice && !self.mesh.has_relay_room(from, 1, MESSAGE_BYTES) {
+        // On the link back. A publish that needs no answer must not wait for it: others may be behind it at its topic's gate.
+        let is_answered = match &request {
+            Request::Subscribers { .. } | Request::InterestOff { .. } => false,
+            Request::Publish { reply, .. } => !matches!(reply.about, About::Raw),
+            _ => true,
+        };
+        if is_answered && !self.mesh.has_relay_room(from, 1, MESSAGE_BYTES) {
             return Err((request, Blocked::ForRelay));
         }
         match request {
             Request::Publish { topic, messages, reply } => {
                 let home = match self.open_home(cx, &topic) {
                     Ok(home) => home,
+                    // This is the one thing that a raw publisher hears of.
+                    Err(TopicsFull) if !self.mesh.has_relay_room(from, 1, MESSAGE_BYTES) => {
+                        return Err((Request::Publish { topic, messages, reply }, Blocked::ForRelay));
+                    }
                     Err(TopicsFull) => {
                         self.mesh.relay(from, Relay::Answer { reply, answer: HomeAnswer::TopicsFull });
                         return Ok(());
                     }
                 };
                 let is_queued = at_gate.is_none() && self.waiting.is_anybody_at(Gate::Home(home));
-                let wants_answer = !matches!(reply.about, About::Raw);
-                let answer_to = wants_answer.then_some(from);
+                let answer_to = is_answered.then_some(from);
                 let result = if is_queued {
                     Err(HeldBack)
                 } else {
                     self.accept_publish(cx, home, messages.as_ref(), Some(&messages), answer_to)
                 };
                 match result {
-                    Ok(at) if wants_answer => {
+                    Ok(at) if is_answered => {
                         self.mesh.relay(from, Relay::Answer { reply, answer: HomeAnswer::Published(at) });
                     }
                     Ok(_) => {}
