@@ -66,6 +66,7 @@ impl Shard {
                     Err((request, Blocked::AtGate(home))) => {
                         // Nothing else may keep the topic until this is done.
                         self.homes[home].waiting += 1;
+                        self.metrics.counters.publishes_held_back += 1;
                         let request = Box::new(request);
                         self.waiting.add(Gate::Home(home), Waiter::Request { from, request, bytes });
                     }

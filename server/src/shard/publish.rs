@@ -127,7 +127,8 @@ impl Shard {
         if let Some(home) = self.homes.find(name) {
             return Ok(home);
         }
-        if !self.mesh.add_topic(self.settings.max_topics) {
+        // A topic that is forgotten leaves its place to this one.
+        if !self.mesh.add_topic(self.settings.max_topics) && !self.homes.forget_empty() {
             self.metrics.counters.topics_refused_full += 1;
             return Err(TopicsFull);
         }
