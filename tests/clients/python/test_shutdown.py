@@ -67,7 +67,8 @@ def test_idle_http_connections_do_not_hold_it_up(serve):
 
 
 def test_messages_accepted_before_the_signal_are_delivered(serve, topic):
-    server = serve()
+    # One shard; test_shards.py asks the same of several.
+    server = serve("--shards", "1")
     subscriber = server.subscribe_raw(topic, "?role=subscriber")
     for number in range(100):
         server.publish(topic, str(number).encode())
