@@ -30,6 +30,27 @@ fn home_stops_publishing_while_a_subscribers_shard_takes_nothing() {
     shards.assert_at_rest();
 }
 
+/// A large message that waits for room is not passed by small ones for which there would be some, wherever they come from.
+#[test]
+fn small_messages_of_another_shard_queue_behind_a_large_one_that_waits_at_the_home() {
+    let mut shards = Shards::start(3, Capacity { messages: 1024, bytes: 1000 }, |_| ());
+    let topic = shards.topic_at(0, 0);
+    let subscriber = shards.raw(2, &topic, "?role=subscriber");
+    let [here, there] = [0, 1].map(|shard| shards.raw(shard, &topic, "?role=publisher"));
+    let large = "x".repeat(900);
+    shards.send(here, &frames(&["first", &large]));
+    shards.turns_of(0, 4);
+    shards.send(there, &frames(&["a", "b"]));
+    for _ in 0..5 {
+        shards.turn(1);
+        shards.turn(0);
+    }
+    assert_eq!((shards.counters(0).messages_published, shards.levels(0).waiting), (1, 2));
+    shards.turns(20);
+    assert_eq!(shards.seen(subscriber), seen(&["first", &large, "a", "b"]));
+    shards.assert_at_rest();
+}
+
 /// One slow shard holds up the topics that have subscribers there, and no others.
 #[test]
 fn a_shard_that_takes_nothing_holds_up_only_what_it_wants() {
@@ -101,6 +122,25 @@ fn publisher_that_dies_while_its_request_waits_at_the_home_leaves_nothing() {
     shards.reset(subscriber);
     shards.advance(10);
     assert!(shards.are_clean());
+}
+
+/// Who publishes without waiting for the answers is read from no more once enough of them are owed.
+#[test]
+fn answers_that_a_home_owes_to_one_connection_are_bounded() {
+    let mut shards = Shards::start(2, WIDE, |_| ());
+    let topic = shards.topic_at(0, 0);
+    let publisher = shards.json(1);
+    for id in 1..=200 {
+        shards.send(publisher, &requests(&[&publish(&topic, "0", id)]));
+    }
+    shards.turns_of(1, 20);
+    assert_eq!(shards.levels(1).owed_max, 64);
+    shards.turns(50);
+    let answers = shards.messages(publisher);
+    let expected: Vec<String> =
+        (1..=200).map(|id| format!(r#"{{"op":"published","offset":{id},"id":{id}}}"#)).collect();
+    assert_eq!(answers, expected);
+    assert_eq!(shards.levels(1).owed_max, 0);
 }
 
 /// The answer to a request of the slot's earlier owner is not given to the next.
