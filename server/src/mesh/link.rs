@@ -44,6 +44,8 @@ struct State<T> {
     queue: VecDeque<Item<T>>,
     messages: usize,
     bytes: usize,
+    /// All that were ever sent.
+    sent: u64,
     /// The sender found no room and wants to know when there is some.
     is_wanted: bool,
 }
@@ -54,7 +56,19 @@ struct Item<T> {
     bytes: usize,
 }
 
+/// How many messages a link was ever sent, and how many of them were released.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Passed {
+    pub sent: u64,
+    pub released: u64,
+}
+
 impl<T> Shared<T> {
+    fn passed(&self) -> Passed {
+        let state = self.lock();
+        Passed { sent: state.sent, released: state.sent - state.messages as u64 }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().expect("no shard panics while it holds a link")
     }
@@ -66,7 +80,7 @@ pub fn link<T>(
     sender: Arc<Doorbell>,
     receiver: Arc<Doorbell>,
 ) -> (Sender<T>, Receiver<T>) {
-    let state = State { queue: VecDeque::new(), messages: 0, bytes: 0, is_wanted: false };
+    let state = State { queue: VecDeque::new(), messages: 0, bytes: 0, sent: 0, is_wanted: false };
     let shared = Arc::new(Shared { state: Mutex::new(state), capacity, sender, receiver });
     (Sender(Arc::clone(&shared)), Receiver { shared, arrived: VecDeque::new() })
 }
@@ -97,10 +111,15 @@ impl<T> Sender<T> {
         fits
     }
 
+    pub fn passed(&self) -> Passed {
+        self.0.passed()
+    }
+
     /// Sends what there is room for: the caller has asked.
     pub fn send(&self, content: T, bytes: usize) {
         let mut state = self.0.lock();
         state.messages += 1;
+        state.sent += 1;
         state.bytes += bytes;
         state.queue.push_back(Item { content, bytes });
         drop(state);
@@ -145,6 +164,10 @@ impl<T> Receiver<T> {
         if is_wanted {
             self.shared.sender.ring();
         }
+    }
+
+    pub fn passed(&self) -> Passed {
+        self.shared.passed()
     }
 
     /// What is under way on the link.

@@ -17,7 +17,7 @@ mod doorbell;
 pub mod link;
 
 pub use doorbell::Doorbell;
-pub use link::Capacity;
+pub use link::{Capacity, Passed};
 
 use crate::dialect::json::RequestId;
 use crate::http::CorsOrigin;
@@ -189,6 +189,8 @@ struct Common {
     topics: AtomicU32,
     /// Shards that have nothing left to do of their own.
     drained: AtomicU32,
+    /// Shards whose requests from before the stop are done.
+    flushed: AtomicU32,
     /// Open WebSockets, by shard.
     websockets: Vec<AtomicU64>,
 }
@@ -201,6 +203,7 @@ pub fn mesh(shards: u16, capacity: Capacity, keys: (u64, u64)) -> Vec<Mesh> {
         doorbells: doorbells.clone(),
         topics: AtomicU32::new(0),
         drained: AtomicU32::new(0),
+        flushed: AtomicU32::new(0),
         websockets: (0..shards).map(|_| AtomicU64::new(0)).collect(),
     });
     let mut meshes: Vec<Mesh> = (0..shards)
@@ -360,6 +363,25 @@ impl Mesh {
     /// WebSockets that are open on all shards.
     pub fn websockets(&self) -> u64 {
         self.common.websockets.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// What this shard has asked of others, link by link.
+    pub fn requests_passed(&self) -> Vec<Passed> {
+        self.peers.iter().flatten().map(|peer| peer.requests_out.passed()).collect()
+    }
+
+    /// What others have relayed to this shard, link by link.
+    pub fn relays_passed(&self) -> Vec<Passed> {
+        self.peers.iter().flatten().map(|peer| peer.relays_in.passed()).collect()
+    }
+
+    /// What this shard asked for before the stop is done. Said once.
+    pub fn say_flushed(&self) {
+        self.common.flushed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn are_all_flushed(&self) -> bool {
+        self.common.flushed.load(Ordering::Acquire) == u32::from(self.shards())
     }
 
     /// This shard has nothing left to do of its own. Said once.

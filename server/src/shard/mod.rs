@@ -130,6 +130,7 @@ pub struct Shard {
     /// Connections of the admin listener: they do not count against `max_connections`.
     admins: u32,
     clock: timers::Clock,
+    flush: Option<drain::Flush>,
     drain: Option<drain::Drain>,
     protocol_error_log: RateLimit,
     accept_error_log: RateLimit,
@@ -178,7 +179,7 @@ impl Shard {
     /// `metrics`: where every shard leaves its metrics.
     pub fn new(config: &Config, mesh: Mesh, metrics: Vec<MetricsSlot>) -> Self {
         assert_eq!(metrics.len(), usize::from(mesh.shards()), "every shard has a place for its metrics");
-        let share = config.connections_per_shard();
+        let share = config.connections_of_shard(mesh.me.0);
         let limits = Limits::default()
             .with_max_frame_bytes(config.max_frame_bytes as u64)
             .and_then(|limits| limits.with_max_message_bytes(config.max_message_bytes))
@@ -208,9 +209,9 @@ impl Shard {
                 allow_anonymous_publish: config.allow_anonymous_publish,
             },
             listeners: Vec::new(),
-            table: Table::new((share + RESERVED_CONNECTIONS) as usize),
+            table: Table::new((config.connections_per_shard() + RESERVED_CONNECTIONS) as usize),
             hub: Hub::new(HubLimits {
-                max_subscribers: (share + RESERVED_CONNECTIONS) as usize,
+                max_subscribers: (config.connections_per_shard() + RESERVED_CONNECTIONS) as usize,
                 log_bytes: config.log_bytes,
                 topic_log_bytes: config.topic_log_bytes,
                 lag_policy: config.lag_policy,
@@ -232,6 +233,7 @@ impl Shard {
             websockets: 0,
             admins: 0,
             clock: timers::Clock::default(),
+            flush: None,
             drain: None,
             protocol_error_log: RateLimit::new(10, Duration::from_secs(1)),
             accept_error_log: RateLimit::new(1, Duration::from_secs(1)),
@@ -270,12 +272,13 @@ impl Shard {
 
         if std::mem::take(&mut inbox.drain) {
             // After what was accepted before it was said.
-            self.start_drain(cx);
+            self.start_flush();
         }
         self.mesh.arrive(std::mem::take(&mut inbox.arrivals));
         self.take_relays(cx);
         self.serve_requests(cx);
         self.deliver(cx);
+        self.flush(cx);
         self.retry_parked(cx);
         // Before the publishes that wait for the same links: those take all the room there is, and subscribers would wait for ever.
         self.tell_homes(cx);
@@ -288,6 +291,7 @@ impl Shard {
             || self.hub.ready_json() > 0
             || self.hub.has_runnable()
             || self.topics.listed() > left_untold
+            || self.flush.is_some()
             || (self.drain.is_some() && !self.are_listeners_closed())
             || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
             || cx.ring.has_work();
