@@ -191,9 +191,11 @@ impl Shard {
         }
         self.metrics.counters.connections_accepted += 1;
         self.admins += u32::from(is_admin);
-        let clients = self.table.occupied() - self.admins as usize;
+        // Whoever is only there to be told so takes nobody's place.
+        let clients = self.table.occupied() - self.admins as usize - self.over_limit as usize;
         if !is_admin && clients > self.settings.max_connections as usize {
             self.table[slot].set(Flag::OverLimit);
+            self.over_limit += 1;
         }
         if kind == ListenerKind::Unix {
             self.table[slot].peer = Peer::UNIX;

@@ -129,6 +129,8 @@ pub struct Shard {
     websockets: u64,
     /// Connections of the admin listener: they do not count against `max_connections`.
     admins: u32,
+    /// Connections that were accepted above `max_connections` and are still there.
+    over_limit: u32,
     clock: timers::Clock,
     flush: Option<drain::Flush>,
     drain: Option<drain::Drain>,
@@ -232,6 +234,7 @@ impl Shard {
             tails_used: 0,
             websockets: 0,
             admins: 0,
+            over_limit: 0,
             clock: timers::Clock::default(),
             flush: None,
             drain: None,
@@ -359,6 +362,7 @@ impl Shard {
 
     fn vacate(&mut self, slot: Slot) {
         self.admins -= u32::from(self.table[slot].is(Flag::Admin));
+        self.over_limit -= u32::from(self.table[slot].is(Flag::OverLimit));
         self.table.vacate(slot);
     }
 
