@@ -87,16 +87,16 @@ fn publisher_that_dies_while_its_request_waits_at_the_home_leaves_nothing() {
         shards.turn(1);
         shards.turn(0);
     }
-    // One is on its way to the subscriber's shard, one waits at the home, one on the link, one at its publisher.
+    // One is on its way to the subscriber's shard, one waits at the home and takes up the link, one waits for the link.
     assert_eq!(
-        (shards.counters(0).messages_published, shards.levels(0).stalled, shards.levels(1).waiting),
+        (shards.counters(0).messages_published, shards.levels(0).waiting, shards.levels(1).waiting),
         (1, 1, 1)
     );
     shards.reset(publisher);
     shards.turns(20);
     let delivered = shards.seen(subscriber);
-    assert_eq!(delivered[..3], seen(&["1", "2", "3"]));
-    assert!(delivered.len() == 3 || delivered[3..] == seen(&["4"]), "{delivered:?}");
+    assert_eq!(delivered[..2], seen(&["1", "2"]));
+    assert!(seen(&["1", "2", "3", "4"]).starts_with(&delivered), "{delivered:?}");
     shards.assert_at_rest();
     shards.reset(subscriber);
     shards.advance(10);
