@@ -28,15 +28,15 @@ use mesh_faults::world::World;
 
 #[test]
 fn nothing_is_lost_doubled_or_reordered_between_shards_under_faults() {
-    for_seeds(150, |rng| World::new(rng.u64(..), Plan::random(rng), Faults::all()).run());
+    for_seeds(120, |rng| World::new(rng.u64(..), Plan::random(rng), Faults::all()).run());
 }
 
 #[test]
 fn nothing_is_lost_doubled_or_reordered_between_shards_without_faults() {
-    for_seeds(100, |rng| World::new(rng.u64(..), Plan::random(rng), Faults::none()).run());
+    for_seeds(60, |rng| World::new(rng.u64(..), Plan::random(rng), Faults::none()).run());
 }
 
 #[test]
 fn drain_of_all_shards_tells_everybody_and_leaves_nothing() {
-    for_seeds(80, |rng| World::new(rng.u64(..), Plan::random(rng), Faults::all()).run_and_drain());
+    for_seeds(60, |rng| World::new(rng.u64(..), Plan::random(rng), Faults::all()).run_and_drain());
 }

@@ -54,7 +54,7 @@ impl Shards {
         let shards = mesh(count, capacity, (1, 2))
             .into_iter()
             .map(|end| {
-                let mut ring = FakeRing::new(1, ring.clone(), Faults::none());
+                let mut ring = FakeRing::new(1, ring, Faults::none());
                 let mut shard = Shard::new(&config, end, slots.clone());
                 shard.add_listener(ring.add_listener(), ListenerKind::Tcp { is_loopback: true });
                 (shard, ring)

@@ -29,8 +29,11 @@ impl World {
             // And an idle one both, whatever it takes otherwise.
             assert!(fits || load.messages <= 2, "shard {index}: {load:?} of {plan:?}");
         }
+    }
+
+    pub(crate) fn check_topics(&self) {
         let topics: usize = self.seats.iter().map(|seat| seat.shard.levels().homes).sum();
-        assert!(topics <= plan.max_topics as usize, "{topics} topics of {plan:?}");
+        assert!(topics <= self.plan.max_topics as usize, "{topics} topics of {:?}", self.plan);
     }
 
     /// Nothing waits, and every request has its answer.

@@ -92,10 +92,9 @@ impl Client {
                 return Vec::new();
             }
         };
-        if socket.is_open && !was_open {
-            if let Dialect::Raw(raw) = &mut self.speaks {
-                raw.opened_at = Some(hearing.step);
-            }
+        let has_opened = socket.is_open && !was_open;
+        if let (Dialect::Raw(raw), true) = (&mut self.speaks, has_opened) {
+            raw.opened_at = Some(hearing.step);
         }
         for seen in seen {
             match seen {

@@ -43,7 +43,7 @@ impl Truth {
         let payload = match form {
             Form::Text => format!("#{id}:{filler} ß").into_bytes(),
             Form::Binary => [b"\xff\x00", format!("#{id}:{filler}").as_bytes()].concat(),
-            Form::Json if id % 2 == 0 => format!("\"#{id}:{filler}\"").into_bytes(),
+            Form::Json if id.is_multiple_of(2) => format!("\"#{id}:{filler}\"").into_bytes(),
             Form::Json => format!("{{\"v\": \"#{id}:{filler}\", \"n\":[1, -2e3]}}").into_bytes(),
         };
         let message = Message {

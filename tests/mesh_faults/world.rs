@@ -144,6 +144,7 @@ impl World {
             let arrivals = *self.rng.choice(&[0, 1, 2, 7, usize::MAX]).expect("there are some");
             self.turn(index, arrivals);
         }
+        self.check_topics();
     }
 
     fn turn(&mut self, index: usize, arrivals: usize) {
@@ -234,16 +235,12 @@ impl World {
                 client.is_stalled = !client.is_stalled;
                 client.has_stalled = true;
             }
-            180..192 => {
-                if !matches!(self.clients[index].speaks, Dialect::Http(_)) && self.clients[index].is_open() {
-                    self.send(index, &frame_to(Side::Server, PING, b"are you there"));
-                }
+            180..192 if self.has_websocket(index) => {
+                self.send(index, &frame_to(Side::Server, PING, b"are you there"));
             }
-            192..194 => {
-                if !matches!(self.clients[index].speaks, Dialect::Http(_)) && self.clients[index].is_open() {
-                    self.send(index, &frame_to(Side::Server, CLOSE, &close_body(1000, "done")));
-                    self.clients[index].state = State::Left;
-                }
+            192..194 if self.has_websocket(index) => {
+                self.send(index, &frame_to(Side::Server, CLOSE, &close_body(1000, "done")));
+                self.clients[index].state = State::Left;
             }
             194..196 => {
                 let Client { shard, peer, .. } = self.clients[index];
@@ -326,6 +323,11 @@ impl World {
         if !bytes.is_empty() {
             self.send(index, &bytes);
         }
+    }
+
+    fn has_websocket(&self, index: usize) -> bool {
+        let client = &self.clients[index];
+        !matches!(client.speaks, Dialect::Http(_)) && client.is_open()
     }
 
     /// Nothing of a body is missing.
@@ -451,8 +453,8 @@ impl World {
             client.state = State::Gone;
         }
         // Longer than every timeout, and than a topic is remembered.
-        for _ in 0..400 {
-            self.pass(Duration::from_millis(250));
+        for _ in 0..100 {
+            self.pass(Duration::from_secs(1));
             self.rest();
         }
         for seat in &self.seats {
