@@ -4,12 +4,9 @@
 //! hub's own cost. The topic has [`SUBSCRIBERS`] members: an iteration of 1 us costs 1 ns per subscriber. The item
 //! rate is deliveries per second: messages times subscribers.
 
-use std::time::Duration;
-
 use corecast::config::LagPolicy;
-use corecast::hub::{Hub, HubLimits};
-use corecast::ids::{Epoch, Now, Slot, TopicId};
-use corecast_protocol::{MessageKind, TopicName};
+use corecast::hub::{Batch, Hub, HubLimits};
+use corecast::ids::{Encoding, Form, Now, Offset, Slot};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -21,12 +18,10 @@ const MESSAGES: [usize; 3] = [1, 16, 256];
 
 /// The limits that the server has by default.
 const LIMITS: HubLimits = HubLimits {
-    max_topics: 100_000,
     max_subscribers: 100_000,
     log_bytes: 64 << 20,
     topic_log_bytes: 1 << 20,
     lag_policy: LagPolicy::Disconnect,
-    topic_idle: Duration::from_secs(600),
 };
 
 fn main() {
@@ -46,31 +41,31 @@ fn append_and_pass_1_kib(bencher: Bencher<'_, '_>, messages: usize) {
 fn append_and_pass(bencher: Bencher<'_, '_>, messages: usize, payload_length: usize) {
     let now = Now::default();
     let mut hub = Hub::new(LIMITS);
-    let name = TopicName::new("bench").expect("a valid name");
-    let topic = hub.open(&name, Epoch(1), now).expect("the first topic");
+    let topic = hub.open("bench".into(), Offset(0));
     for slot in 0..SUBSCRIBERS {
-        hub.subscribe(Slot(slot), topic);
+        hub.subscribe(Slot(slot), topic, Encoding::Raw);
     }
     let payload = vec![b'x'; payload_length];
     let mut targets = Vec::with_capacity(BATCH_MEMBERS);
     let deliveries = messages * SUBSCRIBERS as usize;
     bencher.counter(ItemsCount::new(deliveries)).bench_local(|| {
         for _ in 0..messages {
-            hub.publish(topic, MessageKind::Text, black_box(&payload), now, 0).expect("the log has room");
+            let offset = hub.last(topic).next();
+            hub.append(topic, offset, Form::Text, black_box(&payload), now, 0).expect("the log has room");
         }
-        pass(&mut hub, topic, now, &mut targets);
+        pass(&mut hub, now, &mut targets);
     });
     assert_eq!(hub.stats().lapped, 0, "a sink takes everything");
     assert_eq!(hub.stats().delivered % deliveries as u64, 0, "every message went to everybody");
 }
 
 /// Passes until everybody has everything; each chunk of the log is a batch of its own.
-fn pass(hub: &mut Hub, topic: TopicId, now: Now, targets: &mut Vec<Slot>) {
-    while let Some(batch) = hub.next_batch(BATCH_MEMBERS, now, targets) {
+fn pass(hub: &mut Hub, now: Now, targets: &mut Vec<Slot>) {
+    while let Some(Batch { feed, bytes }) = hub.next_batch(BATCH_MEMBERS, now, targets) {
         for &slot in targets.iter() {
-            black_box((slot, batch.bytes));
+            black_box((slot, bytes));
         }
         targets.clear();
-        hub.batch_done(topic, now);
+        hub.batch_done(feed, now);
     }
 }

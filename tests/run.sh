@@ -14,6 +14,7 @@ Without arguments all stages run, in this order:
   build         the release build
   python        the release build from outside: pytest, `websockets`, raw sockets
   node          the same with npm `ws`
+  browser       client.js in node, the built-in page in headless Chromium
   unprivileged  a server without any privilege passes messages
   load          corecast-load: 1,000 subscribers for 3 s, nothing may be lost
   doc           documentation, private items too, warnings are errors
@@ -22,12 +23,12 @@ Without arguments all stages run, in this order:
 Each stage prints one line; what it wrote is shown only if it failed. The last line counts the tests, a stage without tests
 as one. Exit code 0: nothing failed.
 
-Python packages go to tests/.env, npm packages to tests/clients/node/node_modules. Debian packages that are missing are
-installed with apt-get by root; for others the stages that need them are skipped, with the reason.
+Python packages go to tests/.env, npm packages to node_modules in tests/clients/node and tests/clients/browser. Debian packages
+that are missing are installed with apt-get by root; for others the stages that need them are skipped, with the reason.
 END
 }
 
-STAGES=(fmt clippy test build python node unprivileged load doc deny)
+STAGES=(fmt clippy test build python node browser unprivileged load doc deny)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
@@ -58,9 +59,21 @@ stage_node() {
   need_command node nodejs
   need_command npm npm
   cd tests/clients/node
-  local lock=node_modules/.package-lock.json
-  [ -e "$lock" ] && [ ! package-lock.json -nt "$lock" ] || npm ci --no-progress
+  need_node_modules
   node --test --test-reporter=spec --test-timeout=120000
+}
+
+stage_browser() {
+  need_binary
+  need_command node nodejs
+  need_command npm npm
+  # client.js is a module without a package.json that says so, as in a browser: older ones can't import it.
+  node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+    skip "Node.js $(node --version) is too old, 20.19 or newer is needed"
+  [ -n "${CHROMIUM-}" ] || need_command chromium chromium
+  cd tests/clients/browser
+  need_node_modules
+  node --test --test-reporter=spec --test-timeout=120000 --test-concurrency=1
 }
 
 stage_unprivileged() {
@@ -119,6 +132,12 @@ need_python() {
   python3 -m venv --clear "$root/tests/.env"
   "$python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
   cp "$wanted" "$installed"
+}
+
+# The packages of package-lock.json in the working directory.
+need_node_modules() {
+  local lock=node_modules/.package-lock.json
+  [ -e "$lock" ] && [ ! package-lock.json -nt "$lock" ] || npm ci --no-progress
 }
 
 # The release build, up to date. Always of the whole workspace: its parts alone would be built with other features.

@@ -32,7 +32,24 @@ const LAYERS: &[Layer] = &[
     layer("server/src/hub", &["ids", "config", "corecast_protocol"]),
     layer("server/src/dialect", &["ids", "corecast_protocol"]),
     layer("server/src/http", &["ids", "observe", "dialect", "corecast_protocol"]),
-    layer("server/src/net", &["ids", "observe", "http", "corecast_protocol", "corecast_uring"]),
+    layer("server/src/message.rs", &["ids"]),
+    layer("server/src/mesh", &["ids", "config", "dialect", "http", "message", "corecast_protocol"]),
+    layer("server/src/home.rs", &["ids", "mesh", "corecast_protocol"]),
+    layer("server/src/topics.rs", &["ids", "home", "mesh", "dialect", "corecast_protocol"]),
+    layer(
+        "server/src/net",
+        &[
+            "ids",
+            "config",
+            "observe",
+            "http",
+            "home",
+            "mesh",
+            "message",
+            "corecast_protocol",
+            "corecast_uring",
+        ],
+    ),
     layer("loadgen/src", &["corecast_protocol", "corecast_uring", "corecast_load"]),
 ];
 

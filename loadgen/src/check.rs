@@ -101,6 +101,12 @@ pub fn overlap(a: &Range<u32>, b: &Range<u32>) -> Range<u32> {
     a.start.max(b.start)..a.end.min(b.end)
 }
 
+/// Sequences of `range` that are not among the ascending `refused`.
+pub fn count_accepted(range: &Range<u32>, refused: &[u32]) -> u64 {
+    let below = |end| refused.partition_point(|sequence| *sequence < end);
+    range.len() as u64 - (below(range.end) - below(range.start)) as u64
+}
+
 /// Removes `sequence` from the range that holds it; false when none does.
 fn take_out(ranges: &mut Vec<Range<u32>>, sequence: u32) -> bool {
     let at = ranges.partition_point(|range| range.end <= sequence);
@@ -198,6 +204,13 @@ mod tests {
         assert_eq!(check.receive(0, 0, 2_049), Arrival::New { given_up: Some(0..1) });
         assert_eq!(check.receive(0, 0, 0), Arrival::Duplicate, "given up: not counted as received later");
         assert_eq!(check.missing(0, 0, 0..2_050).len(), 1_024);
+    }
+
+    #[test]
+    fn refused_messages_are_not_expected() {
+        assert_eq!(count_accepted(&(10..20), &[]), 10);
+        assert_eq!(count_accepted(&(10..20), &[9, 10, 15, 19, 20]), 7);
+        assert_eq!(count_accepted(&(10..10), &[10]), 0);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError};
 use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, Opcode, Side};
 
 use crate::failure::Failure;
+use crate::json_dialect;
+use crate::preset::Preset;
 use crate::scenario::Scenario;
 use crate::target::Target;
 
@@ -12,14 +14,17 @@ use crate::target::Target;
 #[derive(Debug)]
 pub struct Client {
     state: State,
+    /// Its topic, or the first of them.
     topic: u32,
+    /// Subscriptions that are not confirmed.
+    awaited: u32,
 }
 
 #[derive(Debug)]
 enum State {
     New,
     Upgrading(Box<Upgrade>),
-    /// The subscribe message is sent, its confirmation has not come.
+    /// The subscribe messages are sent, not all of them are confirmed.
     Subscribing(Connection),
     Open(Connection),
     Ended,
@@ -47,7 +52,11 @@ pub enum Progress {
 pub struct Role {
     host: String,
     topics: Vec<TopicSetup>,
+    /// Topics of each client; publishers have one.
+    topics_each: u32,
     subprotocols: Vec<String>,
+    /// Answers are those of corecast's JSON dialect.
+    speaks_json: bool,
     origin: Option<String>,
     headers: Vec<(String, String)>,
     limits: Limits,
@@ -65,13 +74,21 @@ struct TopicSetup {
 impl Role {
     pub fn subscriber(scenario: &Scenario) -> Result<Self, HandshakeError> {
         let replace = |text: &Option<String>, topic: &str| text.as_ref().map(|t| t.replace("{topic}", topic));
-        Self::new(scenario, &scenario.subscribe, |topic| {
+        let messages = |topic: &str| {
             (replace(&scenario.subscribe_message, topic), replace(&scenario.subscribed_match, topic))
-        })
+        };
+        let role = Self::new(scenario, &scenario.subscribe, messages)?;
+        let speaks_json = scenario.preset == Preset::CorecastJson;
+        Ok(Self { topics_each: scenario.topics_per_subscriber, speaks_json, ..role })
     }
 
     pub fn publisher(scenario: &Scenario) -> Result<Self, HandshakeError> {
-        Self::new(scenario, &scenario.publish, |_| (None, None))
+        let mut role = Self::new(scenario, &scenario.publish, |_| (None, None))?;
+        role.speaks_json = scenario.is_acknowledged;
+        if scenario.publish.names_topic() {
+            role.subprotocols.retain(|name| name != json_dialect::SUBPROTOCOL);
+        }
+        Ok(role)
     }
 
     /// Everything that goes into a request is checked here, once.
@@ -88,6 +105,8 @@ impl Role {
         let role = Self {
             host: target.host.clone(),
             topics: (0..scenario.topics).map(setup).collect(),
+            topics_each: 1,
+            speaks_json: false,
             subprotocols: scenario.subprotocols.clone(),
             origin: scenario.origin.clone(),
             headers: scenario.headers.clone(),
@@ -97,6 +116,21 @@ impl Role {
             role.with_handshake(topic, [0; 16], |handshake| handshake.check())?;
         }
         Ok(role)
+    }
+
+    /// What is set up for the `nth` topic of a client, by its first one.
+    fn setup(&self, first: u32, nth: u32) -> &TopicSetup {
+        &self.topics[(first as usize + nth as usize) % self.topics.len()]
+    }
+
+    /// Whether a message confirms one of the `awaited` subscriptions that are left. Servers mostly answer in the order of the
+    /// requests, so the search begins there.
+    fn is_confirmation(&self, first: u32, awaited: u32, message: &[u8]) -> bool {
+        let answered = self.topics_each - awaited;
+        (0..self.topics_each).any(|nth| {
+            let setup = self.setup(first, (answered + nth) % self.topics_each);
+            setup.confirmation.as_ref().is_some_and(|text| contains(message, text.as_bytes()))
+        })
     }
 
     fn with_handshake<T>(
@@ -118,10 +152,12 @@ impl Role {
 }
 
 impl Client {
+    /// A client of one topic, or of that one and those that follow it.
     pub const fn new(topic: u32) -> Self {
-        Self { state: State::New, topic }
+        Self { state: State::New, topic, awaited: 0 }
     }
 
+    /// Its topic, or the first of them.
     pub const fn topic(&self) -> u32 {
         self.topic
     }
@@ -193,19 +229,26 @@ impl Client {
         upgrade.head.extend_from_slice(bytes);
         let verified = role
             .with_handshake(self.topic, upgrade.key, |handshake| {
-                handshake.verify(&upgrade.head, &role.limits).map(|agreed| agreed.map(|(_, length)| length))
+                let agreed = handshake.verify(&upgrade.head, &role.limits)?;
+                Ok(agreed.map(|(agreed, length)| (agreed.subprotocol.is_some(), length)))
             })
             .map_err(Failure::Handshake)?;
-        let Some(length) = verified else { return Ok(Progress::Opening) };
+        let Some((has_subprotocol, length)) = verified else { return Ok(Progress::Opening) };
+        if role.speaks_json && !has_subprotocol {
+            return Err(Failure::NoSubprotocol);
+        }
         let mut first_frames = upgrade.head.split_off(length);
-        let setup = &role.topics[self.topic as usize];
-        if let Some(message) = &setup.first_message {
-            encode_frame(out, Opcode::Text, message.as_bytes(), Some(rand::random()));
+        for nth in 0..role.topics_each {
+            let TopicSetup { first_message, confirmation, .. } = role.setup(self.topic, nth);
+            if let Some(message) = first_message {
+                encode_frame(out, Opcode::Text, message.as_bytes(), Some(rand::random()));
+            }
+            self.awaited += u32::from(confirmation.is_some());
         }
         let connection = Connection::new(Side::Client);
-        self.state = match setup.confirmation {
-            Some(_) => State::Subscribing(connection),
-            None => State::Open(connection),
+        self.state = match self.awaited {
+            0 => State::Open(connection),
+            _ => State::Subscribing(connection),
         };
         self.handle_frames(&mut first_frames, role, out, on_message)
     }
@@ -218,22 +261,27 @@ impl Client {
         out: &mut Vec<u8>,
         mut on_message: impl FnMut(&[u8]),
     ) -> Result<Progress, Failure> {
-        let (connection, mut awaited) = match &mut self.state {
-            State::Open(connection) => (connection, None),
-            State::Subscribing(connection) => {
-                (connection, role.topics[self.topic as usize].confirmation.as_deref())
-            }
+        let (connection, was_subscribing) = match &mut self.state {
+            State::Open(connection) => (connection, false),
+            State::Subscribing(connection) => (connection, true),
             _ => unreachable!("only called with a connection"),
         };
-        let was_subscribing = awaited.is_some();
         let mut input = Input::new(bytes);
         loop {
             match connection.poll_event(&mut input, &role.limits) {
-                Ok(Some(Event::Message { payload, .. })) => match awaited {
-                    None => on_message(&payload),
-                    Some(text) if contains(&payload, text.as_bytes()) => awaited = None,
-                    // Greetings and the like, before the subscription.
-                    Some(_) => {}
+                Ok(Some(Event::Message { payload, .. })) => match self.awaited {
+                    0 => on_message(&payload),
+                    awaited if role.is_confirmation(self.topic, awaited, &payload) => self.awaited -= 1,
+                    _ => {
+                        if role.speaks_json
+                            && let Some((_, reason)) = json_dialect::refusal(&payload)
+                        {
+                            encode_close(out, CloseCode::NORMAL, "", Some(rand::random()));
+                            connection.mark_close_sent();
+                            return Err(Failure::NotSubscribed(reason));
+                        }
+                        // Greetings and the like, before the subscription.
+                    }
                 },
                 Ok(Some(Event::Ping(payload))) => {
                     if !connection.close_sent() {
@@ -263,7 +311,7 @@ impl Client {
                 }
             }
         }
-        if awaited.is_some() {
+        if self.awaited > 0 {
             return Ok(Progress::Opening);
         }
         if was_subscribing
@@ -301,6 +349,20 @@ mod tests {
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
         )
         .into_bytes()
+    }
+
+    fn json_role(arguments: &[&str]) -> Role {
+        let arguments = ["run", "--preset", "corecast-json"].iter().chain(arguments);
+        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
+        Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
+    }
+
+    /// With the subprotocol of the JSON dialect.
+    fn json_answer() -> Vec<u8> {
+        let mut answer = switching_protocols();
+        answer.truncate(answer.len() - 2);
+        answer.extend_from_slice(b"Sec-WebSocket-Protocol: corecast.json.v1\r\n\r\n");
+        answer
     }
 
     fn begun(role: &Role) -> (Client, Vec<u8>) {
@@ -369,6 +431,61 @@ mod tests {
         assert_eq!(handle(&mut client, bytes, &mut out), Ok(Progress::Open));
         assert_eq!(received, [b"first"]);
         assert!(client.is_open());
+    }
+
+    #[test]
+    fn several_subscriptions_are_confirmed_in_any_order() {
+        let options = ["--topics", "4", "--topics-per-subscriber", "3"];
+        let role = json_role(&options);
+        let mut client = Client::new(2);
+        let mut out = Vec::new();
+        client.begin([0; 16], &role, &mut out);
+        out.clear();
+        assert_eq!(client.handle_bytes(&mut json_answer(), &role, &mut out, |_| {}), Ok(Progress::Opening));
+        let mut server = Connection::new(Side::Server);
+        let mut input = Input::new(&mut out);
+        for topic in [2, 3, 0] {
+            match server.poll_event(&mut input, &Limits::default()).expect("a valid frame") {
+                Some(Event::Message { payload, .. }) => assert_eq!(
+                    String::from_utf8_lossy(&payload),
+                    format!(r#"{{"op":"subscribe","topic":"load-{topic}"}}"#)
+                ),
+                other => panic!("expected a subscribe message, not {other:?}"),
+            }
+        }
+        let mut out = Vec::new();
+        let mut received = 0;
+        let mut handle = |client: &mut Client, topic: u32| {
+            let text = format!(
+                r#"{{"op":"subscribed","topic":"load-{topic}","offset":7,"epoch":"0123456789abcdef"}}"#
+            );
+            client.handle_bytes(&mut message(&text), &role, &mut out, |_| received += 1)
+        };
+        assert_eq!(handle(&mut client, 0), Ok(Progress::Opening));
+        assert_eq!(handle(&mut client, 1), Ok(Progress::Opening), "not one of its topics");
+        assert_eq!(handle(&mut client, 2), Ok(Progress::Opening));
+        assert_eq!(handle(&mut client, 3), Ok(Progress::Open));
+        assert_eq!(received, 0);
+    }
+
+    #[test]
+    fn a_refused_subscription_ends_the_connection() {
+        let role = json_role(&[]);
+        let (mut client, mut out) = begun(&role);
+        let mut bytes = json_answer();
+        bytes.extend(message(r#"{"op":"error","code":"too_many","message":"at most 3 topics"}"#));
+        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap_err();
+        assert_eq!(failure.to_string(), "the server refused the subscription: too_many: at most 3 topics");
+    }
+
+    #[test]
+    fn the_json_dialect_must_be_agreed_on() {
+        let role = json_role(&[]);
+        let (mut client, mut out) = begun(&role);
+        let request = String::from_utf8(out.clone()).expect("text");
+        assert!(request.contains("\r\nSec-WebSocket-Protocol: corecast.json.v1\r\n"), "{request}");
+        let failure = client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap_err();
+        assert_eq!(failure, Failure::NoSubprotocol);
     }
 
     #[test]

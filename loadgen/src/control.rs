@@ -1,8 +1,12 @@
 //! What the threads of a run tell each other: the phase and its times from the coordinator, progress from workers.
 //!
-//! Everything is a plain number that one side writes. Nobody waits for anybody: workers look once a turn.
+//! Nearly everything is a plain number that one side writes. Nobody waits for anybody: workers look once a turn.
 
+use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use crate::check::count_accepted;
 
 /// What workers are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +62,14 @@ pub(crate) struct WorkerBoard {
 pub(crate) struct PublisherBoard {
     /// Sequence of the first measured message; `u32::MAX` before there is one.
     pub(crate) measured_from: AtomicU32,
+    /// Lowest offset that the server gave a measured message; `u64::MAX` while none is known.
+    pub(crate) measured_offset: AtomicU64,
     /// Messages sent, refused ones included.
     pub(crate) sent: AtomicU32,
     /// Measured messages that the server refused.
     pub(crate) refused: AtomicU32,
+    /// Sequences of all messages that it refused, ascending.
+    refused_sequences: Mutex<Vec<u32>>,
     /// Everything due was sent and answered, or cannot be.
     pub(crate) finished: AtomicBool,
 }
@@ -70,8 +78,10 @@ impl Control {
     pub(crate) fn new(workers: usize, publishers: u32, topics: u32) -> Self {
         let board = |_| PublisherBoard {
             measured_from: AtomicU32::new(u32::MAX),
+            measured_offset: AtomicU64::new(u64::MAX),
             sent: AtomicU32::new(0),
             refused: AtomicU32::new(0),
+            refused_sequences: Mutex::default(),
             finished: AtomicBool::new(false),
         };
         Self {
@@ -131,12 +141,51 @@ impl Control {
         self.publishers.iter().enumerate().map(deliveries).sum()
     }
 
+    /// Whether a measured message was sent to a topic.
+    pub(crate) fn is_measuring(&self, topic: u32) -> bool {
+        self.publishers_of(topic).any(|publisher| publisher.measured_from.load(Ordering::Relaxed) != u32::MAX)
+    }
+
+    /// The lowest offset that a topic's measured messages have; `None` while the server has not told.
+    pub(crate) fn measured_offset(&self, topic: u32) -> Option<u64> {
+        let offsets = self.publishers_of(topic).map(|p| p.measured_offset.load(Ordering::Relaxed));
+        offsets.min().filter(|offset| *offset != u64::MAX)
+    }
+
+    fn publishers_of(&self, topic: u32) -> impl Iterator<Item = &PublisherBoard> {
+        self.publishers.iter().skip(topic as usize).step_by(self.subscribers.len())
+    }
+
     pub(crate) fn all_published(&self) -> bool {
         self.publishers.iter().all(|publisher| publisher.finished.load(Ordering::Acquire))
     }
 
     pub(crate) fn received(&self) -> u64 {
         self.workers.iter().map(|worker| worker.received.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl PublisherBoard {
+    /// The server refused these messages; `measured` is how many measured ones that makes in all.
+    pub(crate) fn refuse(&self, sequences: &[u32], measured: u32) {
+        let mut refused = self.refused_sequences.lock().expect("nobody panics while holding it");
+        for &sequence in sequences {
+            let at = refused.partition_point(|known| *known < sequence);
+            if refused.get(at) != Some(&sequence) {
+                refused.insert(at, sequence);
+            }
+        }
+        self.refused.store(measured, Ordering::Release);
+    }
+
+    /// Sequences of `range` that the server did not refuse, as far as it has said.
+    pub(crate) fn accepted_in(&self, range: &Range<u32>) -> u64 {
+        count_accepted(range, &self.refused_sequences.lock().expect("nobody panics while holding it"))
+    }
+
+    /// All sequences that the server refused, ascending.
+    pub(crate) fn refused_sequences(&self) -> Vec<u32> {
+        self.refused_sequences.lock().expect("nobody panics while holding it").clone()
     }
 }
 
@@ -158,5 +207,31 @@ mod tests {
         set(1, 0, 3, 1);
         set(2, u32::MAX, 50, 0);
         assert_eq!(control.expected_deliveries(), 4 * 10 + 2 * 7);
+    }
+
+    #[test]
+    fn refusals_may_come_in_any_order_and_twice() {
+        let control = Control::new(1, 1, 1);
+        let board = &control.publishers[0];
+        board.refuse(&[4, 9], 1);
+        board.refuse(&[7, 4], 2);
+        assert_eq!(board.refused_sequences(), [4, 7, 9]);
+        assert_eq!(board.refused.load(Ordering::Relaxed), 2);
+        assert_eq!(board.accepted_in(&(5..10)), 3);
+    }
+
+    #[test]
+    fn a_topics_first_measured_offset_is_the_lowest_of_its_publishers() {
+        let control = Control::new(1, 5, 2);
+        let set = |publisher: usize, offset| {
+            control.publishers[publisher].measured_offset.store(offset, Ordering::Relaxed);
+        };
+        assert_eq!(control.measured_offset(1), None);
+        set(1, 70);
+        set(3, 60);
+        set(4, 50);
+        assert_eq!((control.measured_offset(0), control.measured_offset(1)), (Some(50), Some(60)));
+        control.publishers[3].measured_from.store(8, Ordering::Relaxed);
+        assert_eq!((control.is_measuring(0), control.is_measuring(1)), (false, true));
     }
 }

@@ -42,6 +42,12 @@ pub enum Failure {
     Prepare(Errno),
     #[error("{0}")]
     Handshake(HandshakeError),
+    #[error(
+        "the server did not choose the subprotocol: does it speak corecast's JSON dialect on this path (/ws)?"
+    )]
+    NoSubprotocol,
+    #[error("the server refused the subscription: {0}")]
+    NotSubscribed(String),
     #[error("not subscribed within {0:?}: {1}; raise --connect-timeout, or lower --connect-rate")]
     TooSlow(Duration, &'static str),
     #[error(
@@ -89,7 +95,11 @@ pub struct Reasons(BTreeMap<String, u64>);
 
 impl Reasons {
     pub fn add(&mut self, failure: &Failure) {
-        let mut text = failure.to_string();
+        self.add_reason(failure.to_string());
+    }
+
+    /// Counts a reason that is no failure of a connection.
+    pub fn add_reason(&mut self, mut text: String) {
         if text.len() > LONGEST_REASON {
             text.truncate(text.floor_char_boundary(LONGEST_REASON));
             text.push_str("...");

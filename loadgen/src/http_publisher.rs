@@ -21,7 +21,7 @@ pub struct HttpPublisher {
     unanswered: VecDeque<Stamp>,
     inbox: Vec<u8>,
     answer: Answer,
-    /// Sequences the server did not accept, ascending.
+    /// Sequences the server did not accept.
     refused: Vec<u32>,
     /// The server will close after the answer in hand (RFC 9112 §9.6).
     closing: bool,
@@ -83,15 +83,9 @@ impl HttpPublisher {
         self.unanswered.is_empty()
     }
 
-    /// How many messages from `sequence` on the server did not accept.
-    pub fn refused_from(&self, sequence: u32) -> u32 {
-        self.refused.iter().filter(|refused| **refused >= sequence).count() as u32
-    }
-
-    /// Sequences the server did not accept, ascending.
-    pub fn into_refused(mut self) -> Vec<u32> {
-        self.refused.sort_unstable();
-        self.refused
+    /// Sequences the server did not accept, in the order of its answers.
+    pub fn refused(&self) -> &[u32] {
+        &self.refused
     }
 
     /// Appends a request.
@@ -263,7 +257,7 @@ mod tests {
             assert_eq!((a.accepted + b.accepted, a.refused + b.refused), (3, 1), "split at {split}");
             assert_eq!(a.refused_status.or(b.refused_status), Some(503));
             assert!(!publisher.is_idle(), "one is unanswered");
-            assert_eq!(publisher.into_refused(), [1]);
+            assert_eq!(publisher.refused(), [1]);
         }
     }
 
@@ -302,7 +296,7 @@ mod tests {
         publisher.request(stamp(0), b"", &mut Vec::new());
         assert!(!publisher.end_of_stream(), "it never answered");
         assert!(publisher.is_idle());
-        assert_eq!(publisher.into_refused(), [0]);
+        assert_eq!(publisher.refused(), [0]);
     }
 
     #[test]

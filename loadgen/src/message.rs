@@ -2,14 +2,17 @@
 
 use corecast_protocol::Opcode;
 
+use crate::json_dialect::SEQUENCE_DIGITS;
 use crate::scenario::Scenario;
 use crate::stamp::{Encoding, Stamp};
 
-/// One publisher's message, built once; only the stamp is written anew.
+/// One publisher's message, built once; only stamp and sequence are written anew.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     bytes: Vec<u8>,
     stamp_at: usize,
+    /// Where the template wants the sequence.
+    sequence_at: Option<usize>,
     encoding: Encoding,
     opcode: Opcode,
 }
@@ -29,9 +32,12 @@ impl Message {
         let template = scenario.publish_template.as_ref().map(|template| template.replace("{topic}", &topic));
         let (before, after) =
             template.as_deref().and_then(|template| template.split_once("{payload}")).unwrap_or_default();
+        let (before, in_front) = with_digits(before);
+        let (after, behind) = with_digits(after);
         let stamp_at = before.len();
+        let sequence_at = in_front.or_else(|| behind.map(|at| stamp_at + payload.len() + at));
         let bytes = [before.as_bytes(), &payload, after.as_bytes()].concat();
-        Self { bytes, stamp_at, encoding, opcode: scenario.kind.opcode() }
+        Self { bytes, stamp_at, sequence_at, encoding, opcode: scenario.kind.opcode() }
     }
 
     pub(crate) fn opcode(&self) -> Opcode {
@@ -41,7 +47,24 @@ impl Message {
     /// The message with this stamp.
     pub(crate) fn stamped(&mut self, stamp: &Stamp) -> &[u8] {
         stamp.write(self.encoding, &mut self.bytes[self.stamp_at..]);
+        if let Some(at) = self.sequence_at {
+            let mut rest = stamp.sequence;
+            for digit in self.bytes[at..at + SEQUENCE_DIGITS].iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        }
         &self.bytes
+    }
+}
+
+/// Makes room for the sequence where the text names it, and says where.
+fn with_digits(text: &str) -> (String, Option<usize>) {
+    match text.split_once("{sequence}") {
+        Some((before, after)) => {
+            (format!("{before}{}{after}", "0".repeat(SEQUENCE_DIGITS)), Some(before.len()))
+        }
+        None => (text.to_owned(), None),
     }
 }
 
@@ -79,6 +102,26 @@ mod tests {
         assert!(text.ends_with(r#""}"#), "{text}");
         assert_eq!(text.len(), 70 + 43);
         assert_eq!(Finder::new(Encoding::Text).find(text.as_bytes()), Some(STAMP));
+    }
+
+    #[test]
+    fn json_publishes_carry_their_sequence_as_id() {
+        let mut message = message(&["--preset", "corecast-json", "--topics", "2", "--size", "64"]);
+        for (sequence, digits) in [(2, "0000000002"), (4_294_967_294, "4294967294"), (90, "0000000090")] {
+            let text = message.stamped(&Stamp { sequence, ..STAMP }).to_vec();
+            let text = String::from_utf8(text).expect("text is UTF-8");
+            assert!(text.starts_with(r#"{"op":"publish","topic":"load-1","data":"amkmhf"#), "{text}");
+            assert!(text.ends_with(&format!(r#"","id":"{digits}"}}"#)), "{text}");
+            assert_eq!(text.len(), 64 + 61);
+        }
+        assert_eq!(message.opcode(), Opcode::Text);
+    }
+
+    #[test]
+    fn the_sequence_may_stand_in_front() {
+        let mut message = message(&["--text", "--publish-template", "{sequence} {payload}!"]);
+        let text = String::from_utf8(message.stamped(&STAMP).to_vec()).expect("text is UTF-8");
+        assert!(text.starts_with("0000000002 amkmhf") && text.ends_with("!"), "{text}");
     }
 
     #[test]

@@ -30,19 +30,27 @@ pub struct RunOptions {
     #[arg(short = 'c', long, default_value_t = 100)]
     pub subscribers: u32,
 
-    /// Connections that send
-    #[arg(long, default_value_t = 1)]
-    pub publishers: u32,
+    /// Connections that send, dealt out to the topics in turn; each keeps the --rate, and order is checked for each.
+    /// The kernel spreads connections over a server's shards by hash, so for publishers on every shard give each
+    /// topic at least 4 times as many as there are shards [default: one per topic]
+    #[arg(long, value_name = "P")]
+    pub publishers: Option<u32>,
 
     /// Topics; subscribers and publishers are dealt out to them in turn
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "T", default_value_t = 1)]
     pub topics: u32,
+
+    /// Topics that each subscriber listens to, K that follow each other. Needs a server that takes several on one
+    /// connection, as with --preset corecast-json
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub topics_per_subscriber: u32,
 
     /// Topics are called NAME-0, NAME-1 and so on
     #[arg(long, value_name = "NAME", default_value = "load")]
     pub topic_prefix: String,
 
-    /// Messages per second of each publisher: open loop, latency counts from the intended time
+    /// Messages per second of each publisher: open loop, latency counts from the intended time. With one publisher per
+    /// topic this is the rate of each topic; the report gives the rates of a topic and of all together
     #[arg(long, default_value = "100", conflicts_with = "in_flight")]
     pub rate: Rate,
 
@@ -98,15 +106,16 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub http_pipeline: u32,
 
-    /// Text message that each subscriber sends first; {topic} is replaced
+    /// Text message that each subscriber sends first, once for each of its topics; {topic} is replaced
     #[arg(long, value_name = "TEMPLATE")]
     pub subscribe_message: Option<String>,
 
-    /// A subscriber counts as subscribed when a message with this text arrives; {topic} is replaced
+    /// A subscriber counts as subscribed when a message with this text arrived for each of its topics; {topic} is
+    /// replaced
     #[arg(long, value_name = "TEXT", requires = "subscribe_message")]
     pub subscribed_match: Option<String>,
 
-    /// Text around each published message; {topic} and {payload} are replaced. Needs --text
+    /// Text around each published message; {topic}, {payload} and {sequence} (ten digits) are replaced. Needs --text
     #[arg(long, value_name = "TEMPLATE")]
     pub publish_template: Option<String>,
 
@@ -141,6 +150,11 @@ pub struct RunOptions {
     /// Process id of the server on this host: its processor time and memory are measured
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+
+    /// The server's metrics page, http://host:port/path: what each shard did is reported [default: for corecast on
+    /// this host, /metrics on port 9002, if it is there]
+    #[arg(long, value_name = "URL")]
+    pub metrics: Option<String>,
 
     /// Seed of the run id and the filler bytes [default: random]
     #[arg(long, value_name = "N")]

@@ -1,12 +1,17 @@
 //! What is known about servers: where they listen by default, how one subscribes and publishes.
 
 use clap::ValueEnum;
+use corecast_protocol::MessageKind;
+
+use crate::json_dialect;
 
 /// A family of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
     /// corecast's raw dialect: one topic per path, roles in the query.
     Corecast,
+    /// corecast's JSON dialect: text, several topics on one connection, every publish acknowledged.
+    CorecastJson,
     /// Every message a client sends goes to all connected ones: the usual example of uWebSockets, Bun and ws.
     Broadcast,
     /// Nchan in nginx: subscribers on /sub/{topic}, publishers POST to /pub/{topic}.
@@ -28,6 +33,7 @@ impl Preset {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Corecast => "corecast",
+            Self::CorecastJson => "corecast-json",
             Self::Broadcast => "broadcast",
             Self::Nchan => "nchan",
             Self::Plain => "plain",
@@ -37,32 +43,34 @@ impl Preset {
     /// Where subscribers connect when no URL is given.
     pub const fn authority(self) -> &'static str {
         match self {
-            Self::Corecast | Self::Broadcast | Self::Plain => "127.0.0.1:9001",
+            Self::Corecast | Self::CorecastJson | Self::Broadcast | Self::Plain => "127.0.0.1:9001",
             Self::Nchan => "127.0.0.1:8080",
         }
     }
 
     pub const fn default_via(self) -> Via {
         match self {
-            Self::Corecast | Self::Broadcast | Self::Plain => Via::Ws,
+            Self::Corecast | Self::CorecastJson | Self::Broadcast | Self::Plain => Via::Ws,
             Self::Nchan => Via::Http,
         }
     }
 
-    /// Path on which subscribers are told apart by topic.
+    /// Path of the subscribers.
     pub const fn subscribe_path(self) -> &'static str {
         match self {
             Self::Corecast => "/topics/{topic}",
+            Self::CorecastJson => "/ws",
             Self::Broadcast | Self::Plain => "/",
             Self::Nchan => "/sub/{topic}",
         }
     }
 
     /// Path for publishers when it is not the subscribers'.
-    pub const fn publish_path(self) -> Option<&'static str> {
-        match self {
-            Self::Corecast | Self::Broadcast | Self::Plain => None,
-            Self::Nchan => Some("/pub/{topic}"),
+    pub const fn publish_path(self, via: Via) -> Option<&'static str> {
+        match (self, via) {
+            (Self::CorecastJson, Via::Http) => Some("/topics/{topic}"),
+            (Self::Nchan, _) => Some("/pub/{topic}"),
+            (Self::Corecast | Self::CorecastJson | Self::Broadcast | Self::Plain, _) => None,
         }
     }
 
@@ -70,15 +78,60 @@ impl Preset {
     pub const fn subscriber_query(self) -> Option<&'static str> {
         match self {
             Self::Corecast => Some("role=subscriber"),
+            Self::CorecastJson | Self::Broadcast | Self::Nchan | Self::Plain => None,
+        }
+    }
+
+    /// Query that makes a connection send only, on a path that names the topic or on one that does not.
+    pub const fn publisher_query(self, names_topic: bool) -> Option<&'static str> {
+        match (self, names_topic) {
+            (Self::Corecast, _) | (Self::CorecastJson, true) => Some("role=publisher"),
+            (Self::CorecastJson | Self::Broadcast | Self::Nchan | Self::Plain, _) => None,
+        }
+    }
+
+    /// The kind of messages that it can carry at all, if not both.
+    pub const fn only_kind(self) -> Option<MessageKind> {
+        match self {
+            Self::CorecastJson => Some(MessageKind::Text),
+            Self::Corecast | Self::Broadcast | Self::Nchan | Self::Plain => None,
+        }
+    }
+
+    pub const fn subprotocol(self) -> Option<&'static str> {
+        self.if_json(json_dialect::SUBPROTOCOL)
+    }
+
+    pub const fn subscribe_message(self) -> Option<&'static str> {
+        self.if_json(json_dialect::SUBSCRIBE)
+    }
+
+    pub const fn subscribed_match(self) -> Option<&'static str> {
+        self.if_json(json_dialect::SUBSCRIBED)
+    }
+
+    /// Around messages that are published over WebSocket on a path that does not name the topic.
+    pub const fn publish_template(self) -> Option<&'static str> {
+        self.if_json(json_dialect::PUBLISH)
+    }
+
+    /// How every message of a topic begins, where that is known.
+    pub const fn message_prefix(self) -> Option<&'static str> {
+        self.if_json(json_dialect::MESSAGE)
+    }
+
+    /// Port of the metrics page at `/metrics`, as such servers have it by default.
+    pub const fn metrics_port(self) -> Option<u16> {
+        match self {
+            Self::Corecast | Self::CorecastJson => Some(9002),
             Self::Broadcast | Self::Nchan | Self::Plain => None,
         }
     }
 
-    /// Query that makes a connection send only.
-    pub const fn publisher_query(self) -> Option<&'static str> {
+    const fn if_json(self, text: &'static str) -> Option<&'static str> {
         match self {
-            Self::Corecast => Some("role=publisher"),
-            Self::Broadcast | Self::Nchan | Self::Plain => None,
+            Self::CorecastJson => Some(text),
+            Self::Corecast | Self::Broadcast | Self::Nchan | Self::Plain => None,
         }
     }
 }

@@ -7,6 +7,7 @@ use corecast_protocol::frame::encode_frame;
 use crate::control::{Control, Timing};
 use crate::endpoint::Peer;
 use crate::flight::Flight;
+use crate::json_dialect::{self, Answer};
 use crate::measure::Measure;
 use crate::message::Message;
 use crate::scenario::{Load, Scenario};
@@ -35,7 +36,16 @@ pub(crate) struct Publisher {
     /// Since when the connection takes messages again.
     clear_since_ns: u64,
     is_dead: bool,
+    /// Measured messages that the server refused.
+    measured_refused: u32,
     window: ClosedWindow,
+    /// Where every publish is answered on the publisher's connection.
+    answers: Option<Answers>,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    count: u32,
 }
 
 /// The closed loop's account of messages on their way.
@@ -69,7 +79,9 @@ impl Publisher {
             is_held: false,
             clear_since_ns: 0,
             is_dead: false,
+            measured_refused: 0,
             window: ClosedWindow::default(),
+            answers: scenario.is_acknowledged.then(Answers::default),
         }
     }
 
@@ -96,11 +108,39 @@ impl Publisher {
         self.is_dead = true;
     }
 
-    /// The server refused `count` messages more, `measured` measured ones in all. In the closed loop others may take
-    /// their place.
-    pub(crate) fn refused(&mut self, count: u32, measured: u32, control: &Control) {
-        self.window.given_up += u64::from(count);
-        control.publishers[self.index as usize].refused.store(measured, Ordering::Release);
+    /// The server refused these messages too. In the closed loop others may take their place.
+    pub(crate) fn refused(&mut self, sequences: &[u32], control: &Control) {
+        let first = self.measured().start;
+        self.measured_refused += sequences.iter().filter(|sequence| **sequence >= first).count() as u32;
+        self.window.given_up += sequences.len() as u64;
+        control.publishers[self.index as usize].refuse(sequences, self.measured_refused);
+    }
+
+    /// Takes what the server sent on the publisher's connection. The reason, when it is a refusal.
+    pub(crate) fn take_answer(&mut self, message: &[u8], control: &Control) -> Option<String> {
+        let answers = self.answers.as_mut()?;
+        match json_dialect::answer(message)? {
+            Answer::Published { sequence, offset } => {
+                answers.count += 1;
+                let board = &control.publishers[self.index as usize];
+                let is_measured = self.measured_from.is_some_and(|first| sequence >= first);
+                if is_measured && offset < board.measured_offset.load(Ordering::Relaxed) {
+                    board.measured_offset.store(offset, Ordering::Relaxed);
+                }
+                None
+            }
+            Answer::Refused { sequence: None, reason } => Some(reason),
+            Answer::Refused { sequence: Some(sequence), reason } => {
+                answers.count += 1;
+                self.refused(&[sequence], control);
+                Some(reason)
+            }
+        }
+    }
+
+    /// Publishes whose answers are still to come.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.answers.as_ref().map_or(0, |answers| self.sequence.saturating_sub(answers.count))
     }
 
     /// Appends all messages that are due at `now_ns` and fit. True when more are due.
@@ -150,6 +190,12 @@ impl Publisher {
                 (surroundings.control.workers.len() > 1).then_some(now_ns + CLOSED_LOOP_LOOK_NS)
             }
         }
+    }
+
+    /// Until when [`produce`](Self::produce) need not be called: nothing is due, nothing is held up.
+    pub(crate) fn rests_until_ns(&self, timing: &Timing) -> Option<u64> {
+        let schedule = self.schedule.filter(|_| !self.is_dead && !self.is_held)?;
+        Some(schedule.due_ns(self.sequence)).filter(|due_ns| *due_ns < timing.until_ns)
     }
 
     /// Everything that was to be sent is encoded, or never will be.
@@ -362,6 +408,53 @@ mod tests {
     }
 
     #[test]
+    fn between_messages_a_publisher_rests() {
+        let mut bench = bench(&["--rate", "1000"]);
+        bench.produce(1_000_500_000);
+        assert_eq!(bench.publisher.rests_until_ns(&TIMING), Some(1_001_000_000));
+        bench.publisher.hold();
+        assert_eq!(
+            bench.publisher.rests_until_ns(&TIMING),
+            None,
+            "it is to be looked at when it is clear again"
+        );
+        bench.produce(3_000_000_000);
+        assert_eq!(bench.publisher.rests_until_ns(&TIMING), None, "nothing will be due");
+    }
+
+    #[test]
+    fn answers_are_matched_by_sequence() {
+        let mut bench = bench(&["--preset", "corecast-json", "--rate", "1000"]);
+        let mut out = Vec::new();
+        let surroundings = Surroundings {
+            scenario: &bench.scenario,
+            control: &bench.control,
+            flight: &bench.flight,
+            timing: TIMING,
+        };
+        // Sequences 0 to 502; from 500 on they are measured.
+        bench.publisher.produce(1_502_000_000, &surroundings, &mut bench.peer, &mut out, &mut bench.measure);
+        assert_eq!(bench.publisher.unanswered(), 503);
+        let mut answer = |text: &str| bench.publisher.take_answer(text.as_bytes(), &bench.control);
+        let offset = || bench.control.publishers[0].measured_offset.load(Ordering::Relaxed);
+        assert_eq!(answer(r#"{"op":"published","offset":900,"id":"0000000499"}"#), None);
+        assert_eq!(offset(), u64::MAX, "warm-up");
+        assert_eq!(answer(r#"{"op":"published","offset":902,"id":"0000000501"}"#), None);
+        assert_eq!(answer(r#"{"op":"published","offset":901,"id":"0000000500"}"#), None);
+        assert_eq!(offset(), 901);
+        let refusal =
+            |id| format!(r#"{{"op":"error","code":"overloaded","message":"wait","id":"{id:010}"}}"#);
+        assert_eq!(answer(&refusal(502)).as_deref(), Some("overloaded: wait"));
+        assert_eq!(answer(&refusal(3)).as_deref(), Some("overloaded: wait"));
+        let about_nothing = r#"{"op":"error","code":"bad_request","message":"no JSON"}"#;
+        assert_eq!(answer(about_nothing).as_deref(), Some("bad_request: no JSON"));
+        assert_eq!(answer(r#"{"op":"pong"}"#), None);
+        assert_eq!(bench.control.publishers[0].refused.load(Ordering::Relaxed), 1, "measured ones");
+        assert_eq!(bench.publisher.unanswered(), 498);
+        assert_eq!(bench.control.publishers[0].refused_sequences(), [3, 502]);
+    }
+
+    #[test]
     fn closed_loop_keeps_so_many_on_their_way() {
         let mut bench = bench(&["--in-flight", "3"]);
         let sent = bench.produce(1_600_000_000);
@@ -370,7 +463,7 @@ mod tests {
         assert_eq!(bench.produce(1_600_100_000), []);
         bench.flight.arrive(0, 1, 1, 1_600_200_000);
         assert_eq!(bench.produce(1_600_200_000).len(), 1);
-        bench.publisher.refused(1, 1, &bench.control);
+        bench.publisher.refused(&[1], &bench.control);
         assert_eq!(bench.produce(1_600_300_000).len(), 1);
         assert_eq!(bench.produce(2_000_000_000), [], "its time is over");
     }

@@ -5,9 +5,13 @@ use std::sync::atomic::Ordering;
 use crate::check::{Arrival, Check, overlap};
 use crate::control::Control;
 use crate::flight::{Flight, LocalArrivals};
+use crate::json_dialect::{Missed, missed};
 use crate::measure::Measure;
 use crate::scenario::Scenario;
 use crate::stamp::Finder;
+
+/// Announcements that may wait for the first acknowledgement of a measured message. More are counted whole.
+const MOST_UNDECIDED: usize = 1 << 16;
 
 /// The receiving side of one worker.
 #[derive(Debug)]
@@ -16,6 +20,16 @@ pub(crate) struct Receiver {
     finder: Finder,
     /// Topic of each publisher, and its number among that topic's publishers.
     publishers: Box<[(u32, u32)]>,
+    topics: u32,
+    topics_per_subscriber: u32,
+    publishers_per_topic: u32,
+    /// How every message of a topic begins, by topic; empty when that is not known.
+    prefixes: Box<[Box<[u8]>]>,
+    topic_prefix: Box<str>,
+    /// The server tells which offsets messages get.
+    is_acknowledged: bool,
+    /// Announcements of which it is not known yet whether measured messages are among them: topic and range.
+    undecided: Vec<(u32, Missed)>,
     arrivals: LocalArrivals,
     pub(crate) check: Check,
     pub(crate) measure: Measure,
@@ -30,36 +44,52 @@ impl Receiver {
             run,
             finder: Finder::new(scenario.encoding()),
             publishers: (0..scenario.publishers).map(place).collect(),
+            topics: scenario.topics,
+            topics_per_subscriber: scenario.topics_per_subscriber,
+            publishers_per_topic: scenario.publishers_per_topic(),
+            prefixes: message_prefixes(scenario),
+            topic_prefix: scenario.topic_prefix.as_str().into(),
+            is_acknowledged: scenario.is_acknowledged,
+            undecided: Vec::new(),
             arrivals: LocalArrivals::new(scenario.publishers as usize, flight.window()),
-            check: Check::new(subscribers, scenario.publishers_per_topic() as usize),
+            check: Check::new(subscribers, scenario.publishers_heard() as usize),
             measure: Measure::default(),
             is_counting: false,
         }
     }
 
-    /// One message for the worker's `subscriber`-th subscriber, which listens to `topic`.
+    /// One message for the worker's `subscriber`-th subscriber, whose topics begin with `first_topic`.
     #[inline]
     pub(crate) fn receive(
         &mut self,
         subscriber: usize,
-        topic: u32,
+        first_topic: u32,
         message: &[u8],
         now_ns: u64,
         control: &Control,
     ) {
         let stamp = self.finder.find(message).filter(|stamp| stamp.run == self.run);
         let known = stamp.and_then(|stamp| Some((stamp, *self.publishers.get(stamp.publisher as usize)?)));
-        let Some((stamp, (_, place))) = known.filter(|(_, (heard_on, _))| *heard_on == topic) else {
-            return self.unexpected(message);
+        let Some((stamp, (topic, place))) = known else {
+            return self.unexpected(first_topic, message, control);
         };
+        // Which one of the subscriber's topics: they follow each other, and the last of all is followed by the first.
+        let behind_first = topic.wrapping_sub(first_topic);
+        let nth = if topic >= first_topic { behind_first } else { behind_first.wrapping_add(self.topics) };
+        let is_labelled = self.prefixes.get(topic as usize).is_none_or(|prefix| message.starts_with(prefix));
+        if nth >= self.topics_per_subscriber || !is_labelled {
+            return self.unexpected(first_topic, message, control);
+        }
+        let place = nth * self.publishers_per_topic + place;
         let arrival = self.check.receive(subscriber, place as usize, stamp.sequence);
         let counts = &mut self.measure.counts;
         match arrival {
             Arrival::New { given_up: None } => {}
             Arrival::New { given_up: Some(lost) } => {
-                let measured_from =
-                    control.publishers[stamp.publisher as usize].measured_from.load(Ordering::Relaxed);
-                counts.given_up += overlap(&lost, &(measured_from..u32::MAX)).len() as u64;
+                // What the server refused is not lost. It has said so long before: this gap is an old one.
+                let board = &control.publishers[stamp.publisher as usize];
+                let measured_from = board.measured_from.load(Ordering::Relaxed);
+                counts.given_up += board.accepted_in(&overlap(&lost, &(measured_from..u32::MAX)));
             }
             Arrival::Reordered => counts.reordered += u64::from(stamp.measured),
             Arrival::Duplicate => {
@@ -88,32 +118,57 @@ impl Receiver {
         });
     }
 
+    /// Nothing more will come: decides what had to wait.
+    pub(crate) fn finish(&mut self, control: &Control) {
+        for (topic, missed) in std::mem::take(&mut self.undecided) {
+            let first = control.measured_offset(topic).unwrap_or(0);
+            self.measure.counts.announced_missed += missed.count_from(first);
+        }
+    }
+
     #[cold]
-    fn unexpected(&mut self, message: &[u8]) {
+    fn unexpected(&mut self, first_topic: u32, message: &[u8], control: &Control) {
         if !self.is_counting {
             return;
         }
-        match announced_missed(message) {
-            Some(count) => self.measure.counts.announced_missed += count,
-            None => self.measure.counts.unexpected += 1,
+        let Some(missed) = missed(message) else {
+            self.measure.counts.unexpected += 1;
+            return;
+        };
+        let Some(topic) = self.missed_on(first_topic, &missed) else {
+            self.measure.counts.unexpected += 1;
+            return;
+        };
+        // Offsets of the warm-up do not count. Before the first acknowledgement of a measured message it is not known
+        // which those are.
+        match control.measured_offset(topic) {
+            Some(first) => self.measure.counts.announced_missed += missed.count_from(first),
+            None if !control.is_measuring(topic) => {}
+            None if self.is_acknowledged && self.undecided.len() < MOST_UNDECIDED => {
+                self.undecided.push((topic, missed));
+            }
+            None => self.measure.counts.announced_missed += missed.count_from(0),
         }
+    }
+
+    /// The topic of an announcement, if it is one of the subscriber's.
+    fn missed_on(&self, first_topic: u32, missed: &Missed) -> Option<u32> {
+        let Some(name) = &missed.topic else { return Some(first_topic) };
+        let number = name.strip_prefix(&*self.topic_prefix)?.strip_prefix('-')?;
+        let topic: u32 = number.parse().ok().filter(|topic| *topic < self.topics)?;
+        let nth = (topic + self.topics - first_topic) % self.topics;
+        (nth < self.topics_per_subscriber).then_some(topic)
     }
 }
 
-/// How many messages corecast's JSON dialect says the subscriber was not sent:
-/// `{"op":"missed","topic":...,"from":...,"to":...}`, both ends included.
-fn announced_missed(message: &[u8]) -> Option<u64> {
-    #[derive(serde::Deserialize)]
-    struct Missed {
-        op: String,
-        from: u64,
-        to: u64,
-    }
-    let missed: Missed = serde_json::from_slice(message).ok()?;
-    (missed.op == "missed").then(|| missed.to.checked_sub(missed.from)?.checked_add(1)).flatten()
+fn message_prefixes(scenario: &Scenario) -> Box<[Box<[u8]>]> {
+    let Some(template) = scenario.preset.message_prefix() else { return Box::default() };
+    let prefix = |topic| template.replace("{topic}", &scenario.topic_name(topic)).into_bytes().into();
+    (0..scenario.topics).map(prefix).collect()
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // lists of ranges, of which some have one
 mod tests {
     use super::*;
     use crate::stamp::{Encoding, Stamp};
@@ -126,13 +181,17 @@ mod tests {
     }
 
     fn bench() -> Bench {
-        let arguments = ["run", "--topics", "2", "--publishers", "3", "--subscribers", "2"];
+        bench_of(&["--topics", "2", "--publishers", "3", "--subscribers", "2"])
+    }
+
+    fn bench_of(arguments: &[&str]) -> Bench {
+        let arguments = std::iter::once(&"run").chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         let scenario = Scenario::from_options(&options).expect("a valid scenario");
-        let flight = Flight::new(3, 1);
-        let mut receiver = Receiver::new(&scenario, 77, &flight, 2);
+        let flight = Flight::new(scenario.publishers as usize, 1);
+        let mut receiver = Receiver::new(&scenario, 77, &flight, scenario.subscribers as usize);
         receiver.is_counting = true;
-        Bench { receiver, control: Control::new(1, 3, 2), flight }
+        Bench { receiver, control: Control::new(1, scenario.publishers, scenario.topics), flight }
     }
 
     impl Bench {
@@ -141,6 +200,14 @@ mod tests {
             stamp.write(Encoding::Binary, &mut message);
             self.receiver.receive(subscriber, subscriber as u32, &message, 10_000, &self.control);
         }
+    }
+
+    /// As the JSON dialect carries it.
+    fn json(topic: u32, offset: u64, stamp: Stamp) -> String {
+        let mut letters = [0; 64];
+        stamp.write(Encoding::Text, &mut letters);
+        let letters = std::str::from_utf8(&letters).expect("letters");
+        format!(r#"{{"op":"message","topic":"load-{topic}","offset":{offset},"data":"{letters}"}}"#)
     }
 
     fn stamp(publisher: u32, sequence: u32) -> Stamp {
@@ -183,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn gaps_that_are_given_up_are_lost_unless_they_were_refused() {
+        let mut bench = bench();
+        bench.control.publishers[0].measured_from.store(0, Ordering::Relaxed);
+        bench.control.publishers[0].refuse(&[2, 4], 2);
+        // Every even sequence is missing; after 1,024 gaps the first ones, 0 to 6, are given up.
+        for gap in 0..1_028 {
+            bench.receive(0, stamp(0, gap * 2 + 1));
+        }
+        assert_eq!(bench.receiver.measure.counts.given_up, 2);
+    }
+
+    #[test]
     fn greetings_before_the_run_are_nobodys_fault() {
         let mut bench = bench();
         bench.receiver.is_counting = false;
@@ -195,9 +274,64 @@ mod tests {
         let mut bench = bench();
         let notice = br#"{"op":"missed","topic":"load-0","from":11,"to":14}"#;
         bench.receiver.receive(0, 0, notice, 10_000, &bench.control);
-        bench.receiver.receive(0, 0, br#"{"op":"missed","from":9,"to":3}"#, 10_000, &bench.control);
+        assert_eq!(bench.receiver.measure.counts.announced_missed, 0, "nothing but warm-up was sent");
+        bench.control.publishers[2].measured_from.store(5, Ordering::Relaxed);
+        bench.receiver.receive(0, 0, notice, 10_000, &bench.control);
         assert_eq!(bench.receiver.measure.counts.announced_missed, 4);
-        assert_eq!(bench.receiver.measure.counts.unexpected, 1, "a range that runs backwards says nothing");
+        bench.receiver.receive(0, 0, br#"{"op":"missed","from":9,"to":3}"#, 10_000, &bench.control);
+        bench.receiver.receive(1, 1, notice, 10_000, &bench.control);
+        assert_eq!(bench.receiver.measure.counts.announced_missed, 4);
+        assert_eq!(
+            bench.receiver.measure.counts.unexpected, 2,
+            "a range that runs backwards says nothing, nor does one of somebody else's topic"
+        );
+    }
+
+    #[test]
+    fn announcements_count_from_the_first_measured_offset() {
+        let mut bench = bench_of(&["--preset", "corecast-json", "--topics", "2"]);
+        let announce = |bench: &mut Bench, from: u64, to: u64| {
+            let notice = format!(r#"{{"op":"missed","topic":"load-1","from":{from},"to":{to}}}"#);
+            bench.receiver.receive(0, 1, notice.as_bytes(), 10_000, &bench.control);
+            bench.receiver.measure.counts.announced_missed
+        };
+        assert_eq!(announce(&mut bench, 1, 9), 0, "warm-up");
+        bench.control.publishers[1].measured_from.store(30, Ordering::Relaxed);
+        assert_eq!(
+            announce(&mut bench, 20, 39),
+            0,
+            "not known yet: the first measured one is not acknowledged"
+        );
+        bench.control.publishers[1].measured_offset.store(31, Ordering::Relaxed);
+        assert_eq!(announce(&mut bench, 40, 49), 10);
+        assert_eq!(announce(&mut bench, 10, 30), 10);
+        bench.receiver.finish(&bench.control);
+        assert_eq!(bench.receiver.measure.counts.announced_missed, 19, "31 to 39 came on top");
+        assert_eq!(bench.receiver.measure.counts.unexpected, 0);
+    }
+
+    #[test]
+    fn each_topic_of_a_subscriber_is_checked_by_itself() {
+        let arguments = ["--preset", "corecast-json", "--topics", "4", "--topics-per-subscriber", "3"];
+        let mut bench = bench_of(&[&arguments[..], &["--publishers", "8", "-c", "2"]].concat());
+        // The subscriber's topics are 3, 0 and 1; publishers 3 and 7 send on the first of them.
+        let mut receive = |topic, stamp| {
+            bench.receiver.receive(1, 3, json(topic, 5, stamp).as_bytes(), 10_000, &bench.control);
+        };
+        for publisher in [3, 7, 0, 4, 1, 5] {
+            receive(publisher % 4, stamp(publisher, 0));
+            receive(publisher % 4, stamp(publisher, 2));
+        }
+        receive(0, stamp(4, 1));
+        receive(2, stamp(2, 0));
+        receive(1, stamp(0, 3));
+        let counts = bench.receiver.measure.counts;
+        assert_eq!((counts.received, counts.duplicated, counts.reordered), (13, 0, 1));
+        assert_eq!(counts.unexpected, 2, "a topic that it does not listen to, and one that is mislabelled");
+        let missing = |place| bench.receiver.check.missing(1, place, 0..3);
+        assert_eq!([0, 1, 2, 4, 5].map(missing), [const { [1..2] }; 5]);
+        assert_eq!(bench.receiver.check.missing(1, 3, 0..3), [], "publisher 4 is the second one of topic 0");
+        assert_eq!(bench.receiver.check.missing(0, 0, 0..3), [0..3]);
     }
 
     #[test]

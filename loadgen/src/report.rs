@@ -8,6 +8,7 @@ use crate::failure::Reasons;
 use crate::host::Host;
 use crate::measure::Recorder;
 use crate::server_process::{KernelMemory, ServerSnapshot};
+use crate::shards::Shard;
 
 /// Changes when a field changes its name or meaning. New fields may come without.
 pub const SCHEMA: &str = "corecast-load/1";
@@ -24,6 +25,8 @@ pub struct Report {
     pub latency: Latency,
     pub generator: Generator,
     pub server: Option<Server>,
+    /// What each shard of the server did, as far as its metrics page tells; empty without.
+    pub shards: Vec<Shard>,
     /// Kernel memory of both ends, when the server is on this host.
     pub kernel: Option<Kernel>,
     pub closing: Closing,
@@ -41,10 +44,14 @@ pub struct Setup {
     pub subscribers: u32,
     pub publishers: u32,
     pub topics: u32,
+    pub topics_per_subscriber: u32,
     /// `open` or `closed`.
     pub load: &'static str,
     /// Messages per thousand seconds of one publisher: open loop.
     pub rate_milli: Option<u64>,
+    /// The same of the topic with the most publishers, and of all publishers together.
+    pub topic_rate_milli: Option<u64>,
+    pub total_rate_milli: Option<u64>,
     /// Messages on their way for each publisher: closed loop.
     pub in_flight: Option<u32>,
     pub message_bytes: u32,
@@ -84,8 +91,12 @@ pub struct Delivery {
     pub published: u64,
     /// Messages that were due but that publishers' connections did not take.
     pub unsent: u64,
-    /// Messages that the server refused (HTTP publishing).
+    /// Messages that the server refused.
     pub refused: u64,
+    /// What it said, where it says so on the publisher's connection. Warm-up included.
+    pub refusals: Vec<Reason>,
+    /// Messages that were neither acknowledged nor refused in time, where the server does one of both. Warm-up included.
+    pub unanswered: u64,
     /// One for each accepted message and subscriber.
     pub expected: u64,
     pub received: u64,

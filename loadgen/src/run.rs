@@ -15,10 +15,12 @@ use crate::clock::now_ns;
 use crate::control::{Control, Timing};
 use crate::failure::Reasons;
 use crate::flight::Flight;
+use crate::metrics_page::MetricsError;
 use crate::preflight::{Shortage, shortages};
 use crate::report::{Report, ServerHistory};
 use crate::scenario::{Load, Scenario};
 use crate::server_process::{KernelMemory, ServerProcess, ServerProcessError, ServerSnapshot};
+use crate::shards::{Shard, ShardSnapshot};
 use crate::worker::{Outcome, Shared, Worker};
 use summary::Findings;
 
@@ -56,6 +58,8 @@ pub enum RunError {
     Shortages(Vec<Shortage>),
     #[error(transparent)]
     Server(#[from] ServerProcessError),
+    #[error("--metrics {url} cannot be read: {cause}; correct the URL, or leave the option out")]
+    Metrics { url: String, cause: MetricsError },
     #[error("the handshake cannot be sent: {0}; correct the option it came from")]
     Handshake(#[from] HandshakeError),
     #[error("cannot start a worker: {0}")]
@@ -80,6 +84,9 @@ pub fn run(
         return Err(RunError::Shortages(shortages));
     }
     let server = scenario.server_pid.map(ServerProcess::new).transpose()?;
+    if let Some(page) = scenario.metrics.as_ref().filter(|page| page.is_given()) {
+        ShardSnapshot::take(page).map_err(|cause| RunError::Metrics { url: page.to_string(), cause })?;
+    }
     let (subscriber, publisher) = (Role::subscriber(scenario)?, Role::publisher(scenario)?);
     let in_flight = match scenario.load {
         Load::Open { .. } => 1,
@@ -101,6 +108,7 @@ pub fn run(
         control: &control,
         server,
         history: ServerHistory::default(),
+        shards: Vec::new(),
         kernel_before: KernelMemory::now(),
         kernel_connected: KernelMemory::default(),
         connect_seconds: 0.0,
@@ -150,6 +158,7 @@ struct Coordinator<'a> {
     control: &'a Control,
     server: Option<ServerProcess>,
     history: ServerHistory,
+    shards: Vec<Shard>,
     kernel_before: KernelMemory,
     kernel_connected: KernelMemory,
     connect_seconds: f64,
@@ -185,7 +194,7 @@ impl Coordinator<'_> {
         let open: u32 = self.control.workers.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
         let subscribers: u32 =
             self.control.subscribers.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-        has_subscriber && open > subscribers
+        has_subscriber && open > subscribers / self.scenario.topics_per_subscriber
     }
 
     /// Warm-up and measured window.
@@ -195,11 +204,14 @@ impl Coordinator<'_> {
         let until_ns = measure_ns + self.scenario.duration.as_nanos() as u64;
         self.control.run(Timing { start_ns, measure_ns, until_ns });
         let mut is_measuring = false;
+        let mut shards_before = None;
         loop {
             let now = now_ns();
             if now >= measure_ns && !is_measuring {
                 is_measuring = true;
                 self.history.measure_begin = self.snapshot();
+                shards_before =
+                    self.scenario.metrics.as_ref().and_then(|page| ShardSnapshot::take(page).ok());
             }
             if now >= until_ns || has_ended_early(workers) {
                 break;
@@ -217,6 +229,9 @@ impl Coordinator<'_> {
             thread::sleep(LOOK.min(Duration::from_nanos(next_ns.saturating_sub(now_ns()))));
         }
         self.history.measure_end = self.snapshot();
+        if let Some(before) = shards_before {
+            self.shards = self.shards_since(&before);
+        }
         if !is_measuring {
             self.history.measure_begin = self.history.measure_end.clone();
         }
@@ -248,6 +263,18 @@ impl Coordinator<'_> {
         self.server.map(|server| server.snapshot()).unwrap_or_default()
     }
 
+    /// From the server's metrics page. One that was only guessed may be another server's: that one has fewer connections
+    /// than there are here.
+    fn shards_since(&self, before: &ShardSnapshot) -> Vec<Shard> {
+        let Some(page) = &self.scenario.metrics else { return Vec::new() };
+        let Ok(snapshot) = ShardSnapshot::take(page) else { return Vec::new() };
+        let boards = &self.control.workers;
+        let made: u32 = boards.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
+        let lost: u32 = boards.iter().map(|board| board.lost_connections.load(Ordering::Relaxed)).sum();
+        let is_ours = page.is_given() || snapshot.connections() >= u64::from(made.saturating_sub(lost));
+        if is_ours { snapshot.since(before) } else { Vec::new() }
+    }
+
     fn report(self, command_line: &[String], run: u32, outcomes: Vec<Outcome>) -> Report {
         summary::report(Findings {
             scenario: self.scenario,
@@ -256,6 +283,7 @@ impl Coordinator<'_> {
             run,
             outcomes,
             connect_seconds: self.connect_seconds,
+            shards: self.shards,
             server: self.server.map(|server| (server.pid(), self.history)),
             kernel: (self.kernel_before, self.kernel_connected),
             is_interrupted: self.is_interrupted,

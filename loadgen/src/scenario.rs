@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use corecast_protocol::{Limits, MessageKind};
 
+use crate::metrics_page::MetricsPage;
 use crate::options::RunOptions;
 use crate::preset::{Preset, Via};
 use crate::stamp::Encoding;
@@ -33,12 +34,16 @@ pub struct Scenario {
     pub subscribers: u32,
     pub publishers: u32,
     pub topics: u32,
+    /// Topics that follow each other, the first one behind the last.
+    pub topics_per_subscriber: u32,
     pub topic_prefix: String,
     pub load: Load,
     pub kind: MessageKind,
     /// Bytes of stamp and filler; a publish template comes on top.
     pub message_bytes: u32,
     pub publish_template: Option<String>,
+    /// Every publish is answered, as the JSON dialect does.
+    pub is_acknowledged: bool,
     pub subscribe_message: Option<String>,
     pub subscribed_match: Option<String>,
     pub headers: Vec<(String, String)>,
@@ -56,6 +61,7 @@ pub struct Scenario {
     /// One entry per worker thread: the core it is pinned to, if any.
     pub workers: Vec<Option<usize>>,
     pub server_pid: Option<u32>,
+    pub metrics: Option<MetricsPage>,
     pub seed: u64,
     pub limits: Limits,
 }
@@ -90,6 +96,15 @@ pub enum Mistake {
     TopicsNotNamed { topics: u32 },
     #[error("--topics {topics} needs a publisher for each: give --publishers {topics} or more")]
     TopicWithoutPublisher { topics: u32 },
+    #[error("--topics-per-subscriber {given} is more than there are: give at most the {topics} of --topics")]
+    TooFewTopics { given: u32, topics: u32 },
+    #[error(
+        "--topics-per-subscriber {given}: here a connection is one topic, the one in its URL. Use --preset \
+         corecast-json, or a URL without {{topic}} and a --subscribe-message with it"
+    )]
+    OneTopicPerConnection { given: u32 },
+    #[error("--binary: the preset {preset} carries text only, leave --binary out")]
+    TextOnly { preset: &'static str },
     #[error("--publish-template has no {{payload}}: without it subscribers cannot check what they receive")]
     TemplateWithoutPayload,
     #[error("--publish-template makes text: add --text")]
@@ -134,14 +149,31 @@ impl Scenario {
             },
         );
         let url = with_query(&url, preset.subscriber_query());
+        // Such a path takes plain payloads.
+        let names_topic = publish_url.contains("{topic}");
         let publish_url = match via {
-            Via::Ws => with_query(&publish_url, preset.publisher_query()),
+            Via::Ws => with_query(&publish_url, preset.publisher_query(names_topic)),
             Via::Http => publish_url,
         };
-        let encoding = if options.text { Encoding::Text } else { Encoding::Binary };
-        check_sizes(options, encoding, &mut mistakes);
-        check_topics(options, &url, &mut mistakes);
-        check_template(options, &mut mistakes);
+        let given_kind = if options.text { MessageKind::Text } else { MessageKind::Binary };
+        let kind = preset.only_kind().unwrap_or(given_kind);
+        if options.binary && kind == MessageKind::Text {
+            mistakes.push(Mistake::TextOnly { preset: preset.name() });
+        }
+        // The preset's match belongs to its message.
+        let (subscribe_message, subscribed_match) = match &options.subscribe_message {
+            Some(message) => (Some(message.clone()), options.subscribed_match.clone()),
+            None => (owned(preset.subscribe_message()), owned(preset.subscribed_match())),
+        };
+        let preset_template = preset.publish_template().filter(|_| via == Via::Ws && !names_topic);
+        let publishers = options.publishers.unwrap_or(options.topics);
+        check_sizes(options, publishers, kind, &mut mistakes);
+        check_topics(options, publishers, &url, subscribe_message.as_deref(), &mut mistakes);
+        check_template(options, kind, &mut mistakes);
+        let metrics = match &options.metrics {
+            Some(url) => Target::parse(url, Scheme::Http).map(|target| Some(MetricsPage::given(target))),
+            None => Ok(None),
+        };
         let headers = parse_headers(&options.header, &mut mistakes);
         let workers = choose_workers(options, &mut mistakes);
         let targets = match (subscribe, publish) {
@@ -153,6 +185,10 @@ impl Scenario {
                 None
             }
         };
+        let metrics = metrics.unwrap_or_else(|error| {
+            mistakes.push(Mistake::Target(error));
+            None
+        });
         if let Some((subscribe, publish)) = &targets {
             check_sources(&options.source, [subscribe, publish], &mut mistakes);
         }
@@ -161,9 +197,13 @@ impl Scenario {
         };
         Ok(Self {
             preset,
+            metrics: metrics.or_else(|| MetricsPage::beside(subscribe.address, preset.metrics_port()?)),
             subscribe: Target { path: with_query(&subscribe.path, preset.subscriber_query()), ..subscribe },
             publish: match via {
-                Via::Ws => Target { path: with_query(&publish.path, preset.publisher_query()), ..publish },
+                Via::Ws => {
+                    let query = preset.publisher_query(names_topic);
+                    Target { path: with_query(&publish.path, query), ..publish }
+                }
                 Via::Http => publish,
             },
             url,
@@ -171,21 +211,26 @@ impl Scenario {
             via,
             http_pipeline: options.http_pipeline,
             subscribers: options.subscribers,
-            publishers: options.publishers,
+            publishers,
             topics: options.topics,
+            topics_per_subscriber: options.topics_per_subscriber,
             topic_prefix: options.topic_prefix.clone(),
             load: match options.in_flight {
                 Some(in_flight) => Load::Closed { in_flight },
                 None => Load::Open { rate: options.rate },
             },
-            kind: if options.text { MessageKind::Text } else { MessageKind::Binary },
+            kind,
             message_bytes: options.size,
-            publish_template: options.publish_template.clone(),
-            subscribe_message: options.subscribe_message.clone(),
-            subscribed_match: options.subscribed_match.clone(),
+            is_acknowledged: preset_template.is_some() && options.publish_template.is_none(),
+            publish_template: options.publish_template.clone().or_else(|| owned(preset_template)),
+            subscribe_message,
+            subscribed_match,
             headers,
             origin: options.origin.clone(),
-            subprotocols: options.subprotocol.clone(),
+            subprotocols: match options.subprotocol.as_slice() {
+                [] => preset.subprotocol().map(str::to_owned).into_iter().collect(),
+                given => given.to_vec(),
+            },
             warmup: options.warmup,
             duration: options.duration,
             grace: options.grace,
@@ -202,24 +247,38 @@ impl Scenario {
     }
 
     pub const fn encoding(&self) -> Encoding {
-        match self.kind {
-            MessageKind::Text => Encoding::Text,
-            MessageKind::Binary => Encoding::Binary,
-        }
+        encoding(self.kind)
     }
 
     pub fn topic_name(&self, topic: u32) -> String {
         format!("{}-{topic}", self.topic_prefix)
     }
 
-    /// Topic of the subscriber or publisher with this index.
-    pub const fn topic_of(&self, index: u32) -> u32 {
-        index % self.topics
+    /// Topic of the publisher with this index.
+    pub const fn topic_of(&self, publisher: u32) -> u32 {
+        publisher % self.topics
     }
 
-    /// Publishers that a subscriber of one topic hears at most.
+    /// First topic of the subscriber with this index.
+    pub const fn first_topic_of(&self, subscriber: u32) -> u32 {
+        let dealt = subscriber as u64 * self.topics_per_subscriber as u64;
+        (dealt % self.topics as u64) as u32
+    }
+
+    /// All topics of a subscriber, by its first one.
+    pub fn topics_from(&self, first: u32) -> impl Iterator<Item = u32> + use<> {
+        let topics = self.topics;
+        (0..self.topics_per_subscriber).map(move |nth| (first + nth) % topics)
+    }
+
+    /// Publishers of one topic, at most.
     pub const fn publishers_per_topic(&self) -> u32 {
         self.publishers.div_ceil(self.topics)
+    }
+
+    /// Publishers that a subscriber hears at most.
+    pub const fn publishers_heard(&self) -> u32 {
+        self.topics_per_subscriber * self.publishers_per_topic()
     }
 
     pub const fn connections(&self) -> u32 {
@@ -264,9 +323,20 @@ fn publish_url(options: &RunOptions, preset: Preset, via: Via, subscribe_url: &s
         Via::Ws => subscribe_url.split_once("://").map_or("ws", |(scheme, _)| scheme),
         Via::Http => "http",
     };
-    match (preset.publish_path(), rest.split_once('/')) {
+    match (preset.publish_path(via), rest.split_once('/')) {
         (Some(path), Some((authority, _))) => format!("{scheme}://{authority}{path}"),
         _ => format!("{scheme}://{rest}"),
+    }
+}
+
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
+}
+
+const fn encoding(kind: MessageKind) -> Encoding {
+    match kind {
+        MessageKind::Text => Encoding::Text,
+        MessageKind::Binary => Encoding::Binary,
     }
 }
 
@@ -283,15 +353,17 @@ fn with_query(url: &str, query: Option<&str>) -> String {
     }
 }
 
-fn check_sizes(options: &RunOptions, encoding: Encoding, mistakes: &mut Vec<Mistake>) {
-    let kind = if options.text { "text" } else { "binary" };
-    if (options.size as usize) < encoding.stamp_bytes() {
-        mistakes.push(Mistake::Size { given: options.size, kind, least: encoding.stamp_bytes() });
+fn check_sizes(options: &RunOptions, publishers: u32, kind: MessageKind, mistakes: &mut Vec<Mistake>) {
+    let least = encoding(kind).stamp_bytes();
+    if (options.size as usize) < least {
+        let kind = if kind == MessageKind::Text { "text" } else { "binary" };
+        mistakes.push(Mistake::Size { given: options.size, kind, least });
     }
     let counts = [
         ("--subscribers", options.subscribers),
-        ("--publishers", options.publishers),
+        ("--publishers", options.publishers.unwrap_or(1)),
         ("--topics", options.topics),
+        ("--topics-per-subscriber", options.topics_per_subscriber),
         ("--connect-concurrency", options.connect_concurrency),
         ("--http-pipeline", options.http_pipeline),
         ("--in-flight", options.in_flight.unwrap_or(1)),
@@ -303,13 +375,14 @@ fn check_sizes(options: &RunOptions, encoding: Encoding, mistakes: &mut Vec<Mist
             mistakes.push(Mistake::TooMuch { option, given, most, remedy });
         }
     };
-    let connections = u64::from(options.subscribers) + u64::from(options.publishers);
+    let connections = u64::from(options.subscribers) + u64::from(publishers);
     bound("--size", options.size.into(), LARGEST_MESSAGE.into(), "send smaller messages");
     bound("--in-flight", options.in_flight.unwrap_or(0).into(), MOST_IN_FLIGHT.into(), "give less");
     bound("the number of connections", connections, MOST_CONNECTIONS, "start several generators");
-    let per_topic = u64::from(options.publishers.div_ceil(options.topics.max(1)));
-    let pairs = u64::from(options.subscribers) * per_topic;
-    bound("subscribers times publishers of a topic", pairs, MOST_CHECKED_PAIRS, "use fewer publishers");
+    let per_topic = u64::from(publishers.div_ceil(options.topics.max(1)));
+    let heard = per_topic.saturating_mul(options.topics_per_subscriber.into());
+    let pairs = u64::from(options.subscribers).saturating_mul(heard);
+    bound("subscribers times publishers they hear", pairs, MOST_CHECKED_PAIRS, "use fewer publishers");
     let seconds = (options.warmup + options.duration).as_millis();
     let messages = (seconds * u128::from(options.rate.per_thousand_seconds()) / 1_000_000) as u64;
     if options.in_flight.is_none() && messages >= u64::from(u32::MAX) {
@@ -317,23 +390,35 @@ fn check_sizes(options: &RunOptions, encoding: Encoding, mistakes: &mut Vec<Mist
     }
 }
 
-fn check_topics(options: &RunOptions, url: &str, mistakes: &mut Vec<Mistake>) {
-    let named = url.contains("{topic}")
-        || options.subscribe_message.as_ref().is_some_and(|message| message.contains("{topic}"));
-    if options.topics > 1 && !named {
-        mistakes.push(Mistake::TopicsNotNamed { topics: options.topics });
+fn check_topics(
+    options: &RunOptions,
+    publishers: u32,
+    url: &str,
+    subscribe_message: Option<&str>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (topics, given) = (options.topics, options.topics_per_subscriber);
+    let by_message = subscribe_message.is_some_and(|message| message.contains("{topic}"));
+    let by_url = url.contains("{topic}");
+    if topics > 1 && !by_url && !by_message {
+        mistakes.push(Mistake::TopicsNotNamed { topics });
     }
-    if options.topics > options.publishers.max(1) {
-        mistakes.push(Mistake::TopicWithoutPublisher { topics: options.topics });
+    if topics > publishers.max(1) {
+        mistakes.push(Mistake::TopicWithoutPublisher { topics });
+    }
+    if given > 1 && (by_url || !by_message) {
+        mistakes.push(Mistake::OneTopicPerConnection { given });
+    } else if given > topics.max(1) {
+        mistakes.push(Mistake::TooFewTopics { given, topics });
     }
 }
 
-fn check_template(options: &RunOptions, mistakes: &mut Vec<Mistake>) {
+fn check_template(options: &RunOptions, kind: MessageKind, mistakes: &mut Vec<Mistake>) {
     let Some(template) = &options.publish_template else { return };
     if !template.contains("{payload}") {
         mistakes.push(Mistake::TemplateWithoutPayload);
     }
-    if !options.text {
+    if kind != MessageKind::Text {
         mistakes.push(Mistake::TemplateNeedsText);
     }
 }
@@ -447,6 +532,84 @@ mod tests {
     }
 
     #[test]
+    fn the_json_dialect_names_topics_in_messages() {
+        let scenario = scenario(&["--preset", "corecast-json"]).unwrap();
+        assert_eq!(scenario.url, "ws://127.0.0.1:9001/ws");
+        assert_eq!(scenario.publish_url, "ws://127.0.0.1:9001/ws");
+        assert_eq!(scenario.subprotocols, ["corecast.json.v1"]);
+        assert_eq!(scenario.kind, MessageKind::Text);
+        assert_eq!(scenario.subscribe_message.as_deref(), Some(r#"{"op":"subscribe","topic":"{topic}"}"#));
+        assert_eq!(
+            scenario.publish_template.as_deref(),
+            Some(r#"{"op":"publish","topic":"{topic}","data":"{payload}","id":"{sequence}"}"#)
+        );
+        assert!(scenario.is_acknowledged);
+    }
+
+    #[test]
+    fn json_subscribers_hear_publishers_of_the_other_dialects() {
+        let posted = scenario(&["--preset", "corecast-json", "--publish", "http"]).unwrap();
+        assert_eq!(posted.publish_url, "http://127.0.0.1:9001/topics/{topic}");
+        assert_eq!((posted.publish_template, posted.is_acknowledged), (None, false));
+        let raw = "ws://127.0.0.1:9001/topics/{topic}";
+        let raw = scenario(&["--preset", "corecast-json", "--publish-url", raw]).unwrap();
+        assert_eq!((raw.publish_template, raw.is_acknowledged), (None, false));
+        assert_eq!(raw.url, "ws://127.0.0.1:9001/ws");
+        assert_eq!(raw.publish.path_for("a"), "/topics/a?role=publisher");
+    }
+
+    #[test]
+    fn each_topic_has_a_publisher_of_its_own() {
+        assert_eq!(scenario(&["--topics", "5"]).unwrap().publishers, 5);
+        assert_eq!(scenario(&[]).unwrap().publishers, 1);
+        let many = scenario(&["--topics", "2", "--publishers", "9"]).unwrap();
+        assert_eq!((many.publishers, many.publishers_per_topic()), (9, 5));
+    }
+
+    #[test]
+    fn several_topics_of_a_subscriber_follow_each_other() {
+        let arguments = ["--preset", "corecast-json", "--topics", "5", "--topics-per-subscriber", "3"];
+        let scenario = scenario(&arguments).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|subscriber| scenario.first_topic_of(subscriber)), [0, 3, 1, 4]);
+        assert_eq!(scenario.topics_from(3).collect::<Vec<_>>(), [3, 4, 0]);
+        assert_eq!(scenario.first_topic_of(u32::MAX), 0);
+    }
+
+    #[test]
+    fn several_topics_need_a_dialect_that_takes_them() {
+        assert_eq!(
+            mistakes(&["--topics", "2", "--topics-per-subscriber", "2"]),
+            ["--topics-per-subscriber 2: here a connection is one topic, the one in its URL. Use --preset \
+                 corecast-json, or a URL without {topic} and a --subscribe-message with it"]
+        );
+        assert_eq!(
+            mistakes(&["--preset", "corecast-json", "--topics-per-subscriber", "2", "--binary"]),
+            [
+                "--binary: the preset corecast-json carries text only, leave --binary out",
+                "--topics-per-subscriber 2 is more than there are: give at most the 1 of --topics",
+            ]
+        );
+    }
+
+    #[test]
+    fn metrics_are_looked_for_beside_a_local_corecast() {
+        let page = |arguments: &[&str]| scenario(arguments).unwrap().metrics.map(|page| page.to_string());
+        assert_eq!(page(&[]).as_deref(), Some("http://127.0.0.1:9002/metrics"));
+        assert_eq!(
+            page(&["--preset", "corecast-json", "ws://[::1]:9001"]).as_deref(),
+            Some("http://[::1]:9002/metrics")
+        );
+        assert_eq!(page(&["--preset", "corecast", "ws://192.0.2.7:9001"]), None);
+        assert_eq!(page(&["ws://127.0.0.1:9001/"]), None, "any server");
+        let given = ["ws://192.0.2.7:9001/", "--metrics", "http://192.0.2.7:9100/m"];
+        assert_eq!(page(&given).as_deref(), Some("http://192.0.2.7:9100/m"));
+        assert_eq!(
+            mistakes(&["--metrics", "127.0.0.1:9002"]),
+            ["'127.0.0.1:9002' does not begin with http://: write http://host:port/path"]
+        );
+    }
+
+    #[test]
     fn a_role_that_is_given_stays() {
         let scenario =
             scenario(&["--preset", "corecast", "ws://127.0.0.1:9001/topics/{topic}?role=both"]).unwrap();
@@ -464,6 +627,8 @@ mod tests {
                 "20",
                 "--topics",
                 "3",
+                "--publishers",
+                "2",
                 "--header",
                 "no colon",
                 "--publish-template",

@@ -16,6 +16,8 @@ pub const TEXT_BYTES: usize = 64;
 const MAGIC: [u8; 3] = [0xC0, 0xCA, 0x57];
 const TEXT_MAGIC: &[u8; 6] = b"amkmhf";
 const MEASURED: u8 = 1;
+/// Bytes by which the places of two stamps are likely to differ.
+const NEAR: usize = 16;
 
 /// One message's identity and times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,15 +134,21 @@ impl Finder {
 
     #[cold]
     fn search(&mut self, message: &[u8]) -> Option<Stamp> {
+        // Offsets and topic numbers in front of it differ by a few digits.
+        self.search_from(message, self.last_at.saturating_sub(NEAR)).or_else(|| self.search_from(message, 0))
+    }
+
+    fn search_from(&mut self, message: &[u8], start: usize) -> Option<Stamp> {
         let magic: &[u8] = match self.encoding {
             Encoding::Binary => &MAGIC,
             Encoding::Text => TEXT_MAGIC,
         };
         let (at, stamp) = message
+            .get(start..)?
             .windows(magic.len())
             .enumerate()
             .filter(|(_, window)| *window == magic)
-            .find_map(|(at, _)| Some((at, read_at(message, at, self.encoding)?)))?;
+            .find_map(|(at, _)| Some((start + at, read_at(message, start + at, self.encoding)?)))?;
         self.last_at = at;
         Some(stamp)
     }

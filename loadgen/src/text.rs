@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::report::{Percentiles, Reason, Report, Setup};
+use crate::shards::Shard;
 
 /// Failures and disconnections that are shown; JSON has them all.
 const MOST_REASONS: usize = 5;
@@ -22,7 +23,7 @@ impl fmt::Display for Report {
 fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
     let publishers = plural(setup.publishers.into(), "publisher");
     let load = match (setup.rate_milli, setup.in_flight) {
-        (Some(rate), _) => format!("open loop: {publishers} x {}/s", rate as f64 / 1_000.0),
+        (Some(rate), _) => format!("open loop: {publishers} x {}/s{}", per_second(rate), sums(setup, rate)),
         (_, in_flight) => format!("closed loop: {publishers} x {} in flight", in_flight.unwrap_or_default()),
     };
     let cores = match setup.cores.as_slice() {
@@ -33,11 +34,15 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
     if setup.publish_url != setup.url {
         line(f, "publishing", &setup.publish_url)?;
     }
+    let each = match setup.topics_per_subscriber {
+        1 => String::new(),
+        each => format!(" ({each} each)"),
+    };
     line(
         f,
         "load",
         &format!(
-            "{load}, {} bytes {}, {} on {}",
+            "{load}, {} bytes {}, {} on {}{each}",
             setup.message_bytes,
             setup.message_kind,
             plural(setup.subscribers.into(), "subscriber"),
@@ -55,6 +60,21 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
             plural(setup.threads as u64, "thread")
         ),
     )
+}
+
+/// What the publishers' rate makes for a topic and in all, when there are several.
+fn sums(setup: &Setup, rate: u64) -> String {
+    if setup.publishers == 1 {
+        return String::new();
+    }
+    let least = per_second(rate * u64::from(setup.publishers / setup.topics));
+    let most = per_second(rate * u64::from(setup.publishers.div_ceil(setup.topics)));
+    let topic = if least == most { most } else { format!("{least} to {most}") };
+    format!(" = {topic}/s a topic, {}/s in all", per_second(rate * u64::from(setup.publishers)))
+}
+
+fn per_second(rate_milli: u64) -> String {
+    (rate_milli as f64 / 1_000.0).to_string()
 }
 
 impl Report {
@@ -137,6 +157,11 @@ impl Report {
                 thousands(delivery.unsent)
             ),
         )?;
+        write_reasons(f, &delivery.refusals)?;
+        if delivery.unanswered > 0 {
+            let unanswered = plural(delivery.unanswered, "message");
+            line(f, "", &format!("{unanswered} neither acknowledged nor refused in time"))?;
+        }
         line(
             f,
             "throughput",
@@ -190,6 +215,7 @@ impl Report {
                 ),
             )?;
         }
+        write_shards(f, &self.shards)?;
         if let Some(kernel) = &self.kernel {
             line(
                 f,
@@ -212,6 +238,32 @@ impl Report {
         let limited = if self.verdict.generator_limited { "yes" } else { "no" };
         writeln!(f, "verdict: {validity}{interrupted}; generator-limited: {limited}")
     }
+}
+
+/// Connections and subscribers as they were at the end, the rest as it grew in the measured window.
+fn write_shards(f: &mut fmt::Formatter<'_>, shards: &[Shard]) -> fmt::Result {
+    let count = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), thousands);
+    for (index, shard) in shards.iter().enumerate() {
+        if index == 0 {
+            writeln!(
+                f,
+                "  {:14}{:>11}{:>13}{:>12}{:>12}{:>15}{:>8}",
+                "shards", "connections", "subscribers", "published", "relayed", "deliveries", "busy"
+            )?;
+        }
+        let busy = shard.busy_share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        writeln!(
+            f,
+            "  {:14}{:>11}{:>13}{:>12}{:>12}{:>15}{busy:>8}",
+            format!("  {}", shard.shard),
+            count(shard.connections),
+            count(shard.subscribers),
+            count(shard.published),
+            count(shard.relayed),
+            count(shard.deliveries),
+        )?;
+    }
+    Ok(())
 }
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
@@ -317,8 +369,11 @@ mod tests {
                 subscribers: 1_000,
                 publishers: 1,
                 topics: 1,
+                topics_per_subscriber: 1,
                 load: "open",
                 rate_milli: Some(100_000),
+                topic_rate_milli: Some(100_000),
+                total_rate_milli: Some(100_000),
                 in_flight: None,
                 message_bytes: 64,
                 message_kind: "binary",
@@ -382,6 +437,7 @@ mod tests {
                 resident_bytes_end: 5 << 20,
                 bytes_per_connection: 1_048.6,
             }),
+            shards: Vec::new(),
             kernel: Some(Kernel { tcp_bytes_per_connection: 12.3, slab_bytes_per_connection: 7_890.1 }),
             closing: Closing { closed: 998, not_closed: 2 },
             verdict: Verdict {
@@ -442,6 +498,59 @@ verdict: not valid; generator-limited: no
     }
 
     #[test]
+    fn several_publishers_have_their_rates_added_up() {
+        let mut report = report();
+        report.setup = Setup { publishers: 8, topics: 4, topics_per_subscriber: 2, ..report.setup };
+        let text = report.to_string();
+        let load = "open loop: 8 publishers x 100/s = 200/s a topic, 800/s in all, 64 bytes binary, \
+                    1,000 subscribers on 4 topics (2 each)\n";
+        assert!(text.contains(load), "{text}");
+        report.setup = Setup { publishers: 9, topics_per_subscriber: 1, ..report.setup };
+        let text = report.to_string();
+        assert!(text.contains("9 publishers x 100/s = 200 to 300/s a topic, 900/s in all, 64"), "{text}");
+    }
+
+    #[test]
+    fn refusals_are_told_in_the_servers_words() {
+        let mut report = report();
+        report.delivery.refused = 3;
+        report.delivery.unanswered = 1;
+        report.delivery.refusals = vec![Reason { reason: "too_large: at most 9 bytes".into(), count: 3 }];
+        let text = report.to_string();
+        let published = "  published     1,000 messages; 3 refused, 0 not taken in time
+                3 x too_large: at most 9 bytes
+                1 message neither acknowledged nor refused in time
+  throughput";
+        assert!(text.contains(published), "{text}");
+    }
+
+    #[test]
+    fn shards_are_a_table_behind_the_server() {
+        let mut report = report();
+        let full = Shard {
+            shard: 0,
+            connections: Some(510),
+            subscribers: Some(500),
+            published: Some(1_000),
+            relayed: Some(1_000_000),
+            deliveries: Some(1_500_000_000),
+            busy_seconds: Some(4.2),
+            busy_share: Some(0.42),
+        };
+        report.shards = vec![full, Shard { shard: 1, connections: Some(7), ..Shard::default() }];
+        let expected =
+            "  shards        connections  subscribers   published     relayed     deliveries    busy
+    0                   510          500       1,000   1,000,000  1,500,000,000    42 %
+    1                     7            -           -           -              -       -
+  kernel  ";
+        let text = report.to_string();
+        assert!(text.contains(expected), "{text}");
+        let json = serde_json::to_value(&report).expect("a report is serializable");
+        assert_eq!(json["shards"][0]["deliveries"], 1_500_000_000_u64);
+        assert_eq!(json["shards"][1]["busy_share"], serde_json::Value::Null);
+    }
+
+    #[test]
     fn json_has_the_versioned_schema() {
         let json = serde_json::to_value(report()).expect("a report is serializable");
         assert_eq!(json["schema"], "corecast-load/1");
@@ -465,6 +574,7 @@ verdict: not valid; generator-limited: no
             "schema",
             "server",
             "setup",
+            "shards",
             "throughput",
             "verdict",
             "version",

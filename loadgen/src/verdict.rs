@@ -60,6 +60,7 @@ fn delivery_problems(delivery: &Delivery) -> Vec<String> {
         (delivery.unexpected, "messages were not of this run or topic"),
         (delivery.unsent, "messages were due but not taken by the publishers' connections"),
         (delivery.refused, "messages were refused by the server"),
+        (delivery.unanswered, "messages were neither acknowledged nor refused in time"),
         (delivery.disconnected, "connections ended before the run did"),
     ];
     problems.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
@@ -138,6 +139,7 @@ mod tests {
             Delivery { unexpected: 3, ..delivery() },
             Delivery { unsent: 3, ..delivery() },
             Delivery { refused: 3, ..delivery() },
+            Delivery { unanswered: 3, ..delivery() },
             Delivery { disconnected: 3, ..delivery() },
         ];
         for case in cases {

@@ -18,7 +18,7 @@ use crate::check::Check;
 use crate::client::{Client, Role};
 use crate::clock::{now_ns, thread_cpu_ns, thread_run_queue_ns};
 use crate::control::{Control, Phase, Timing, WorkerBoard};
-use crate::endpoint::{Endpoint, Peer};
+use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::Reasons;
 use crate::flight::Flight;
 use crate::http_publisher::HttpPublisher;
@@ -61,6 +61,8 @@ pub(crate) struct Outcome {
     pub(crate) failures: Reasons,
     /// Open connections that ended before the run did.
     pub(crate) disconnections: Reasons,
+    /// Why the server refused messages.
+    pub(crate) refusals: Reasons,
     pub(crate) publishers: Vec<PublisherOutcome>,
     pub(crate) closed: u64,
     pub(crate) not_closed: u64,
@@ -80,6 +82,8 @@ pub(crate) struct PublisherOutcome {
     pub(crate) refused: Vec<u32>,
     /// Due, but never sent.
     pub(crate) unsent: u64,
+    /// Sent, and neither acknowledged nor refused, where the server does one of both.
+    pub(crate) unanswered: u64,
 }
 
 /// What the worker's thread did during the measured window.
@@ -104,6 +108,10 @@ pub(crate) struct Worker<'a> {
     endpoints: Vec<Endpoint>,
     subscribers: usize,
     publishers: Vec<Publisher>,
+    /// Until when there is nothing to do for a publisher; 0 when it is to be looked at every turn.
+    rest_ns: Vec<u64>,
+    /// The end of publishing for which `rest_ns` holds.
+    rest_holds_until_ns: u64,
     receiver: Receiver,
 
     /// Endpoints started so far: the next one to start.
@@ -121,6 +129,7 @@ pub(crate) struct Worker<'a> {
 
     failures: Reasons,
     disconnections: Reasons,
+    refusals: Reasons,
     closed: u64,
     not_closed: u64,
     receives: u64,
@@ -139,7 +148,7 @@ impl<'a> Worker<'a> {
         let subscribers = share(scenario.subscribers, number, workers);
         let global = |local: usize| (local * workers + number) as u32;
         let mut endpoints: Vec<Endpoint> = (0..subscribers)
-            .map(|local| Endpoint::new(Peer::Subscriber(Client::new(scenario.topic_of(global(local))))))
+            .map(|local| Endpoint::new(Peer::Subscriber(Client::new(scenario.first_topic_of(global(local))))))
             .collect();
         let mut publishers = Vec::new();
         for local in 0..share(scenario.publishers, number, workers) {
@@ -165,6 +174,8 @@ impl<'a> Worker<'a> {
             ring,
             endpoints,
             subscribers,
+            rest_ns: vec![0; publishers.len()],
+            rest_holds_until_ns: 0,
             publishers,
             started: 0,
             opening: VecDeque::new(),
@@ -175,6 +186,7 @@ impl<'a> Worker<'a> {
             phase: Phase::Connect,
             failures: Reasons::default(),
             disconnections: Reasons::default(),
+            refusals: Reasons::default(),
             closed: 0,
             not_closed: 0,
             receives: 0,
@@ -256,8 +268,12 @@ impl<'a> Worker<'a> {
                 for mark_ns in [timing.measure_ns, timing.until_ns] {
                     wait_ns = if mark_ns > now { wait_ns.min(mark_ns - now) } else { wait_ns };
                 }
-                for publisher in &self.publishers {
-                    if let Some(wake_ns) = publisher.wake_ns(now, &surroundings) {
+                for (publisher, &rest_ns) in self.publishers.iter().zip(&self.rest_ns) {
+                    let wake_ns = match rest_ns {
+                        0 => publisher.wake_ns(now, &surroundings),
+                        rest_ns => Some(rest_ns),
+                    };
+                    if let Some(wake_ns) = wake_ns {
                         wait_ns = wait_ns.min(wake_ns.saturating_sub(now));
                     }
                 }
@@ -290,7 +306,16 @@ impl<'a> Worker<'a> {
     fn publish(&mut self, timing: &Timing) -> bool {
         let surroundings = self.surroundings(*timing);
         let mut has_more = false;
+        if self.rest_holds_until_ns != timing.until_ns {
+            self.rest_holds_until_ns = timing.until_ns;
+            self.rest_ns.fill(0);
+        }
+        let turn_ns = now_ns();
         for local in 0..self.publishers.len() {
+            // With a publisher for each of many topics, most of them have nothing to do in most turns.
+            if self.rest_ns[local] > turn_ns {
+                continue;
+            }
             let at = self.subscribers + local;
             let publisher = &mut self.publishers[local];
             let endpoint = &mut self.endpoints[at];
@@ -311,10 +336,15 @@ impl<'a> Worker<'a> {
             }
             let publisher = &self.publishers[local];
             let endpoint = &self.endpoints[at];
-            let is_sent = endpoint.socket.out.is_empty() && !endpoint.has_unanswered();
+            let has_answers = endpoint.socket.stage == Stage::Down || publisher.unanswered() == 0;
+            let is_sent = endpoint.socket.out.is_empty() && !endpoint.has_unanswered() && has_answers;
             let is_finished = publisher.is_finished(now, timing) && is_sent;
             let board = &self.shared.control.publishers[publisher.index() as usize];
             board.finished.store(is_finished, Ordering::Release);
+            self.rest_ns[local] = match is_finished {
+                true => u64::MAX,
+                false => publisher.rests_until_ns(timing).unwrap_or(0),
+            };
         }
         has_more
     }
@@ -323,21 +353,17 @@ impl<'a> Worker<'a> {
         self.board().received.store(self.receiver.measure.counts.received, Ordering::Relaxed);
     }
 
-    fn into_outcome(self) -> Outcome {
+    fn into_outcome(mut self) -> Outcome {
         let timing = self.shared.control.timing();
-        let (subscribers, posters) = {
-            let mut endpoints = self.endpoints;
-            let posters = endpoints.split_off(self.subscribers);
-            (endpoints, posters)
-        };
-        let publishers = self.publishers.iter().zip(posters).map(|(publisher, endpoint)| PublisherOutcome {
+        self.receiver.finish(self.shared.control);
+        let subscribers = &self.endpoints[..self.subscribers];
+        let boards = &self.shared.control.publishers;
+        let publishers = self.publishers.iter().map(|publisher| PublisherOutcome {
             index: publisher.index(),
             measured: publisher.measured(),
-            refused: match endpoint.peer {
-                Peer::Poster(poster) => poster.into_refused(),
-                Peer::Publisher(_) | Peer::Subscriber(_) => Vec::new(),
-            },
+            refused: boards[publisher.index() as usize].refused_sequences(),
             unsent: publisher.unsent(&timing),
+            unanswered: publisher.unanswered().into(),
         });
         Outcome {
             publishers: publishers.collect(),
@@ -346,6 +372,7 @@ impl<'a> Worker<'a> {
             check: self.receiver.check,
             failures: self.failures,
             disconnections: self.disconnections,
+            refusals: self.refusals,
             closed: self.closed,
             not_closed: self.not_closed + self.closing as u64,
             usage: self.usage.usage,

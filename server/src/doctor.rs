@@ -4,9 +4,11 @@ use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::ExitCode;
 
 use corecast::config::{Budget, Config, HostLimits, ListenAddress};
+use corecast::net::unix_path;
 use corecast_uring::probe;
 
 /// Prints every finding. Fails if one of them keeps the server from starting.
@@ -143,11 +145,19 @@ fn network(config: &Config, read: &dyn Fn(&str) -> Option<String>) -> Vec<Findin
 
 /// Whether every address could be bound now.
 fn addresses(config: &Config) -> Vec<Finding> {
-    let listen = config.listen.iter().filter_map(|address| match address {
-        ListenAddress::Tcp(address) => Some((*address, "--listen")),
-        ListenAddress::Unix(_) => None,
+    let listen = config.listen.iter().map(|listen| match listen {
+        ListenAddress::Tcp(tcp) => address(*tcp, "--listen"),
+        ListenAddress::Unix(path) => socket_path(path),
     });
-    listen.chain(config.admin.map(|address| (address, "--admin"))).map(|(a, flag)| address(a, flag)).collect()
+    listen.chain(config.admin.map(|admin| address(admin, "--admin"))).collect()
+}
+
+fn socket_path(path: &Path) -> Finding {
+    let shown = path.display();
+    match unix_path::listen(path, 1) {
+        Ok(_) => Finding::new(Verdict::Fine, format!("unix:{shown} is free")),
+        Err(error) => Finding::new(Verdict::Fails, format!("unix:{shown}: {error}")),
+    }
 }
 
 fn address(address: SocketAddr, flag: &str) -> Finding {
@@ -178,8 +188,13 @@ mod tests {
 
     const HOST: HostLimits = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
 
-    const INPUTS: BudgetInputs =
-        BudgetInputs { slot_bytes: 200, topic_bytes: 300, membership_bytes: 16, ring_locked_bytes: 110_592 };
+    const INPUTS: BudgetInputs = BudgetInputs {
+        slot_bytes: 200,
+        topic_bytes: 300,
+        membership_bytes: 16,
+        json_membership_bytes: 24,
+        ring_locked_bytes: 110_592,
+    };
 
     #[test]
     fn small_sysctls_come_with_the_command_that_mends_them() {
@@ -226,6 +241,18 @@ mod tests {
             finding.to_string(),
             "FAILS   192.0.2.1:9001 is not an address of this host (see `ip address`); choose another with --listen"
         );
+    }
+
+    #[test]
+    fn a_socket_path_that_cannot_be_had_fails_and_a_free_one_is_left_free() {
+        assert_eq!(
+            socket_path("/".as_ref()).to_string(),
+            "FAILS   unix:/: there is a directory in its place, and only a socket that nobody listens on is replaced; \
+             remove it or choose another path with --listen"
+        );
+        let path = std::env::temp_dir().join(format!("corecast-doctor-{}.sock", std::process::id()));
+        assert_eq!(socket_path(&path).verdict, Verdict::Fine);
+        assert!(!path.exists());
     }
 
     #[test]

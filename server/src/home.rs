@@ -89,19 +89,35 @@ impl Homes {
     pub fn forget_idle(&mut self, now: Now) -> u32 {
         let mut forgotten = 0;
         for _ in 0..self.topics.len().min(64 + self.topics.len() / 8) {
-            self.sweep = (self.sweep + 1) % self.topics.len();
-            let Some(home) = &self.topics[self.sweep] else { continue };
-            let is_unused = home.interested.is_empty() && home.local.is_none() && home.waiting == 0;
-            if is_unused && now.since(home.last_used) >= self.topic_idle {
-                self.by_name.remove(&home.name);
-                self.topics[self.sweep] = None;
-                self.vacant.push(HomeId(self.sweep as u32));
-                forgotten += 1;
-            }
+            let topic_idle = self.topic_idle;
+            forgotten += u32::from(self.forget_next(|home| now.since(home.last_used) >= topic_idle));
         }
         forgotten
     }
+
+    /// Forgets a topic that nobody uses and that never had a message, if a bounded search finds one: it has nothing to
+    /// remember but its epoch. Without this one client could use up all topics by subscribing to one after the other.
+    pub fn forget_empty(&mut self) -> bool {
+        (0..self.topics.len().min(EMPTY_SEARCH)).any(|_| self.forget_next(|home| home.last == Offset(0)))
+    }
+
+    /// Looks at the next topic, and forgets it if nobody uses it and it is to go.
+    fn forget_next(&mut self, is_to_go: impl Fn(&Home) -> bool) -> bool {
+        self.sweep = (self.sweep + 1) % self.topics.len();
+        let Some(home) = &self.topics[self.sweep] else { return false };
+        let is_unused = home.interested.is_empty() && home.local.is_none() && home.waiting == 0;
+        if !is_unused || !is_to_go(home) {
+            return false;
+        }
+        self.by_name.remove(&home.name);
+        self.topics[self.sweep] = None;
+        self.vacant.push(HomeId(self.sweep as u32));
+        true
+    }
 }
+
+/// Topics that a search for an empty one looks at: it is made for every new topic while `max_topics` are known.
+const EMPTY_SEARCH: usize = 1024;
 
 impl std::ops::Index<HomeId> for Homes {
     type Output = Home;
@@ -150,9 +166,8 @@ impl Home {
     }
 
     pub fn set_subscribers(&mut self, shard: ShardId, generation: Generation, count: usize) {
-        let is_it = |interest: &&mut Interest| {
-            interest.shard == shard && interest.follower.generation == generation
-        };
+        let is_it =
+            |interest: &&mut Interest| interest.shard == shard && interest.follower.generation == generation;
         if let Some(interest) = self.interested.iter_mut().find(is_it) {
             interest.subscribers = count;
         }
@@ -211,6 +226,20 @@ mod tests {
         assert_eq!(homes.find(&topic("a")), None);
         let again = homes.add(&topic("a"), Epoch(2), seconds(16));
         assert_eq!(homes[again].newest(), Published { offset: Offset(0), epoch: Epoch(2) });
+    }
+
+    #[test]
+    fn a_topic_without_messages_makes_room_once_nobody_uses_it() {
+        let mut homes = homes();
+        let used = homes.add(&topic("a"), Epoch(1), seconds(0));
+        let published = homes.add(&topic("b"), Epoch(1), seconds(0));
+        homes[used].local = Some(TopicId(0));
+        homes[published].number(1, seconds(0));
+        assert!(!homes.forget_empty());
+        homes[used].forget_local(seconds(0));
+        assert!(homes.forget_empty());
+        assert_eq!((homes.find(&topic("a")), homes.find(&topic("b"))), (None, Some(published)));
+        assert!(!homes.forget_empty());
     }
 
     #[test]

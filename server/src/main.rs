@@ -8,9 +8,9 @@ use std::thread;
 
 use clap::FromArgMatches;
 use corecast::config::arguments::{Arguments, Command};
-use corecast::config::{Budget, BudgetInputs, Config, HostLimits, Sources, resolve};
+use corecast::config::{Budget, BudgetInputs, Config, HostLimits, ListenAddress, Sources, resolve};
 use corecast::observe::{VERSION, log};
-use corecast::{hub, net};
+use corecast::{home, hub, net, topics};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info};
@@ -63,10 +63,17 @@ fn serve(config: Config, budget: &Budget) -> ExitCode {
         Err(error) => return fail(&error.to_string()),
     };
     for address in running.addresses() {
-        info!(
-            "corecast {VERSION} listens on {address}: subscribe at ws://{address}/topics/{{topic}}, publish there or \
-             with POST http://{address}/topics/{{topic}}"
-        );
+        match address {
+            ListenAddress::Tcp(_) => info!(
+                "corecast {VERSION} listens on {address}: subscribe at ws://{address}/topics/{{topic}}, publish there or \
+                 with POST http://{address}/topics/{{topic}}"
+            ),
+            ListenAddress::Unix(path) => info!(
+                "corecast {VERSION} listens on {address}: see what a topic has with `curl --unix-socket {} \
+                 http://localhost/topics/{{topic}}`",
+                path.display()
+            ),
+        }
     }
     if let Some(address) = running.admin_address() {
         info!("metrics and readiness at http://{address}/metrics, /health and /ready");
@@ -97,8 +104,9 @@ fn serve(config: Config, budget: &Budget) -> ExitCode {
 fn budget(config: &Config) -> Budget {
     let inputs = BudgetInputs {
         slot_bytes: net::table::SLOT_BYTES,
-        topic_bytes: hub::TOPIC_BYTES,
+        topic_bytes: hub::TOPIC_BYTES + home::HOME_BYTES + topics::TOPIC_RECORD_BYTES,
         membership_bytes: hub::MEMBERSHIP_BYTES,
+        json_membership_bytes: hub::JSON_MEMBERSHIP_BYTES,
         ring_locked_bytes: corecast_uring::probe::locked_bytes(&config.ring()),
     };
     Budget::of(config, &inputs)

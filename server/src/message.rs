@@ -33,6 +33,11 @@ impl<'a> Messages<'a> {
         self.lines.map_or(self.block.len(), |lines| lines.iter().map(ExactSizeIterator::len).sum())
     }
 
+    /// What they take up once they are in memory of their own: the block with all that is between its lines, too.
+    pub fn held_bytes(&self) -> usize {
+        self.block.len() + self.lines.map_or(0, size_of_val)
+    }
+
     pub fn get(&self, index: usize) -> &'a [u8] {
         match self.lines {
             Some(lines) => &self.block[lines[index].clone()],
@@ -61,5 +66,26 @@ pub struct SharedMessages {
 impl SharedMessages {
     pub fn as_ref(&self) -> Messages<'_> {
         Messages { form: self.form, block: &self.block, lines: self.lines.as_deref() }
+    }
+
+    /// What they take up.
+    pub fn held_bytes(&self) -> usize {
+        self.as_ref().held_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is between the lines is kept with them, and must not be kept for nothing.
+    #[test]
+    fn held_messages_count_with_everything_that_is_kept_of_their_body() {
+        let lines = [0..1, 1000..1002];
+        let messages = Messages::lines(Form::Json, &[b' '; 5000], &lines);
+        assert_eq!((messages.count(), messages.bytes()), (2, 3));
+        assert_eq!(messages.held_bytes(), 5000 + 2 * 16);
+        assert_eq!(messages.to_shared().held_bytes(), 5000 + 2 * 16);
+        assert_eq!(Messages::one(Form::Text, b"abc").held_bytes(), 3);
     }
 }

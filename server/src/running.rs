@@ -1,16 +1,12 @@
 //! A running service: its listeners, its shards' threads, and how to stop it.
 
 use crate::config::{Config, ListenAddress};
-use crate::mesh::{Capacity, mesh};
 use crate::net::listener::{ListenError, Listener, SocketOptions};
 use crate::net::unix_path::UnixPath;
-use crate::observe::MetricsSlot;
-use crate::shard::executor::{self, ShardHandle, ShardListener, ShardPlan};
-use corecast_protocol::ProtocolError;
+use crate::shard::executor::{self, ShardHandle, ShardListener};
 use corecast_uring::probe;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Why the service could not be started. Each message names the cause and what mends it.
 #[derive(Debug, thiserror::Error)]
@@ -58,28 +54,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         admin_address = listener.tcp_address();
         by_shard[0].push(ShardListener { listener, is_admin: true });
     }
-    let metrics: Vec<MetricsSlot> =
-        (0..config.shards).map(|_| MetricsSlot::new(ProtocolError::RULES)).collect();
-    let shards = u16::try_from(config.shards).expect("the configuration was checked");
-    let meshes = mesh(shards, Capacity::of(&config), (rand::random(), rand::random()));
-    let started = Instant::now();
-    let plans = meshes.into_iter().zip(by_shard).map(|(mesh, listeners)| ShardPlan {
-        config: config.clone(),
-        mesh,
-        metrics: metrics.clone(),
-        listeners,
-        started,
-    });
-    let mut shards = Vec::new();
-    for plan in plans {
-        match executor::spawn(plan) {
-            Ok(shard) => shards.push(shard),
-            Err(error) => {
-                // Those that run wait for each other before they end, and one of them will never come.
-                return Err(error.into());
-            }
-        }
-    }
+    let shards = executor::spawn_all(&config, by_shard)?;
     Ok(Running { addresses, admin_address, shards, unix_paths })
 }
 
@@ -109,7 +84,8 @@ impl Running {
         let Self { shards, unix_paths, .. } = self;
         let mut ended = Ok(());
         for shard in shards {
-            ended = ended.and(shard.join());
+            let result = shard.join();
+            ended = ended.and(result);
         }
         drop(unix_paths);
         Ok(ended?)

@@ -1,9 +1,9 @@
 //! The topics that somebody on this shard uses, and how each stands with its home. No I/O, no clock, no randomness.
 
+use crate::dialect::json::RequestId;
 use crate::home::HomeId;
 use crate::ids::{Epoch, Now, ShardId, Slot, TopicId};
 use crate::mesh::{Follower, Generation};
-use crate::dialect::json::RequestId;
 use corecast_protocol::topic::TopicName;
 use std::collections::HashMap;
 
@@ -164,8 +164,9 @@ impl Topics {
         }
     }
 
-    pub fn has_listed(&self) -> bool {
-        !self.listed.is_empty()
+    /// How many are listed.
+    pub fn listed(&self) -> usize {
+        self.listed.len()
     }
 
     /// Some of the topics that nobody has been subscribed to since `before`, found by a bounded search.

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use std::time::Duration;
 
 /// The longest message, in bytes.
-const MESSAGE_MAX: usize = 4 << 10;
+pub(crate) const MESSAGE_MAX: usize = 4 << 10;
 
 /// Connections of a shard: more than ever live, and those that are being closed.
 const PLACES: u32 = 200;
@@ -112,7 +112,7 @@ impl Plan {
 
     /// What may wait beside the logs of a shard: of each link what it may have under way, and a body of lines of its own.
     pub(crate) fn parked_bytes_max(&self) -> usize {
-        let link = self.capacity.bytes.max(MESSAGE_MAX);
+        let link = self.capacity.bytes.max(self.capacity.bytes / 2 + MESSAGE_MAX);
         link * usize::from(self.shards - 1) + self.topic_log_bytes + MESSAGE_MAX
     }
 }

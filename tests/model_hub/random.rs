@@ -1,14 +1,13 @@
 //! Random operations on few topics and few slots, under limits so small that all of them are met.
 
-use super::world::{Phase, Seen, World};
+use super::connection::Phase;
+use super::world::{Seen, TURNS_MAX, World};
 use corecast::config::LagPolicy;
 use corecast::hub::HubLimits;
-use corecast::ids::Slot;
-use corecast_protocol::MessageKind;
+use corecast::ids::{Encoding, Form, Slot};
 use corecast_tests::seeds::{for_seeds, random_bytes};
 use fastrand::Rng;
 use std::cell::RefCell;
-use std::time::Duration;
 
 const CASES: u64 = 2000;
 
@@ -18,23 +17,22 @@ const NAMES: [&str; 4] = ["prices", "scores", "a.b", "~"];
 #[derive(Default, Debug)]
 struct Coverage {
     cases: u64,
-    topics_forgotten: u64,
-    topics_full: u64,
     pool_exhausted: u64,
-    lapped_disconnect: u64,
-    lapped_skip: u64,
+    /// By policy and encoding.
+    lapped: [[u64; 2]; 3],
     seen: Seen,
 }
 
 /// A publisher that waits: its topic and its message.
-type Held = (usize, MessageKind, Vec<u8>);
+type Held = (usize, Form, Vec<u8>);
 
 struct Case<'a> {
     world: World,
     held: Vec<Held>,
     /// The longest payload the configuration would allow: two messages fit a topic's log.
     payload_max: usize,
-    topics_full: u64,
+    /// In a hundred connections, how many are of the JSON dialect.
+    json_percent: u8,
     rng: &'a mut Rng,
 }
 
@@ -42,69 +40,68 @@ struct Case<'a> {
 fn every_subscriber_gets_every_message_once_and_in_order() {
     let coverage = RefCell::new(Coverage::default());
     for_seeds(CASES, |rng| run(rng, &mut coverage.borrow_mut()));
-    let coverage = coverage.into_inner();
+    let mut coverage = coverage.into_inner();
     if coverage.cases == CASES {
         coverage.assert_everything_was_met();
     }
 }
 
 fn run(rng: &mut Rng, coverage: &mut Coverage) {
-    let policy = if rng.bool() { LagPolicy::Disconnect } else { LagPolicy::SkipSilent };
+    let policies = [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::SkipSilent];
+    let policy = rng.usize(..3);
     let topic_log_bytes = *rng.choice(&[2_000, 10_000, 16 << 10, 40_000, 64 << 10, 200_000]).unwrap();
-    let log_bytes = topic_log_bytes * rng.usize(100..=300) / 100;
     let limits = HubLimits {
-        max_topics: rng.usize(1..=NAMES.len()),
-        max_subscribers: 100_000,
-        log_bytes,
+        max_subscribers: rng.usize(8..100),
+        log_bytes: topic_log_bytes * rng.usize(100..=300) / 100,
         topic_log_bytes,
-        lag_policy: policy,
-        topic_idle: Duration::from_secs(1),
+        lag_policy: policies[policy],
     };
     let slots = rng.u32(1..=8);
     let mut world = World::new(limits, slots, rng);
     world.breaks_percent = rng.u8(..30);
     world.tail_room = if rng.bool() { usize::MAX } else { rng.usize(..topic_log_bytes / 2) };
-    let mut case =
-        Case { world, held: Vec::new(), payload_max: topic_log_bytes / 2 - 10, topics_full: 0, rng };
+    let json_percent = *rng.choice(&[0, 50, 50, 100]).unwrap();
+    let mut case = Case { world, held: Vec::new(), payload_max: topic_log_bytes / 2 - 10, json_percent, rng };
     for _ in 0..case.rng.usize(20..150) {
         case.operation();
     }
     case.finish();
 
     coverage.cases += 1;
-    coverage.topics_full += case.topics_full;
-    let (seen, stats) = (case.world.seen, case.world.hub.stats());
+    let (mut seen, stats) = (case.world.seen, case.world.hub.stats());
     coverage.pool_exhausted += stats.pool_exhausted;
-    coverage.topics_forgotten += stats.topics_forgotten;
-    match policy {
-        LagPolicy::Disconnect => coverage.lapped_disconnect += seen.lapped,
-        LagPolicy::SkipSilent => coverage.lapped_skip += seen.lapped,
+    for encoding in Encoding::ALL {
+        coverage.lapped[policy][encoding as usize] += seen.lapped[encoding as usize];
     }
-    coverage.seen.add(&seen);
+    for (sum, count) in coverage.seen.counts().into_iter().zip(seen.counts()) {
+        *sum += *count;
+    }
 }
 
 impl Case<'_> {
     fn operation(&mut self) {
         let slot = Slot(self.rng.u32(..self.world.connections.len() as u32));
-        let phase = self.world.connections[slot.index()].phase;
+        let connection = &self.world.connections[slot.index()];
+        let (phase, is_json) = (connection.phase, connection.encoding == Encoding::Json);
         match self.rng.u8(..100) {
-            0..14 if phase == Phase::Vacant => self.subscribe(slot),
+            0..14 if phase == Phase::Vacant => self.connect(slot),
+            0..14 if phase == Phase::Open && is_json => self.subscribe(slot),
             0..14 => self.drain(slot),
+            14..17 if phase == Phase::Open && is_json => self.unsubscribe(slot),
             14..19 => match phase {
-                Phase::Subscribed if self.rng.bool() => self.world.close(slot),
-                Phase::Subscribed | Phase::Closing => self.world.die(slot),
-                Phase::Vacant => self.subscribe(slot),
+                Phase::Open if self.rng.bool() => self.world.close(slot),
+                Phase::Open | Phase::Closing => self.world.die(slot),
+                Phase::Vacant => self.connect(slot),
             },
-            19..24 if phase == Phase::Subscribed => {
+            19..24 if phase == Phase::Open => {
                 let bytes = self.room();
                 self.world.reply(slot, bytes);
             }
             19..30 => self.drain(slot),
             30..60 => self.publish(),
-            60..62 => self.attach_publisher(),
+            60..62 => self.close_or_move_on(),
             62..80 => self.world.pass(self.rng.usize(1..=5)),
-            80..86 => self.world.attend(),
-            86..88 => self.forget(),
+            80..87 => self.world.attend(),
             _ => {
                 self.retry_held();
                 self.world.turn(self.rng.usize(1..=5));
@@ -113,16 +110,32 @@ impl Case<'_> {
         self.world.check_levels();
     }
 
-    fn open(&mut self) -> Option<usize> {
-        let topic = self.world.open(NAMES[self.rng.usize(..NAMES.len())]);
-        self.topics_full += u64::from(topic.is_none());
-        topic
+    fn open(&mut self) -> usize {
+        self.world.open(NAMES[self.rng.usize(..NAMES.len())], self.rng.u64(..3))
     }
 
-    fn subscribe(&mut self, slot: Slot) {
+    fn connect(&mut self, slot: Slot) {
         let room = if self.rng.u8(..3) == 0 { usize::MAX } else { self.room() };
-        if let Some(topic) = self.open() {
-            self.world.subscribe(slot, topic, room);
+        let is_json = self.rng.u8(..100) < self.json_percent;
+        self.world.connect(slot, if is_json { Encoding::Json } else { Encoding::Raw }, room);
+        for _ in 0..if is_json { self.rng.usize(..=NAMES.len()) } else { 1 } {
+            self.subscribe(slot);
+        }
+    }
+
+    /// To one of the topics, unless it is already.
+    fn subscribe(&mut self, slot: Slot) {
+        let topic = self.open();
+        let subscriptions = &self.world.connections[slot.index()].subscriptions;
+        if subscriptions.iter().all(|subscription| subscription.topic != topic) {
+            self.world.subscribe(slot, topic);
+        }
+    }
+
+    fn unsubscribe(&mut self, slot: Slot) {
+        let count = self.world.connections[slot.index()].subscriptions.len();
+        if count > 0 {
+            self.world.unsubscribe(slot, self.rng.usize(..count));
         }
     }
 
@@ -141,7 +154,7 @@ impl Case<'_> {
     }
 
     fn publish(&mut self) {
-        let Some(topic) = self.open() else { return };
+        let topic = self.open();
         for _ in 0..self.rng.u8(1..=4) {
             let length = match self.rng.u8(..20) {
                 0 => 0,
@@ -151,47 +164,64 @@ impl Case<'_> {
                 4..8 => self.rng.usize(..=self.payload_max),
                 _ => self.rng.usize(..=self.payload_max / 16),
             };
-            let payload = random_bytes(length, self.rng);
-            let kind = if self.rng.bool() { MessageKind::Text } else { MessageKind::Binary };
+            let form = *self.rng.choice(&[Form::Text, Form::Binary, Form::Json]).unwrap();
+            let payload = self.payload(form, length);
             if self.rng.u8(..4) == 0 {
-                self.world.insist(topic, kind, &payload);
-            } else if self.world.publish(topic, kind, &payload).is_err() {
-                // A topic with a publisher is not forgotten: the index stays right.
-                self.world.attach_publisher(topic);
-                self.held.push((topic, kind, payload));
+                self.world.insist(topic, form, &payload);
+            } else if self.world.publish(topic, form, &payload).is_err() {
+                // A topic with a publisher is not closed: the index stays right.
+                self.world.topics[topic].held += 1;
+                self.held.push((topic, form, payload));
             }
+        }
+    }
+
+    /// At most `length` bytes, or a number.
+    fn payload(&mut self, form: Form, length: usize) -> Vec<u8> {
+        const PLAIN: [char; 8] = ['a', 'b', ' ', '{', '\u{7f}', 'é', '→', '🦀'];
+        const ESCAPED: [char; 8] = ['"', '\\', '\n', '\u{0}', '\u{1}', '\u{1f}', '"', '\n'];
+        let bytes = random_bytes(length, self.rng);
+        if form == Form::Binary {
+            return bytes;
+        }
+        let escaped = if form == Form::Text { *self.rng.choice(&[0, 1, 16, 255]).unwrap() } else { 0 };
+        let mut text = String::new();
+        for byte in bytes {
+            let letters = if byte < escaped { ESCAPED } else { PLAIN };
+            let letter = letters[usize::from(byte % 8)];
+            if text.len() + letter.len_utf8() + 2 <= length {
+                text.push(letter);
+            }
+        }
+        match form {
+            Form::Json if length < 2 => b"7".to_vec(),
+            Form::Json => format!("\"{text}\"").into_bytes(),
+            Form::Text | Form::Binary => text.into_bytes(),
         }
     }
 
     fn retry_held(&mut self) {
-        for (topic, kind, payload) in std::mem::take(&mut self.held) {
-            if self.world.publish(topic, kind, &payload).is_ok() {
-                self.world.detach_publisher(topic);
+        for (topic, form, payload) in std::mem::take(&mut self.held) {
+            if self.world.publish(topic, form, &payload).is_ok() {
+                self.world.topics[topic].held -= 1;
             } else {
-                self.held.push((topic, kind, payload));
+                self.held.push((topic, form, payload));
             }
         }
     }
 
-    /// A publisher that is not subscribed comes, or one leaves.
-    fn attach_publisher(&mut self) {
-        let Some(topic) = self.open() else { return };
-        let waiting = self.held.iter().filter(|held| held.0 == topic).count();
-        if self.world.topics[topic].publishers > waiting {
-            self.world.detach_publisher(topic);
+    /// A topic that nobody uses is closed, or goes on elsewhere.
+    fn close_or_move_on(&mut self) {
+        let topic = self.open();
+        if self.rng.bool() {
+            self.world.close_topic(topic);
         } else {
-            self.world.attach_publisher(topic);
+            self.world.move_on(topic, self.rng.u64(1..1000));
         }
     }
 
-    fn forget(&mut self) {
-        self.world.now = self.world.now.after(Duration::from_millis(self.rng.u64(..2_000)));
-        self.world.hub.forget_idle(self.world.now);
-        self.world.check_known();
-    }
-
     fn finish(&mut self) {
-        for _ in 0..super::world::TURNS_MAX {
+        for _ in 0..TURNS_MAX {
             if self.held.is_empty() {
                 break;
             }
@@ -201,55 +231,14 @@ impl Case<'_> {
         assert!(self.held.is_empty(), "publishers are still held back");
         let max = self.rng.usize(1..=5);
         self.world.come_to_rest(max);
-        self.world.be_forgotten();
+        self.world.end();
     }
 }
 
 impl Coverage {
-    fn assert_everything_was_met(&self) {
-        let Seen {
-            held_back,
-            lapped: _,
-            lapped_elsewhere,
-            lapped_last,
-            tails,
-            without_tail,
-            skipped,
-            resumed_mid_pass,
-            short,
-            refused,
-            broken,
-            joined_mid_pass,
-            left_mid_pass,
-            frames_finished_first,
-            caught_up,
-            runnable,
-            delivered,
-        } = self.seen;
-        let met = [
-            self.topics_forgotten,
-            self.topics_full,
-            self.pool_exhausted,
-            self.lapped_disconnect,
-            self.lapped_skip,
-            held_back,
-            // Memory was taken from another topic's laggers.
-            lapped_elsewhere,
-            lapped_last,
-            tails,
-            without_tail,
-            skipped,
-            resumed_mid_pass,
-            short,
-            refused,
-            broken,
-            joined_mid_pass,
-            left_mid_pass,
-            frames_finished_first,
-            caught_up,
-            runnable,
-            delivered,
-        ];
-        assert!(met.iter().all(|&times| times > 0), "the cases miss something: {self:#?}");
+    fn assert_everything_was_met(&mut self) {
+        let lapped = self.lapped.iter().flatten().all(|&times| times > 0);
+        let seen = self.seen.counts().into_iter().all(|&mut times| times > 0);
+        assert!(lapped && seen && self.pool_exhausted > 0, "the cases miss something: {self:#?}");
     }
 }

@@ -1,49 +1,87 @@
 //! What a topic has published, and what one subscriber must see of it. Knows nothing of logs, chunks or cursors.
 
-use corecast::ids::{Epoch, TopicId};
-use corecast_protocol::{MessageKind, topic::TopicName};
-use corecast_tests::wire::{BINARY, TEXT, frame};
+use super::json;
+use corecast::hub::HubLimits;
+use corecast::ids::{Encoding, Form, TopicId};
+use corecast_tests::wire::{BINARY, TEXT, frame, header};
+use std::sync::Arc;
 
-/// One life of a topic: from its first `open` to its being forgotten.
+/// One life of a topic: from `open` to `close`.
 #[derive(Debug)]
 pub(crate) struct Topic {
-    pub(crate) name: TopicName,
+    pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
-    pub(crate) epoch: Epoch,
-    pub(crate) subscribers: usize,
-    pub(crate) publishers: usize,
+    pub(crate) is_open: bool,
+    /// By encoding, like all arrays of two here.
+    pub(crate) subscribers: [usize; 2],
+    /// Publishers that are held back; they keep it open.
+    pub(crate) held: usize,
     /// A batch was made and its region was not finished.
-    pub(crate) is_mid_pass: bool,
-    /// The message with offset 1 first, each as the bytes its subscribers must get.
-    frames: Vec<Vec<u8>>,
+    pub(crate) is_mid_pass: [bool; 2],
+    /// The offset before the first of `frames`.
+    base: u64,
+    /// Each message as the bytes its subscribers must get.
+    frames: Vec<[Vec<u8>; 2]>,
 }
 
 impl Topic {
-    pub(crate) fn new(name: TopicName, id: TopicId, epoch: Epoch) -> Self {
-        Self { name, id, epoch, subscribers: 0, publishers: 0, is_mid_pass: false, frames: Vec::new() }
+    pub(crate) fn new(name: Arc<str>, id: TopicId, last: u64) -> Self {
+        Self {
+            name,
+            id,
+            is_open: true,
+            subscribers: [0; 2],
+            held: 0,
+            is_mid_pass: [false; 2],
+            base: last,
+            frames: Vec::new(),
+        }
     }
 
     /// The offset of the last message.
     pub(crate) fn last(&self) -> u64 {
-        self.frames.len() as u64
+        self.base + self.frames.len() as u64
     }
 
-    pub(crate) fn push(&mut self, kind: MessageKind, payload: &[u8]) {
-        let first_byte = match kind {
-            MessageKind::Text => TEXT,
-            MessageKind::Binary => BINARY,
-        };
-        self.frames.push(frame(first_byte, payload, None));
+    /// It went on elsewhere; nobody here has to see it.
+    pub(crate) fn set_last(&mut self, last: u64) {
+        self.frames.clear();
+        self.base = last;
     }
 
-    fn frame(&self, offset: u64) -> Option<&[u8]> {
-        Some(&self.frames[usize::try_from(offset).ok()?.checked_sub(1)?..].first()?[..])
+    pub(crate) fn is_used(&self) -> bool {
+        self.subscribers != [0; 2] || self.held > 0
+    }
+
+    /// Gives whether its JSON was too long for a log. Written for those who are subscribed.
+    pub(crate) fn push(&mut self, form: Form, payload: &[u8], limits: &HubLimits) -> bool {
+        let first_byte = if form == Form::Binary { BINARY } else { TEXT };
+        let [has_raw, has_json] = self.subscribers.map(|count| count > 0);
+        let raw = if has_raw { frame(first_byte, payload, None) } else { Vec::new() };
+        let (offset, mut json, mut is_too_long) = (self.last() + 1, Vec::new(), false);
+        if has_json {
+            json = frame(TEXT, &json::message(&self.name, offset, form, payload), None);
+            let raw_bytes = header(first_byte, payload.len() as u64, None).len() + payload.len();
+            let beside = raw_bytes.max(limits.topic_log_bytes / 4);
+            is_too_long = json.len() > limits.topic_log_bytes || json.len() + beside > limits.log_bytes;
+        }
+        if is_too_long {
+            json = frame(TEXT, &json::missed(&self.name, offset), None);
+        }
+        self.frames.push([raw, json]);
+        is_too_long
+    }
+
+    fn frame(&self, offset: u64, encoding: Encoding) -> Option<&[u8]> {
+        let index = usize::try_from(offset.checked_sub(self.base + 1)?).ok()?;
+        Some(&self.frames.get(index)?[encoding as usize])
     }
 }
 
 /// A subscriber's place in its topic's messages, moved only by the bytes its socket took.
 #[derive(Debug)]
 pub(crate) struct Reader {
+    encoding: Encoding,
     /// The message it is inside, or the next one.
     next: u64,
     /// Bytes of that one it has.
@@ -51,19 +89,19 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn from_next(last: u64) -> Self {
-        Self { next: last + 1, into: 0 }
+    pub(crate) fn from_next(encoding: Encoding, last: u64) -> Self {
+        Self { encoding, next: last + 1, into: 0 }
     }
 
     pub(crate) fn is_between_frames(&self) -> bool {
         self.into == 0
     }
 
-    /// Bytes to the end of the frame it is inside.
-    pub(crate) fn owed_of_frame(&self, topic: &Topic) -> usize {
+    /// What is left of the frame it is inside.
+    pub(crate) fn owed_of_frame<'a>(&self, topic: &'a Topic) -> &'a [u8] {
         match self.into {
-            0 => 0,
-            into => topic.frame(self.next).expect("it has some of it").len() - into,
+            0 => &[],
+            into => &topic.frame(self.next, self.encoding).expect("it has some of it")[into..],
         }
     }
 
@@ -76,7 +114,7 @@ impl Reader {
     pub(crate) fn take(&mut self, topic: &Topic, mut bytes: &[u8]) -> u64 {
         let mut completed = 0;
         while !bytes.is_empty() {
-            let frame = topic.frame(self.next).unwrap_or_else(|| {
+            let frame = topic.frame(self.next, self.encoding).unwrap_or_else(|| {
                 panic!("{} bytes beyond the last message, {}", bytes.len(), topic.last());
             });
             let due = &frame[self.into..];
@@ -100,9 +138,11 @@ impl Reader {
         completed
     }
 
-    /// It was told, or the hub counted, that the next `missed` messages are left out.
-    pub(crate) fn miss(&mut self, missed: u64) {
+    /// It is told, or the hub counted, that these are left out.
+    pub(crate) fn miss(&mut self, from: u64, to: u64) {
         assert_eq!(self.into, 0, "messages left out in the middle of message {}", self.next);
-        self.next += missed;
+        assert_eq!(self.next, from, "the first message that was missed");
+        assert!(from <= to);
+        self.next = to + 1;
     }
 }

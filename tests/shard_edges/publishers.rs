@@ -167,3 +167,24 @@ fn post_held_longer_than_the_idle_timeout_gets_its_whole_answer() {
     assert_eq!((statuses(&answers), rest), (vec![200], &b""[..]));
     assert!(answers[0].body.contains("\"offset\":9,"), "{}", answers[0].body);
 }
+
+/// Nothing stays behind that looks like the beginning of its next request.
+#[test]
+fn client_whose_post_was_held_and_answered_is_idle_again() {
+    let mut server = Server::start(|_| {});
+    let subscriber = server.subscriber();
+    let publisher = server.publisher();
+    fill_log(&mut server, publisher);
+    let poster = server.connect_with_room(ENDLESS);
+    server.send(poster, &post(&[7; 512 << 10]));
+    let mut answer = Vec::new();
+    for _ in 0..50 {
+        server.step();
+        server.read(subscriber);
+        answer.extend(server.read(poster));
+    }
+    assert_eq!((statuses(&answers(&answer).0), server.counters().publishes_held_back), (vec![200], 1));
+    server.drain();
+    server.steps(10);
+    assert!(server.is_finished(poster), "a drain ends at once who is between two requests");
+}

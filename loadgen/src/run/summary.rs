@@ -1,9 +1,8 @@
 //! From the workers' outcomes to the report.
 
-use std::ops::Range;
-
 use corecast_protocol::MessageKind;
 
+use crate::check::count_accepted;
 use crate::control::Timing;
 use crate::failure::Reasons;
 use crate::host::Host;
@@ -14,6 +13,7 @@ use crate::report::{
 };
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
+use crate::shards::Shard;
 use crate::worker::{Outcome, PublisherOutcome};
 
 /// Everything a report is made from.
@@ -25,6 +25,7 @@ pub(super) struct Findings<'a> {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) connect_seconds: f64,
     pub(super) server: Option<(u32, ServerHistory)>,
+    pub(super) shards: Vec<Shard>,
     pub(super) kernel: (KernelMemory, KernelMemory),
     pub(super) is_interrupted: bool,
 }
@@ -37,13 +38,16 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     let silent = Silence::of(scenario, &outcomes, &publishers);
 
     let mut measure = Measure::default();
-    let (mut failures, mut disconnections) = (Reasons::default(), Reasons::default());
+    let mut failures = Reasons::default();
+    let mut disconnections = Reasons::default();
+    let mut refusals = Reasons::default();
     let mut generator = Generator::default();
     let mut closing = Closing::default();
     for (number, outcome) in outcomes.into_iter().enumerate() {
         measure.merge(outcome.measure);
         failures.merge(outcome.failures);
         disconnections.merge(outcome.disconnections);
+        refusals.merge(outcome.refusals);
         let wall_ns = outcome.usage.wall_ns as f64;
         generator.workers.push(WorkerUsage {
             core: scenario.workers[number],
@@ -61,7 +65,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     generator.reap_lag = Percentiles::of(&mut measure.reap_lag);
 
     let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds);
-    let delivery = delivery(&publishers, &measure, &silent, &disconnections);
+    let delivery = delivery(&publishers, &measure, &silent, &disconnections, &refusals);
     let throughput = throughput(&timing, &delivery, &measure);
     let latency = Latency {
         from_intended: matches!(scenario.load, Load::Open { .. })
@@ -83,6 +87,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         server: findings.server.map(|(pid, history)| {
             Server::new(pid, &history, window_seconds, connect.connected, &generator_cores)
         }),
+        shards: findings.shards,
         kernel: is_local.then(|| Kernel::new(kernel_before, kernel_connected, connect.connected)),
         connect,
         delivery,
@@ -108,8 +113,11 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         subscribers: scenario.subscribers,
         publishers: scenario.publishers,
         topics: scenario.topics,
+        topics_per_subscriber: scenario.topics_per_subscriber,
         load,
         rate_milli,
+        topic_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers_per_topic())),
+        total_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers)),
         in_flight,
         message_bytes: scenario.message_bytes,
         message_kind: match scenario.kind {
@@ -153,13 +161,19 @@ impl Silence {
         let mut silence = Self::default();
         for (worker, outcome) in outcomes.iter().enumerate() {
             for (local, _) in outcome.subscribed.iter().enumerate().filter(|(_, subscribed)| **subscribed) {
-                let topic = scenario.topic_of((local * workers + worker) as u32);
-                for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize) {
-                    let place = (publisher.index / scenario.topics) as usize;
-                    silence.expected += count_accepted(&publisher.measured, &publisher.refused);
-                    let missing = outcome.check.missing(local, place, publisher.measured.clone());
-                    silence.missing +=
-                        missing.iter().map(|range| count_accepted(range, &publisher.refused)).sum::<u64>();
+                let first = scenario.first_topic_of((local * workers + worker) as u32);
+                for (nth, topic) in scenario.topics_from(first).enumerate() {
+                    for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize)
+                    {
+                        let in_topic = (publisher.index / scenario.topics) as usize;
+                        let place = nth * scenario.publishers_per_topic() as usize + in_topic;
+                        silence.expected += count_accepted(&publisher.measured, &publisher.refused);
+                        let missing = outcome.check.missing(local, place, publisher.measured.clone());
+                        silence.missing += missing
+                            .iter()
+                            .map(|range| count_accepted(range, &publisher.refused))
+                            .sum::<u64>();
+                    }
                 }
             }
         }
@@ -167,17 +181,12 @@ impl Silence {
     }
 }
 
-/// Sequences of `range` that are not among the ascending `refused`.
-fn count_accepted(range: &Range<u32>, refused: &[u32]) -> u64 {
-    let below = |end| refused.partition_point(|sequence| *sequence < end);
-    range.len() as u64 - (below(range.end) - below(range.start)) as u64
-}
-
 fn delivery(
     publishers: &[PublisherOutcome],
     measure: &Measure,
     silence: &Silence,
     disconnections: &Reasons,
+    refusals: &Reasons,
 ) -> Delivery {
     let counts = &measure.counts;
     let not_received = silence.missing + counts.given_up;
@@ -188,6 +197,8 @@ fn delivery(
         published: publishers.iter().map(|publisher| publisher.measured.len() as u64).sum(),
         unsent: publishers.iter().map(|publisher| publisher.unsent).sum(),
         refused: publishers.iter().map(refused_in).sum(),
+        refusals: Reason::list(refusals),
+        unanswered: publishers.iter().map(|publisher| publisher.unanswered).sum(),
         expected: silence.expected,
         received: counts.received,
         ratio: ratio(counts.received as f64, silence.expected as f64),
@@ -215,13 +226,6 @@ fn throughput(timing: &Timing, delivery: &Delivery, measure: &Measure) -> Throug
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn refused_messages_are_not_expected() {
-        assert_eq!(count_accepted(&(10..20), &[]), 10);
-        assert_eq!(count_accepted(&(10..20), &[9, 10, 15, 19, 20]), 7);
-        assert_eq!(count_accepted(&(10..10), &[10]), 0);
-    }
 
     #[test]
     fn throughput_counts_until_the_last_arrival() {

@@ -85,7 +85,9 @@ impl Worker<'_> {
         let board = &self.shared.control.workers[self.number];
         board.open.fetch_add(1, Ordering::Relaxed);
         if let Peer::Subscriber(client) = &endpoint.peer {
-            self.shared.control.subscribers[client.topic() as usize].fetch_add(1, Ordering::Relaxed);
+            for topic in self.shared.scenario.topics_from(client.topic()) {
+                self.shared.control.subscribers[topic as usize].fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -109,15 +111,17 @@ impl Worker<'_> {
             self.disconnections.add(failure);
             if let Peer::Subscriber(client) = &endpoint.peer {
                 let scenario = self.shared.scenario;
-                let topic = client.topic();
-                control.subscribers[topic as usize].fetch_sub(1, Ordering::Relaxed);
-                for publisher in (topic..scenario.publishers).step_by(scenario.topics as usize) {
-                    self.shared.flight.remove_receiver(publisher as usize);
+                for topic in scenario.topics_from(client.topic()) {
+                    control.subscribers[topic as usize].fetch_sub(1, Ordering::Relaxed);
+                    for publisher in (topic..scenario.publishers).step_by(scenario.topics as usize) {
+                        self.shared.flight.remove_receiver(publisher as usize);
+                    }
                 }
             }
         }
         if at >= self.subscribers {
             self.publishers[at - self.subscribers].kill();
+            self.rest_ns[at - self.subscribers] = 0;
         }
     }
 
@@ -185,7 +189,7 @@ impl Endpoint {
         match (self.socket.stage, &self.peer) {
             (Stage::New | Stage::Creating | Stage::Preparing(_), _) => "the connection was not accepted",
             (_, Peer::Subscriber(client) | Peer::Publisher(client)) if client.is_upgraded() => {
-                "no message contained the --subscribed-match text"
+                "not every topic was confirmed by a message with the --subscribed-match text"
             }
             _ => "the handshake was not answered",
         }

@@ -123,18 +123,21 @@ impl Worker<'_> {
         let out = &mut endpoint.socket.out;
         let progress = match &mut endpoint.peer {
             Peer::Subscriber(client) => {
-                let topic = client.topic();
+                let first_topic = client.topic();
                 client.handle_bytes(buffer, shared.subscriber, out, |message| {
-                    receiver.receive(at, topic, message, now, control);
+                    receiver.receive(at, first_topic, message, now, control);
                 })
             }
             // A server that sends publishers what they publish does nothing wrong.
-            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |_| {}),
+            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |message| {
+                if let Some(reason) = self.publishers[at - self.subscribers].take_answer(message, control) {
+                    self.refusals.add_reason(reason);
+                }
+            }),
             Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
-                let publisher = &mut self.publishers[at - self.subscribers];
                 if answers.refused > 0 {
-                    let measured = poster.refused_from(publisher.measured().start);
-                    publisher.refused(answers.refused, measured, control);
+                    let known = poster.refused().len() - answers.refused as usize;
+                    self.publishers[at - self.subscribers].refused(&poster.refused()[known..], control);
                 }
                 Progress::Open
             }),
@@ -158,14 +161,9 @@ impl Worker<'_> {
             Peer::Subscriber(client) | Peer::Publisher(client) => client.end_of_stream(),
             Peer::Poster(poster) => {
                 let publisher = &mut self.publishers[at - self.subscribers];
-                let before = poster.refused_from(0);
+                let known = poster.refused().len();
                 let again = poster.end_of_stream();
-                let count = poster.refused_from(0) - before;
-                publisher.refused(
-                    count,
-                    poster.refused_from(publisher.measured().start),
-                    self.shared.control,
-                );
+                publisher.refused(&poster.refused()[known..], self.shared.control);
                 if again && endpoint.socket.stage == Stage::Up {
                     return self.connect_again(at);
                 }

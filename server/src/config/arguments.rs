@@ -334,6 +334,7 @@ mod tests {
             let help = argument.and_then(|argument| argument.get_help()).map(ToString::to_string);
             let help = help.unwrap_or_else(|| panic!("no flag for {key}"));
             let default = match key {
+                "shards" => "one for each core".to_owned(),
                 "max_frame_bytes" => "the value of max-message-bytes".to_owned(),
                 "allow_origin" => "none".to_owned(),
                 _ => value.plain(),

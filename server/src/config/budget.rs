@@ -15,8 +15,10 @@ pub struct BudgetInputs {
     pub slot_bytes: usize,
     /// User memory of one topic without messages.
     pub topic_bytes: usize,
-    /// User memory of one subscription.
+    /// User memory of one raw subscription.
     pub membership_bytes: usize,
+    /// User memory of one subscription of a JSON connection, besides `membership_bytes` of the connection itself.
+    pub json_membership_bytes: usize,
     /// Locked kernel memory of one shard's ring.
     pub ring_locked_bytes: u64,
 }
@@ -27,6 +29,9 @@ pub struct BudgetInputs {
 pub enum Per {
     /// Each open connection.
     Connection,
+    /// Each topic that a connection is subscribed to in the JSON dialect; not in the totals, for their number is the
+    /// clients' choice.
+    Subscription,
     /// Each known topic.
     Topic,
     /// Each shard.
@@ -76,8 +81,10 @@ pub struct Budget {
     pub shards: u64,
     /// Everything that is held.
     pub terms: Vec<Term>,
-    /// One idle connection that subscribes to one topic.
+    /// One idle connection that subscribes to one topic, raw.
     pub per_connection: Sum,
+    /// One topic that a JSON connection subscribes to.
+    pub per_subscription: Sum,
     /// One topic without messages.
     pub per_topic: Sum,
     /// One shard with every bound used up.
@@ -115,6 +122,7 @@ impl Budget {
             max_topics: config.max_topics.into(),
             shards: config.shards.into(),
             per_connection: sum(Per::Connection),
+            per_subscription: sum(Per::Subscription),
             per_topic: sum(Per::Topic),
             per_shard: sum(Per::Shard),
             per_process: sum(Per::Process),
@@ -151,6 +159,7 @@ impl Budget {
     fn sum(&self, per: Per) -> Sum {
         match per {
             Per::Connection => self.per_connection,
+            Per::Subscription => self.per_subscription,
             Per::Topic => self.per_topic,
             Per::Shard => self.per_shard,
             Per::Process => self.per_process,
@@ -160,6 +169,7 @@ impl Budget {
     fn count(&self, per: Per) -> u64 {
         match per {
             Per::Connection => self.max_connections,
+            Per::Subscription => 0,
             Per::Topic => self.max_topics,
             Per::Shard => self.shards,
             Per::Process => 1,
@@ -170,19 +180,34 @@ impl Budget {
 /// Everything that is held. A limit is a term like any other: what it allows has to fit.
 fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
     use Memory::{Kernel, User};
-    use Per::{Connection, Process, Shard, Topic};
+    use Per::{Connection, Process, Shard, Subscription, Topic};
 
     let receive_buffers = u64::from(config.receive_buffers) * u64::from(config.receive_buffer_bytes);
     let reserve = u64::from(super::RESERVED_CONNECTIONS) * inputs.slot_bytes as u64;
     let metrics = crate::observe::METRICS_BYTES as u64;
+    let links = u64::from(config.shards - 1) * config.topic_log_bytes as u64;
     let term = |per, memory, name, bytes, explanation| Term { name, bytes, per, memory, explanation };
     let (slot, subscription) = (inputs.slot_bytes as u64, inputs.membership_bytes as u64);
+    let json_subscription = inputs.json_membership_bytes as u64;
     let (log, inbound) = (config.log_bytes as u64, config.inbound_bytes as u64);
     vec![
         term(Connection, User, "connection slot", slot, "state of one open connection"),
-        term(Connection, User, "subscription", subscription, "one topic; this again for each further one"),
+        term(Connection, User, "subscription", subscription, "to one topic, raw; or where JSON ones are"),
         term(Connection, Kernel, "socket", SOCKET_KERNEL_BYTES, SOCKET_NOTE),
-        term(Topic, User, "topic", inputs.topic_bytes as u64, "name, offset, epoch; no messages"),
+        term(
+            Subscription,
+            User,
+            "subscription",
+            json_subscription,
+            "held while subscribed; not in the totals",
+        ),
+        term(
+            Topic,
+            User,
+            "topic",
+            inputs.topic_bytes as u64,
+            "name, offset, epoch, who follows it; no messages",
+        ),
         term(Shard, User, "receive buffers", receive_buffers, "receive_buffers x receive_buffer_bytes"),
         term(Shard, User, "reserved slots", reserve, "64 above the maximum, to be answered 503"),
         term(Shard, User, "message log", log, "log_bytes; held while subscribers lag"),
@@ -203,6 +228,7 @@ fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
             EXECUTOR_LOCKED_BYTES,
             "glommio's own rings; RLIMIT_MEMLOCK; measured",
         ),
+        term(Shard, User, "links", links, "twice half of topic_log_bytes from each other shard"),
         term(Process, User, "scrape", metrics, "the sum over all shards while it is printed"),
     ]
 }
@@ -222,6 +248,7 @@ impl fmt::Display for Budget {
         line(f, "", "user", "kernel", "")?;
         for (per, heading) in [
             (Per::Connection, "each connection"),
+            (Per::Subscription, "each JSON subscription"),
             (Per::Topic, "each topic"),
             (Per::Shard, "each shard"),
             (Per::Process, "once"),
@@ -268,8 +295,13 @@ mod tests {
     use super::*;
     use crate::config::HostLimits;
 
-    const INPUTS: BudgetInputs =
-        BudgetInputs { slot_bytes: 152, topic_bytes: 300, membership_bytes: 4, ring_locked_bytes: 118_784 };
+    const INPUTS: BudgetInputs = BudgetInputs {
+        slot_bytes: 152,
+        topic_bytes: 300,
+        membership_bytes: 4,
+        json_membership_bytes: 24,
+        ring_locked_bytes: 118_784,
+    };
 
     fn budget() -> Budget {
         let host = HostLimits { open_files: 1_000_000, locked_bytes: u64::MAX, cores: 1 };
@@ -280,6 +312,7 @@ mod tests {
     fn sums_are_those_of_the_terms() {
         let budget = budget();
         assert_eq!(budget.per_connection, Sum { user_bytes: 156, kernel_bytes: 4096 });
+        assert_eq!(budget.per_subscription, Sum { user_bytes: 24, kernel_bytes: 0 });
         assert_eq!(budget.per_topic, Sum { user_bytes: 300, kernel_bytes: 0 });
         // 256 x 4 KiB + 64 x 152 + 64 MiB + 64 MiB + 16 MiB, and twice the metrics.
         let metrics = budget.per_process.user_bytes;
@@ -313,7 +346,7 @@ mod tests {
                 "                         user     kernel",
                 "each connection",
                 "  connection slot       152 B             state of one open connection",
-                "  subscription            4 B             one topic; this again for each further one",
+                "  subscription            4 B             to one topic, raw; or where JSON ones are",
                 "  socket                         4.0 KiB  our end, idle; a loopback pair was measured at 6.5-9.4 KB",
                 "  sum                   156 B    4.0 KiB",
             ]

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(load(&[], &[], EXAMPLE).unwrap().config, Config::defaults(&HOST));
 
         // Keys that are left to the host show their default too.
-        let all = EXAMPLE.replace("#max_connections", "max_connections");
+        let all = EXAMPLE.replace("#max_connections", "max_connections").replace("#shards", "shards");
         let effective = load(&[], &[], &all).unwrap();
         assert_eq!(effective.config, Config::defaults(&HOST));
         assert_eq!(effective.origins.len(), settings().len());

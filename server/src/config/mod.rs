@@ -165,9 +165,14 @@ impl Config {
         }
     }
 
-    /// Connections that each shard may have: an equal share, rounded up.
+    /// Connections that a shard may have: an equal share, and one more on the first shards if they can't be equal.
+    pub fn connections_of_shard(&self, shard: u16) -> u32 {
+        self.max_connections / self.shards + u32::from(u32::from(shard) < self.max_connections % self.shards)
+    }
+
+    /// The most that any shard may have.
     pub fn connections_per_shard(&self) -> u32 {
-        self.max_connections.div_ceil(self.shards)
+        self.connections_of_shard(0)
     }
 
     /// The ring of one shard.

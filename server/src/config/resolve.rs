@@ -11,8 +11,9 @@ use super::effective::Effective;
 use super::mistake::{Mistake, Mistakes, Origin, Problem};
 use super::raw::Sources;
 use super::value::{self, Value, show_duration, show_size};
-use super::{MAX_SHARDS, 
-    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat, MAX_CONNECTIONS,
+use super::{
+    Config, HostLimits, InvalidListenAddress, LagPolicy, ListenAddress, LogConfig, LogFormat,
+    MAX_CONNECTIONS, MAX_SHARDS,
 };
 use super::{origin, relations};
 
@@ -259,7 +260,7 @@ mod tests {
                     log_bytes = \"64MB\"\n\
                     ping_interval = 25\n  \
                     receive_buffers = 1_000\n";
-        let environment = [("CORECAST_LAG_POLICY", "latest"), ("CORECAST_SHARDS", "4")];
+        let environment = [("CORECAST_LAG_POLICY", "latest"), ("CORECAST_SHARDS", "1000")];
         let flags = ["--handshake-timeout", "0s", "--listen", "localhost:9001"];
         let mistakes = load(&flags, &environment, file).unwrap_err();
         assert_eq!(
@@ -270,6 +271,7 @@ mod tests {
              c.toml:4:13: log_bytes: expected a number of bytes such as 4096, 512KiB, 64MiB or 1GiB, found the string \"64MB\"\n  \
              c.toml:5:17: ping_interval: expected a time with its unit such as 500ms, 10s, 10m or 1h, found the integer 25\n  \
              c.toml:6:21: receive_buffers: 1000 is not a power of two; the nearest below is 512\n  \
+             CORECAST_SHARDS: 1000 is out of range: expected 1 to 512\n  \
              CORECAST_LAG_POLICY: expected disconnect, skip or skip-silent, found \"latest\"\n  \
              --listen: expected a numeric address and a port such as 127.0.0.1:9001 or [::]:9001, or unix:/path, found \"localhost:9001\"\n  \
              --handshake-timeout: 0ms is out of range: expected 1ms to 24h"

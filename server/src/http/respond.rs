@@ -267,8 +267,8 @@ mod tests {
     #[test]
     fn connections_are_those_of_one_shard() {
         assert!(
-            written(&connections(1, 4, 0, &[]), false, false)
-                .ends_with("\r\n\r\n{\"shard\":1,\"shards\":4,\"total\":0,\"connections\":[]}\n")
+            connections(1, 4, 0, &[])
+                .ends_with("{\"shard\":1,\"shards\":4,\"total\":0,\"connections\":[]}\n")
         );
     }
 

@@ -309,6 +309,7 @@ impl Feed {
         let region = self.region.expect("a batch is of a region");
         self.delivered += self.served_messages(region);
         if region.next < region.end {
+            self.region = Some(Region { served: 0, ..region });
             return None;
         }
         self.unpassed -= self.log.region(self.passed, region.to).0.len();

@@ -168,10 +168,13 @@ impl Memberships {
             return;
         };
         let JsonMembership { slot, next, .. } = self.json[index];
-        let before = self.of(slot).find(|&other| self.json_next(other) == member.0);
-        match before.and_then(|before| self.json_index(before)) {
-            Some(before) => self.json[before].next = next,
-            None => self.by_slot[slot.index()].index = next,
+        if self.by_slot[slot.index()].index == member.0 {
+            self.by_slot[slot.index()].index = next;
+        } else {
+            let mut others = self.of(slot).filter_map(|other| self.json_index(other));
+            let before = others.find(|&other| self.json[other].next == member.0);
+            drop(others);
+            self.json[before.expect("a subscription is in its connection's chain")].next = next;
         }
         let head = &mut self.by_slot[slot.index()];
         head.lagger -= 1;
@@ -185,10 +188,6 @@ impl Memberships {
             self.json = Vec::new();
             self.free = Membership::NONE;
         }
-    }
-
-    fn json_next(&self, member: MemberId) -> u32 {
-        self.json_index(member).map_or(Membership::NONE, |index| self.json[index].next)
     }
 
     #[inline]
@@ -217,5 +216,53 @@ impl IndexMut<MemberId> for Memberships {
             None => &mut self.by_slot[member.0 as usize],
             Some(index) => &mut self.json[index].membership,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEED: FeedId = FeedId(7);
+
+    fn of(memberships: &Memberships, slot: u32) -> Vec<u32> {
+        memberships.of(Slot(slot)).map(|member| member.0).collect()
+    }
+
+    #[test]
+    fn a_subscription_leaves_its_connections_chain_wherever_it_stands() {
+        for left in 10..13 {
+            let mut memberships = Memberships::new(10);
+            for _ in 0..3 {
+                memberships.add(Slot(2), FEED, Encoding::Json);
+            }
+            assert_eq!(of(&memberships, 2), [12, 11, 10]);
+            memberships.remove(MemberId(left));
+            let others: Vec<u32> = [12, 11, 10].into_iter().filter(|&other| other != left).collect();
+            assert_eq!((of(&memberships, 2), memberships.count_of(Slot(2))), (others, 2));
+            assert!(memberships.get(MemberId(left)).is_none());
+        }
+    }
+
+    #[test]
+    fn numbers_are_used_again_and_memory_goes_back_with_the_last() {
+        let mut memberships = Memberships::new(10);
+        let raw = memberships.add(Slot(0), FEED, Encoding::Raw);
+        let members = [1, 2, 1].map(|slot| memberships.add(Slot(slot), FEED, Encoding::Json));
+        assert_eq!((raw, members), (MemberId(0), [10, 11, 12].map(MemberId)));
+        memberships.remove(members[0]);
+        memberships.remove(members[2]);
+        assert_eq!((of(&memberships, 1), of(&memberships, 2)), (vec![], vec![11]));
+        assert_eq!(memberships.add(Slot(3), FEED, Encoding::Json), members[2]);
+        assert_eq!(memberships.add(Slot(1), FEED, Encoding::Json), members[0]);
+        assert_eq!((memberships.len(), memberships.slot(members[0])), (4, Slot(1)));
+        for member in members {
+            memberships.remove(member);
+        }
+        assert_eq!(
+            (memberships.json.capacity(), memberships.free, memberships.len()),
+            (0, Membership::NONE, 1)
+        );
+        assert_eq!(memberships.add(Slot(1), FEED, Encoding::Json), MemberId(10));
     }
 }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What may be under way on a link at once. A link with nothing under way takes anything.
+/// What may be under way on a link at once, and one message more: a link that is half empty takes one of any size.
 #[derive(Copy, Clone, Debug)]
 pub struct Capacity {
     pub messages: usize,
@@ -44,6 +44,8 @@ struct State<T> {
     queue: VecDeque<Item<T>>,
     messages: usize,
     bytes: usize,
+    /// All that were ever sent.
+    sent: u64,
     /// The sender found no room and wants to know when there is some.
     is_wanted: bool,
 }
@@ -54,7 +56,19 @@ struct Item<T> {
     bytes: usize,
 }
 
+/// How many messages a link was ever sent, and how many of them were released.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Passed {
+    pub sent: u64,
+    pub released: u64,
+}
+
 impl<T> Shared<T> {
+    fn passed(&self) -> Passed {
+        let state = self.lock();
+        Passed { sent: state.sent, released: state.sent - state.messages as u64 }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().expect("no shard panics while it holds a link")
     }
@@ -66,7 +80,7 @@ pub fn link<T>(
     sender: Arc<Doorbell>,
     receiver: Arc<Doorbell>,
 ) -> (Sender<T>, Receiver<T>) {
-    let state = State { queue: VecDeque::new(), messages: 0, bytes: 0, is_wanted: false };
+    let state = State { queue: VecDeque::new(), messages: 0, bytes: 0, sent: 0, is_wanted: false };
     let shared = Arc::new(Shared { state: Mutex::new(state), capacity, sender, receiver });
     (Sender(Arc::clone(&shared)), Receiver { shared, arrived: VecDeque::new() })
 }
@@ -77,18 +91,35 @@ pub struct Sender<T>(Arc<Shared<T>>);
 impl<T> Sender<T> {
     /// Whether this can be sent now. If not, this shard's doorbell rings once something was released.
     pub fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        self.fits(messages, bytes, self.0.capacity)
+    }
+
+    /// The same, but leaving a quarter of the link for what is more urgent.
+    pub fn has_room_to_spare(&self, messages: usize, bytes: usize) -> bool {
+        let Capacity { messages: most, bytes: most_bytes } = self.0.capacity;
+        self.fits(messages, bytes, Capacity { messages: most - most / 4, bytes: most_bytes - most_bytes / 4 })
+    }
+
+    fn fits(&self, messages: usize, bytes: usize, capacity: Capacity) -> bool {
         let mut state = self.0.lock();
-        let capacity = self.0.capacity;
+        // Half a link is room enough for anything: else a large message would wait for the moment at which the link is idle,
+        // which smaller ones can put off for ever.
         let fits = state.messages == 0
-            || (state.messages + messages <= capacity.messages && state.bytes + bytes <= capacity.bytes);
+            || (state.messages + messages <= capacity.messages
+                && state.bytes + bytes.min(capacity.bytes / 2) <= capacity.bytes);
         state.is_wanted |= !fits;
         fits
+    }
+
+    pub fn passed(&self) -> Passed {
+        self.0.passed()
     }
 
     /// Sends what there is room for: the caller has asked.
     pub fn send(&self, content: T, bytes: usize) {
         let mut state = self.0.lock();
         state.messages += 1;
+        state.sent += 1;
         state.bytes += bytes;
         state.queue.push_back(Item { content, bytes });
         drop(state);
@@ -133,6 +164,10 @@ impl<T> Receiver<T> {
         if is_wanted {
             self.shared.sender.ring();
         }
+    }
+
+    pub fn passed(&self) -> Passed {
+        self.shared.passed()
     }
 
     /// What is under way on the link.
@@ -187,7 +222,16 @@ mod tests {
         assert!(!sender.has_room(1, 0), "taken is not released");
         receiver.release(bytes);
         assert!(sender.has_room(1, 90));
-        assert!(!sender.has_room(1, 91), "bytes count too");
+    }
+
+    #[test]
+    fn a_link_that_is_half_empty_takes_a_message_of_any_size() {
+        let (sender, _receiver) = pair(10, 100);
+        sender.send(1, 50);
+        assert!(sender.has_room(1, 50) && sender.has_room(1, 5000));
+        assert!(sender.has_room_to_spare(1, 25) && !sender.has_room_to_spare(1, 26), "a quarter is left");
+        sender.send(2, 1);
+        assert!(sender.has_room(1, 49) && !sender.has_room(1, 50) && !sender.has_room(1, 5000));
     }
 
     #[test]

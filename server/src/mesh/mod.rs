@@ -17,7 +17,7 @@ mod doorbell;
 pub mod link;
 
 pub use doorbell::Doorbell;
-pub use link::Capacity;
+pub use link::{Capacity, Passed};
 
 use crate::dialect::json::RequestId;
 use crate::http::CorsOrigin;
@@ -141,7 +141,7 @@ impl Request {
     /// What it counts for on its link, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Publish { messages, .. } => MESSAGE_BYTES + messages.as_ref().bytes(),
+            Self::Publish { messages, .. } => MESSAGE_BYTES + messages.held_bytes(),
             _ => MESSAGE_BYTES,
         }
     }
@@ -150,7 +150,7 @@ impl Request {
 impl Relay {
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Messages { messages, .. } => MESSAGE_BYTES + messages.as_ref().bytes(),
+            Self::Messages { messages, .. } => MESSAGE_BYTES + messages.held_bytes(),
             Self::Answer { answer: HomeAnswer::Connections(page), .. } => MESSAGE_BYTES + page.len(),
             _ => MESSAGE_BYTES,
         }
@@ -189,6 +189,8 @@ struct Common {
     topics: AtomicU32,
     /// Shards that have nothing left to do of their own.
     drained: AtomicU32,
+    /// Shards whose requests from before the stop are done.
+    flushed: AtomicU32,
     /// Open WebSockets, by shard.
     websockets: Vec<AtomicU64>,
 }
@@ -201,6 +203,7 @@ pub fn mesh(shards: u16, capacity: Capacity, keys: (u64, u64)) -> Vec<Mesh> {
         doorbells: doorbells.clone(),
         topics: AtomicU32::new(0),
         drained: AtomicU32::new(0),
+        flushed: AtomicU32::new(0),
         websockets: (0..shards).map(|_| AtomicU64::new(0)).collect(),
     });
     let mut meshes: Vec<Mesh> = (0..shards)
@@ -273,8 +276,13 @@ impl Mesh {
 
     // Sending: whoever sends has asked for room -------------------------------------------------------------------
 
-    pub fn has_request_room(&self, to: ShardId, bytes: usize) -> bool {
-        self.peer(to).requests_out.has_room(1, bytes)
+    /// Publishes leave some room for the rest: nobody could subscribe beyond a link that publishers keep full.
+    pub fn has_request_room(&self, to: ShardId, request: &Request) -> bool {
+        let link = &self.peer(to).requests_out;
+        match request {
+            Request::Publish { .. } => link.has_room_to_spare(1, request.bytes()),
+            _ => link.has_room(1, request.bytes()),
+        }
     }
 
     pub fn request(&self, to: ShardId, request: Request) {
@@ -295,22 +303,23 @@ impl Mesh {
 
     /// Lets at most `max` messages of each link arrive.
     pub fn arrive(&mut self, max: usize) {
+        // Nobody has rung: there is no need to lock all links to find them empty.
+        if max == 0 {
+            return;
+        }
         for peer in self.peers.iter_mut().flatten() {
             peer.requests_in.arrive(max);
             peer.relays_in.arrive(max);
         }
     }
 
-    pub fn first_request(&self, from: ShardId) -> Option<&Request> {
-        self.peer(from).requests_in.first()
+    /// Takes a request, and the bytes that are to be released when it is done.
+    pub fn take_request(&mut self, from: ShardId) -> Option<(Request, usize)> {
+        self.peer_mut(from).requests_in.take()
     }
 
-    /// Takes the request that `first_request` showed; its room is free at once.
-    pub fn take_request(&mut self, from: ShardId) -> Option<Request> {
-        let requests = &mut self.peer_mut(from).requests_in;
-        let (request, bytes) = requests.take()?;
-        requests.release(bytes);
-        Some(request)
+    pub fn release_request(&self, from: ShardId, bytes: usize) {
+        self.peer(from).requests_in.release(bytes);
     }
 
     /// Takes a relay, and the bytes that are to be released for it later.
@@ -356,6 +365,25 @@ impl Mesh {
         self.common.websockets.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
+    /// What this shard has asked of others, link by link.
+    pub fn requests_passed(&self) -> Vec<Passed> {
+        self.peers.iter().flatten().map(|peer| peer.requests_out.passed()).collect()
+    }
+
+    /// What others have relayed to this shard, link by link.
+    pub fn relays_passed(&self) -> Vec<Passed> {
+        self.peers.iter().flatten().map(|peer| peer.relays_in.passed()).collect()
+    }
+
+    /// What this shard asked for before the stop is done. Said once.
+    pub fn say_flushed(&self) {
+        self.common.flushed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn are_all_flushed(&self) -> bool {
+        self.common.flushed.load(Ordering::Acquire) == u32::from(self.shards())
+    }
+
     /// This shard has nothing left to do of its own. Said once.
     pub fn say_drained(&self) {
         if self.common.drained.fetch_add(1, Ordering::AcqRel) + 1 == u32::from(self.shards()) {
@@ -399,7 +427,10 @@ mod tests {
         meshes[1].request(ShardId(2), info(8));
         meshes[2].arrive(usize::MAX);
         let mut slot_from = |shard| match meshes[2].take_request(ShardId(shard)) {
-            Some(Request::Info { reply, .. }) => reply.slot,
+            Some((Request::Info { reply, .. }, bytes)) => {
+                meshes[2].release_request(ShardId(shard), bytes);
+                reply.slot
+            }
             other => panic!("{other:?}"),
         };
         assert_eq!((slot_from(0), slot_from(1)), (Slot(7), Slot(8)));

@@ -266,7 +266,7 @@ pub enum Held {
 impl Held {
     fn bytes(&self) -> usize {
         match self {
-            Self::Here { messages, .. } => messages.as_ref().bytes(),
+            Self::Here { messages, .. } => messages.held_bytes(),
             Self::There { request, .. } => request.bytes(),
         }
     }

@@ -10,10 +10,16 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 /// Connections that may wait to be accepted: the kernel's own default for `net.core.somaxconn`, which caps it.
 pub const BACKLOG: i32 = 4096;
+
+/// How long to wait for an address in use that may be on its way back: the kernel takes the rings of a killed process apart
+/// some 30 ms after it is gone, and until then its listening sockets live on.
+const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Options of every TCP connection, set once on its listener (Linux copies them to what is accepted from it).
 #[derive(Copy, Clone, Debug)]
@@ -50,6 +56,12 @@ pub enum ListenError {
     Other { address: ListenAddress, step: &'static str, source: io::Error },
 }
 
+impl ListenError {
+    fn is_in_use(&self) -> bool {
+        matches!(self, Self::InUse { .. } | Self::Unix { source: UnixPathError::InUse, .. })
+    }
+}
+
 /// A bound, listening socket and the address it got.
 #[derive(Debug)]
 pub struct Listener {
@@ -70,15 +82,15 @@ impl Listener {
         shards: u32,
         options: SocketOptions,
     ) -> Result<Vec<Self>, ListenError> {
-        match address {
+        with_patience(|| match address {
             ListenAddress::Tcp(address) => bind_tcp(*address, shards, options),
             ListenAddress::Unix(path) => bind_unix(path, shards),
-        }
+        })
     }
 
     /// Binds and listens at one address over TCP, for one shard.
     pub fn bind(address: SocketAddr, options: SocketOptions) -> Result<Self, ListenError> {
-        Ok(bind_tcp(address, 1, options)?.remove(0))
+        Ok(Self::bind_all(&ListenAddress::Tcp(address), 1, options)?.remove(0))
     }
 
     /// Whether only this host's own processes get here.
@@ -101,6 +113,18 @@ impl Listener {
 
     pub fn add_to(self, ring: &mut KernelRing) -> ListenerId {
         ring.add_listener(self.fd)
+    }
+}
+
+/// Tries again for a while when the address is in use.
+fn with_patience<T>(mut attempt: impl FnMut() -> Result<T, ListenError>) -> Result<T, ListenError> {
+    let mut pauses = PATIENCE.as_millis() / PAUSE.as_millis();
+    loop {
+        match attempt() {
+            Err(error) if error.is_in_use() && pauses > 0 => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+        pauses -= 1;
     }
 }
 
@@ -210,6 +234,24 @@ mod tests {
         let error = Listener::bind_all(&first.address, 2, OPTIONS).unwrap_err();
         assert!(matches!(error, ListenError::InUse { address } if address == taken), "{error}");
         assert!(error.to_string().contains("the port is in use"), "{error}");
+    }
+
+    #[test]
+    fn address_that_is_free_again_in_a_moment_is_waited_for() {
+        let address = "127.0.0.1:9001".parse().unwrap();
+        let mut attempts = 0;
+        let outcome = with_patience(|| {
+            attempts += 1;
+            if attempts < 4 { Err(ListenError::InUse { address }) } else { Ok(attempts) }
+        });
+        assert_eq!(outcome.unwrap(), 4);
+        let mut attempts = 0;
+        let outcome: Result<(), _> = with_patience(|| {
+            attempts += 1;
+            Err(ListenError::Privileged { address })
+        });
+        assert!(matches!(outcome, Err(ListenError::Privileged { .. })));
+        assert_eq!(attempts, 1);
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Identity {
 ///
 /// Two services that are started at the same moment over the file of a dead third may both find it dead, and the one that
 /// comes last wins: the kernel has no way to replace a socket's file only if nobody listens.
-pub(super) fn listen(path: &Path, backlog: i32) -> Result<(Socket, UnixPath), UnixPathError> {
+pub fn listen(path: &Path, backlog: i32) -> Result<(Socket, UnixPath), UnixPathError> {
     let bytes = path.as_os_str().as_bytes().len();
     if bytes > PATH_BYTES_MAX {
         return Err(UnixPathError::TooLong { bytes });

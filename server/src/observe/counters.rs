@@ -108,6 +108,7 @@ counters! {
     sends_refused Counter "corecast_sends_refused_total" "Sends of which the socket took nothing."
     lagging Gauge "corecast_lagging" "Subscribers that wait for their socket to take more."
     lapped Counter "corecast_lapped_total" "Times that a subscriber's next message left the log before it was sent."
+    messages_too_long_in_json Counter "corecast_messages_too_long_in_json_total" "Messages that JSON subscribers were told they missed, because no log can hold them in JSON."
     messages_skipped Counter "corecast_messages_skipped_total" "Messages that lapped subscribers were not sent under skip-silent."
     lag_tail_exhausted Counter "corecast_lag_tail_exhausted_total" "Lapped subscribers reset because lag_tail_bytes were in use."
 

@@ -13,6 +13,7 @@ pub mod prometheus;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 pub use counters::Counters;
 pub use histogram::Histogram;
@@ -93,25 +94,56 @@ const SAME_RULES: &str = "a slot and the metrics published in it are made with t
 pub struct Snapshot {
     /// The sums.
     pub metrics: Metrics,
+    /// Some of them for each shard.
+    pub shards: Vec<ShardFigures>,
+}
+
+/// What tells one shard from another.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardFigures {
+    pub connections: u64,
+    pub subscribers: u64,
+    /// Accepted as their topics' home.
+    pub messages_published: u64,
+    /// Received from other shards' homes.
+    pub messages_relayed: u64,
+    pub deliveries: u64,
+    /// Time spent in turns.
+    pub busy: Duration,
 }
 
 impl Snapshot {
     /// Sums the slots. Panics without any: a server has at least one shard.
     pub fn of(slots: &[MetricsSlot]) -> Self {
         let mut metrics = Metrics::new(slots[0].rules);
+        let mut one = metrics.clone();
+        let mut shards = Vec::with_capacity(slots.len());
         for slot in slots {
-            for (sum, value) in metrics.values_mut().zip(slot.values.iter()) {
-                *sum += value.load(Ordering::Relaxed);
+            for ((sum, value), loaded) in metrics.values_mut().zip(slot.values.iter()).zip(one.values_mut()) {
+                *loaded = value.load(Ordering::Relaxed);
+                *sum += *loaded;
             }
+            shards.push(ShardFigures::of(&one));
         }
-        Self { metrics }
+        Self { metrics, shards }
+    }
+}
+
+impl ShardFigures {
+    fn of(Metrics { counters, turn_duration, .. }: &Metrics) -> Self {
+        Self {
+            connections: counters.connections_open,
+            subscribers: counters.subscribers,
+            messages_published: counters.messages_published,
+            messages_relayed: counters.messages_relayed,
+            deliveries: counters.deliveries,
+            busy: turn_duration.sum(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const RULES: &[&str] = &["mask"];
@@ -136,6 +168,8 @@ mod tests {
         assert_eq!(sum.fanout_latency.sum(), Duration::from_micros(6));
         assert_eq!(sum.turn_duration.count(), 3);
         assert_eq!(sum.turn_duration.sum(), Duration::from_micros(15));
+        let deliveries: Vec<u64> = Snapshot::of(&slots).shards.iter().map(|shard| shard.deliveries).collect();
+        assert_eq!(deliveries, [40, 2]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::counters::{Counters, Kind, Labelled};
-use super::{COMMIT, Histogram, Snapshot};
+use super::{COMMIT, Histogram, ShardFigures, Snapshot};
 
 /// The `Content-Type` of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,7 +22,7 @@ const BOUNDS_US: [u64; 19] = [
     1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
-fn write(page: &mut String, Snapshot { metrics }: &Snapshot) -> fmt::Result {
+fn write(page: &mut String, Snapshot { metrics, shards }: &Snapshot) -> fmt::Result {
     let version = env!("CARGO_PKG_VERSION");
     head(page, "corecast_build_info", "gauge", "Version and commit of this build; always 1.")?;
     writeln!(page, "corecast_build_info{{version=\"{version}\",commit=\"{COMMIT}\"}} 1")?;
@@ -60,8 +60,54 @@ fn write(page: &mut String, Snapshot { metrics }: &Snapshot) -> fmt::Result {
         "corecast_turn_duration_seconds",
         "Length of a turn of a shard's loop, in seconds.",
         &metrics.turn_duration,
-    )
+    )?;
+    by_shard(page, shards)
 }
+
+/// The figures that show whether the shards share the work.
+fn by_shard(page: &mut String, shards: &[ShardFigures]) -> fmt::Result {
+    type Value = fn(&ShardFigures) -> f64;
+    let rows: [(&str, &str, &str, Value); 6] = [
+        ("corecast_shard_connections", "gauge", "Connections open now, by shard.", |shard| {
+            shard.connections as f64
+        }),
+        ("corecast_shard_subscribers", "gauge", "Subscriptions held now, by shard.", |shard| {
+            shard.subscribers as f64
+        }),
+        (
+            "corecast_shard_messages_published_total",
+            "counter",
+            "Messages accepted by their topics' home shard.",
+            |shard| shard.messages_published as f64,
+        ),
+        (
+            "corecast_shard_relayed_total",
+            "counter",
+            "Messages that a shard received from other shards' homes.",
+            |shard| shard.messages_relayed as f64,
+        ),
+        (
+            "corecast_shard_deliveries_total",
+            "counter",
+            "Messages handed whole to the kernel by a shard, counted once for each subscriber.",
+            |shard| shard.deliveries as f64,
+        ),
+        (
+            "corecast_shard_busy_seconds_total",
+            "counter",
+            "Time that a shard spent in turns, in seconds.",
+            |shard| shard.busy.as_secs_f64(),
+        ),
+    ];
+    for (name, kind, help, value) in rows {
+        head(page, name, kind, help)?;
+        for (number, shard) in shards.iter().enumerate() {
+            writeln!(page, "{name}{{shard=\"{number}\"}} {}", value(shard))?;
+        }
+    }
+    Ok(())
+}
+
 fn head(page: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
@@ -120,6 +166,19 @@ mod tests {
              corecast_subscribers 1000\n",
         );
         assert_lines(&page, "corecast_upgrades_total 0\n");
+    }
+
+    #[test]
+    fn shards_are_told_apart() {
+        let page = page(|metrics| {
+            metrics.counters.messages_relayed = 3;
+            metrics.turn_duration.record(Duration::from_millis(1500));
+        });
+        assert_lines(
+            &page,
+            "# TYPE corecast_shard_relayed_total counter\ncorecast_shard_relayed_total{shard=\"0\"} 3\n",
+        );
+        assert_lines(&page, "corecast_shard_busy_seconds_total{shard=\"0\"} 1.5\n");
     }
 
     #[test]

@@ -60,14 +60,7 @@ enum Armed {
 
 impl ListenerState {
     pub(super) fn new(id: ListenerId, kind: ListenerKind) -> Self {
-        Self {
-            id,
-            kind,
-            armed: Armed::No,
-            is_cancelling: false,
-            is_closed: false,
-            retry_at: 0,
-        }
+        Self { id, kind, armed: Armed::No, is_cancelling: false, is_closed: false, retry_at: 0 }
     }
 
     fn arm<R: Ring>(&mut self, number: usize, armed: Armed, ring: &mut R) {
@@ -115,7 +108,8 @@ impl Shard {
                 continue;
             }
             let kept = if listener.kind.is_admin() { 0 } else { ADMIN_SLOTS };
-            if free >= FREE_SLOTS_FOR_MANY {
+            // A Unix socket is every shard's: an accept for many would take all its connections to one of them.
+            if free >= FREE_SLOTS_FOR_MANY && listener.kind != ListenerKind::Unix {
                 listener.arm(number, Armed::Many, cx.ring);
             } else if free > kept {
                 free -= 1;
@@ -197,9 +191,11 @@ impl Shard {
         }
         self.metrics.counters.connections_accepted += 1;
         self.admins += u32::from(is_admin);
-        let clients = self.table.occupied() - self.admins as usize;
+        // Whoever is only there to be told so takes nobody's place.
+        let clients = self.table.occupied() - self.admins as usize - self.over_limit as usize;
         if !is_admin && clients > self.settings.max_connections as usize {
             self.table[slot].set(Flag::OverLimit);
+            self.over_limit += 1;
         }
         if kind == ListenerKind::Unix {
             self.table[slot].peer = Peer::UNIX;

@@ -92,7 +92,8 @@ impl Shard {
     ) {
         self.forget_held(cx, slot);
         // A frame of the topic that is half out is finished first.
-        let tail = self.mid_frame(slot).map_or_else(Vec::new, |member| self.hub.rest_of_frame(member).to_vec());
+        let tail =
+            self.mid_frame(slot).map_or_else(Vec::new, |member| self.hub.rest_of_frame(member).to_vec());
         self.leave_topics(cx, slot);
         self.keep_tail(cx, slot, tail);
         if self.table[slot].phase == Phase::Dying {
@@ -110,7 +111,7 @@ impl Shard {
 
     /// Keeps the rest of a frame for a connection, within `lag_tail_bytes`.
     pub(super) fn keep_tail<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, tail: Vec<u8>) {
-        if tail.is_empty() {
+        if tail.is_empty() || self.table[slot].phase == Phase::Dying {
             return;
         }
         if self.tails_used + tail.len() > self.settings.lag_tail_bytes {

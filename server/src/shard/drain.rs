@@ -2,6 +2,7 @@
 
 use super::{Context, Shard};
 use crate::ids::Slot;
+use crate::mesh::Passed;
 use crate::net::connection::{Flag, Operation, Phase};
 use crate::net::outbound::After;
 use corecast_protocol::CloseCode;
@@ -18,8 +19,74 @@ pub(super) struct Drain {
     is_said: bool,
 }
 
+/// Before anybody is told that the server stops: what was published until then, and answered as such, still has to come from
+/// its publisher's shard to the topic's home and from there to the subscribers' shards.
+///
+/// ```text
+///   Requests  what this shard had asked of others is done
+///   Others    the same is true of all shards
+///   Relays    what was relayed to this shard until then is in its logs, and passed
+/// ```
+#[derive(Debug)]
+pub(super) struct Flush {
+    /// Tick at which the stop begins all the same: under pressure, what waits may wait for long.
+    deadline: u32,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// As many as were sent on each link.
+    Requests(Vec<u64>),
+    Others,
+    Relays(Vec<u64>),
+}
+
+const FLUSH_TICKS: u32 = 4;
+
+fn sent(links: Vec<Passed>) -> Vec<u64> {
+    links.into_iter().map(|link| link.sent).collect()
+}
+
+fn are_released(links: Vec<Passed>, sent: &[u64]) -> bool {
+    links.into_iter().zip(sent).all(|(link, &sent)| link.released >= sent)
+}
+
 impl Shard {
-    pub(super) fn start_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+    pub(super) fn start_flush(&mut self) {
+        if self.flush.is_none() && self.drain.is_none() {
+            let stage = Stage::Requests(sent(self.mesh.requests_passed()));
+            self.flush = Some(Flush { deadline: self.clock.tick() + FLUSH_TICKS, stage });
+        }
+    }
+
+    /// Goes as far as it can; at the end the drain begins.
+    pub(super) fn flush<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        while let Some(flush) = &mut self.flush {
+            let is_late = self.clock.tick() >= flush.deadline;
+            match &flush.stage {
+                Stage::Requests(sent) if is_late || are_released(self.mesh.requests_passed(), sent) => {
+                    self.mesh.say_flushed();
+                    flush.stage = Stage::Others;
+                }
+                Stage::Others if is_late || self.mesh.are_all_flushed() => {
+                    flush.stage = Stage::Relays(sent(self.mesh.relays_passed()));
+                }
+                Stage::Relays(sent) => {
+                    let is_passed = self.hub.ready_raw() == 0 && self.hub.ready_json() == 0;
+                    let is_done = is_passed && are_released(self.mesh.relays_passed(), sent);
+                    if !is_late && !is_done {
+                        return;
+                    }
+                    self.flush = None;
+                    self.start_drain(cx);
+                }
+                Stage::Requests(_) | Stage::Others => return,
+            }
+        }
+    }
+
+    fn start_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         if self.drain.is_some() {
             return;
         }
@@ -56,7 +123,12 @@ impl Shard {
             }
         }
         info!(shard = self.mesh.me.0, connections = told, "stopping: every WebSocket was sent Close 1001");
-        self.drain = Some(Drain { deadline: self.clock.deadline(self.settings.drain), told, is_cut: false, is_said: false });
+        self.drain = Some(Drain {
+            deadline: self.clock.deadline(self.settings.drain),
+            told,
+            is_cut: false,
+            is_said: false,
+        });
     }
 
     pub(super) fn check_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {

@@ -3,9 +3,10 @@
 use super::{Context, Inbox, ListenerKind, Shard, Turn};
 use crate::config::Config;
 use crate::ids::{Now, ShardId};
-use crate::mesh::{Doorbell, Mesh};
+use crate::mesh::{Capacity, Doorbell, Mesh, mesh};
 use crate::net::listener::Listener;
 use crate::observe::MetricsSlot;
+use corecast_protocol::ProtocolError;
 use corecast_uring::wake::{EventWait, Waker};
 use corecast_uring::{KernelRing, RingError};
 use glommio::{LocalExecutorBuilder, Placement};
@@ -44,13 +45,13 @@ pub struct ShardListener {
 
 /// What a shard begins with.
 #[derive(Debug)]
-pub struct ShardPlan {
-    pub config: Config,
-    pub mesh: Mesh,
-    pub metrics: Vec<MetricsSlot>,
-    pub listeners: Vec<ShardListener>,
+struct Plan {
+    config: Config,
+    mesh: Mesh,
+    metrics: Vec<MetricsSlot>,
+    listeners: Vec<ShardListener>,
     /// When time began, for all shards: what one says of time, the others understand.
-    pub started: Instant,
+    began: Instant,
 }
 
 /// The other threads' end of a shard.
@@ -73,9 +74,29 @@ impl ShardHandle {
     }
 }
 
+/// Starts the shards, each with its listeners, joined by a mesh.
+///
+/// When one can't be started, those before it go on as they are: each waits for all others before it ends. The caller has no
+/// service then, and ends the process.
+pub fn spawn_all(
+    config: &Config,
+    listeners: Vec<Vec<ShardListener>>,
+) -> Result<Vec<ShardHandle>, ShardError> {
+    let count = u16::try_from(listeners.len()).expect("the configuration was checked");
+    let metrics: Vec<MetricsSlot> = (0..count).map(|_| MetricsSlot::new(ProtocolError::RULES)).collect();
+    let began = Instant::now();
+    mesh(count, Capacity::of(config), (rand::random(), rand::random()))
+        .into_iter()
+        .zip(listeners)
+        .map(|(mesh, listeners)| {
+            spawn(Plan { config: config.clone(), mesh, metrics: metrics.clone(), listeners, began })
+        })
+        .collect()
+}
+
 /// Starts a shard on its core: the first shard on the first core that this process may use, and round again when there are
 /// more shards than cores. Returns once it accepts connections or can't.
-pub fn spawn(plan: ShardPlan) -> Result<ShardHandle, ShardError> {
+fn spawn(plan: Plan) -> Result<ShardHandle, ShardError> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let shard = plan.mesh.me;
     let core = cores.get(usize::from(shard.0) % cores.len().max(1)).ok_or(ShardError::NoCore)?.id;
@@ -101,7 +122,7 @@ pub fn spawn(plan: ShardPlan) -> Result<ShardHandle, ShardError> {
                 }
             };
             executor.run(async move {
-                let (began, doorbell) = (plan.started, Arc::clone(plan.mesh.doorbell()));
+                let (began, doorbell) = (plan.began, Arc::clone(plan.mesh.doorbell()));
                 match prepare(plan) {
                     Ok((shard, ring, wait)) => {
                         let _ = report.send(Ok(()));
@@ -119,8 +140,8 @@ pub fn spawn(plan: ShardPlan) -> Result<ShardHandle, ShardError> {
 }
 
 /// Makes everything that must be made on the shard's own thread.
-fn prepare(plan: ShardPlan) -> Result<(Shard, KernelRing, EventWait), ShardError> {
-    let ShardPlan { config, mesh, metrics, listeners, .. } = plan;
+fn prepare(plan: Plan) -> Result<(Shard, KernelRing, EventWait), ShardError> {
+    let Plan { config, mesh, metrics, listeners, .. } = plan;
     let mut ring = KernelRing::new(&config.ring())?;
     let doorbell = Arc::clone(mesh.doorbell());
     let mut shard = Shard::new(&config, mesh, metrics);

@@ -4,7 +4,7 @@ use super::{Context, Shard, file};
 use crate::hub::{Backlog, Part, Plan};
 use crate::ids::{FeedId, MemberId, Slot};
 use crate::net::connection::{Operation, Phase};
-use corecast_uring::{Errno, GATHER_PARTS_MAX, Gather, Ring, Send};
+use corecast_uring::{Errno, GATHER_PARTS_MAX, Gather, Ring, SEND_BYTES_MAX, Send};
 use std::ops::Range;
 
 /// Sends of one topic's pass in one turn, and of all passes that go together.
@@ -16,6 +16,14 @@ const SENDS_PER_PLAN: usize = 4096;
 enum Taken {
     Whole,
     Bytes(usize),
+}
+
+/// The parts that go to one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    all: Range<usize>,
+    /// How many of them go out now, in one send.
+    sent: usize,
 }
 
 impl Shard {
@@ -153,15 +161,18 @@ impl Shard {
         }
         let mut groups = std::mem::take(&mut self.scratch.groups);
         let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
-        groups.extend(group_by_slot(parts));
         let slices: Vec<&[u8]> = parts.iter().map(|part| bytes(self, part)).collect();
+        groups.extend(group_by_slot(parts).map(|all| {
+            let sent = sendable(slices[all.clone()].iter().map(|slice| slice.len()));
+            Group { all, sent }
+        }));
         if groups.len() == parts.len() {
             let sends = parts.iter().zip(&slices).map(|(part, &bytes)| Send { file: file(part.slot), bytes });
             cx.ring.send_batch(sends, &mut outcomes);
         } else {
-            let sends = groups.iter().map(|group| Gather {
-                file: file(parts[group.start].slot),
-                parts: &slices[group.start..group.end.min(group.start + GATHER_PARTS_MAX)],
+            let sends = groups.iter().map(|Group { all, sent }| Gather {
+                file: file(parts[all.start].slot),
+                parts: &slices[all.start..all.start + sent],
             });
             cx.ring.send_gathered(sends, &mut outcomes);
         }
@@ -169,12 +180,13 @@ impl Shard {
         outcomes.sort_unstable_by_key(|outcome| outcome.index);
         let mut unfinished = outcomes.drain(..).peekable();
         for (index, group) in groups.iter().enumerate() {
-            let slot = parts[group.start].slot;
-            let (sent, rest) = parts[group.clone()].split_at(group.len().min(GATHER_PARTS_MAX));
+            let slot = parts[group.all.start].slot;
+            let (sent, rest) = parts[group.all.clone()].split_at(group.sent);
             for part in rest {
                 done(self, part, Taken::Bytes(0));
             }
-            match unfinished.next_if(|outcome| outcome.index as usize == index).map(|outcome| outcome.result) {
+            match unfinished.next_if(|outcome| outcome.index as usize == index).map(|outcome| outcome.result)
+            {
                 None => {
                     for part in sent {
                         done(self, part, Taken::Whole);
@@ -197,7 +209,11 @@ impl Shard {
                     for part in sent {
                         done(self, part, Taken::Bytes(0));
                     }
-                    if errno == Errno::EAGAIN { self.await_writable(cx, slot) } else { self.on_broken(cx, slot, errno) }
+                    if errno == Errno::EAGAIN {
+                        self.await_writable(cx, slot)
+                    } else {
+                        self.on_broken(cx, slot, errno)
+                    }
                 }
             }
         }
@@ -216,4 +232,29 @@ fn group_by_slot(parts: &[Part]) -> impl Iterator<Item = Range<usize>> {
         start = group.end;
         group
     })
+}
+
+/// How many of a connection's parts, given their lengths, the kernel takes in one send.
+fn sendable(lens: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fits = |len: &usize| {
+        bytes += len;
+        bytes <= SEND_BYTES_MAX
+    };
+    lens.take(GATHER_PARTS_MAX).take_while(fits).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_has_no_more_parts_and_bytes_than_the_kernel_takes() {
+        let sent = |lens: &[usize]| sendable(lens.iter().copied());
+        assert_eq!(sent(&[1]), 1);
+        assert_eq!(sent(&[1; 64]), 64);
+        assert_eq!(sent(&[1; 65]), 64);
+        assert_eq!(sent(&[1 << 30, 1 << 29, 1 << 29, 1]), 2);
+        assert_eq!(sent(&[1, SEND_BYTES_MAX, 1]), 1);
+    }
 }

@@ -145,7 +145,7 @@ impl Shard {
 
     /// Tells homes what has changed here, and lets go of records that nobody uses.
     pub(super) fn tell_homes<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        if !self.topics.has_listed() {
+        if self.topics.listed() == 0 {
             return;
         }
         let mut listed = std::mem::take(&mut self.scratch.topics);
@@ -180,7 +180,7 @@ impl Shard {
             }
             (HomeAt::There(home), Interest::Asking { is_sent: false }) => {
                 let request = Request::Interest { topic: name.clone(), follower: topic.follower(id) };
-                if self.mesh.has_request_room(home, request.bytes()) {
+                if self.mesh.has_request_room(home, &request) {
                     self.mesh.request(home, request);
                     self.topics[id].interest = Interest::Asking { is_sent: true };
                 } else {
@@ -194,7 +194,7 @@ impl Shard {
                 }
                 let generation = topic.generation;
                 let request = Request::Subscribers { topic: name.clone(), generation, count: subscribers };
-                if self.mesh.has_request_room(home, request.bytes()) {
+                if self.mesh.has_request_room(home, &request) {
                     self.mesh.request(home, request);
                     self.topics[id].told = subscribers;
                 } else {
@@ -216,7 +216,7 @@ impl Shard {
                 continue;
             }
             let request = Request::InterestOff { topic: topic.name.clone(), generation: topic.generation };
-            if self.mesh.has_request_room(home, request.bytes()) {
+            if self.mesh.has_request_room(home, &request) {
                 self.mesh.request(home, request);
                 let topic = &mut self.topics[id];
                 topic.interest = Interest::Off;

@@ -77,7 +77,9 @@ impl Shard {
         id: Option<RequestId>,
     ) {
         let record = &self.topics[topic];
-        let Interest::On { epoch } = record.interest else { panic!("subscribed to a topic that does not come") };
+        let Interest::On { epoch } = record.interest else {
+            panic!("subscribed to a topic that does not come")
+        };
         let name = record.name.clone();
         let at = Published { offset: self.hub.last(topic), epoch };
         self.reply_json(cx, slot, &Reply::Subscribed { topic: name.as_str(), at }, id.as_ref());
@@ -125,7 +127,7 @@ impl Shard {
                 let messages = Messages::one(Form::Json, data.as_bytes());
                 self.publish(cx, slot, at, name, messages, About::Json(id));
             }
-            Err(TopicsFull) => self.refuse_full(cx, slot, id),
+            Err(TopicsFull) => self.on_home_answer(cx, slot, About::Json(id), HomeAnswer::TopicsFull),
         }
     }
 
@@ -146,7 +148,12 @@ impl Shard {
         }
     }
 
-    pub(super) fn refuse_full<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, id: Option<RequestId>) {
+    pub(super) fn refuse_full<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        id: Option<RequestId>,
+    ) {
         let message = format!(
             "{} topics are known, which is the limit; unused ones are forgotten after topic_idle, or raise max_topics",
             self.settings.max_topics

@@ -2,6 +2,7 @@
 
 use super::publish::{Gate, Parked, TopicsFull, Waiter};
 use super::{Context, Shard};
+use crate::home::HomeId;
 use crate::hub::HeldBack;
 use crate::ids::ShardId;
 use crate::mesh::{About, HomeAnswer, MESSAGE_BYTES, Relay, Request};
@@ -11,8 +12,8 @@ use corecast_uring::Ring;
 /// Why a request from another shard has to wait.
 #[derive(Debug)]
 enum Blocked {
-    /// At a gate, in the order in which it came there.
-    AtGate(Gate),
+    /// At its topic's gate, in the order in which it came there.
+    AtGate(HomeId),
     /// For room on the link back.
     ForRelay,
 }
@@ -55,52 +56,46 @@ impl Shard {
         }
     }
 
-    /// Serves the requests of each other shard, in order, as far as there is room for what follows from them.
+    /// Serves the requests of each other shard, as far as there is room for what follows from them. A publish that has to wait
+    /// does so at its topic's gate, and those to other topics go past it.
     pub(super) fn serve_requests<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         for from in self.mesh.others() {
-            while !self.is_waiting_at_gate[usize::from(from.0)] && self.serve_next(cx, from) {}
-        }
-    }
-
-    /// Whether there was a request and it is done.
-    fn serve_next<R: Ring>(&mut self, cx: &mut Context<'_, R>, from: ShardId) -> bool {
-        let stalled = self.stalled[usize::from(from.0)].take();
-        let Some(request) = stalled.or_else(|| self.mesh.take_request(from)) else { return false };
-        match self.serve_request(cx, from, request, None) {
-            Ok(()) => true,
-            Err((request, blocked)) => {
-                self.stalled[usize::from(from.0)] = Some(request);
-                if let Blocked::AtGate(gate) = blocked {
-                    if let Gate::Home(home) = gate {
+            while let Some((request, bytes)) = self.next_request(from) {
+                match self.serve_request(cx, from, request, None) {
+                    Ok(()) => self.mesh.release_request(from, bytes),
+                    Err((request, Blocked::AtGate(home))) => {
+                        // Nothing else may keep the topic until this is done.
                         self.homes[home].waiting += 1;
+                        self.metrics.counters.publishes_held_back += 1;
+                        let request = Box::new(request);
+                        self.waiting.add(Gate::Home(home), Waiter::Request { from, request, bytes });
                     }
-                    self.is_waiting_at_gate[usize::from(from.0)] = true;
-                    self.waiting.add(gate, Waiter::Requests(from));
+                    Err((request, Blocked::ForRelay)) => {
+                        self.stalled[usize::from(from.0)] = Some((request, bytes));
+                        break;
+                    }
                 }
-                false
             }
         }
     }
 
-    /// It is the turn of a shard's first request at this gate; whether it waits no more.
-    pub(super) fn retry_requests<R: Ring>(
+    fn next_request(&mut self, from: ShardId) -> Option<(Request, usize)> {
+        self.stalled[usize::from(from.0)].take().or_else(|| self.mesh.take_request(from))
+    }
+
+    /// It is a request's turn at its topic's gate. Gives it back if it still has to wait.
+    pub(super) fn retry_request<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
+        home: HomeId,
         from: ShardId,
-        gate: Gate,
-    ) -> bool {
-        let request = self.stalled[usize::from(from.0)].take().expect("who waits at a gate has a request");
-        if let Err((request, _)) = self.serve_request(cx, from, request, Some(gate)) {
-            self.stalled[usize::from(from.0)] = Some(request);
-            return false;
-        }
-        if let Gate::Home(home) = gate {
-            self.homes[home].waiting -= 1;
-        }
-        self.is_waiting_at_gate[usize::from(from.0)] = false;
-        // The others behind it are served in the next turn at the latest, if nothing new comes before.
-        self.serve_again = true;
-        true
+        request: Request,
+        bytes: usize,
+    ) -> Result<(), Request> {
+        self.serve_request(cx, from, request, Some(home)).map_err(|(request, _)| request)?;
+        self.homes[home].waiting -= 1;
+        self.mesh.release_request(from, bytes);
+        Ok(())
     }
 
     /// `at_gate`: it is the request's turn there.
@@ -109,38 +104,44 @@ impl Shard {
         cx: &mut Context<'_, R>,
         from: ShardId,
         request: Request,
-        at_gate: Option<Gate>,
+        at_gate: Option<HomeId>,
     ) -> Result<(), (Request, Blocked)> {
-        // Every request but a notice is answered on the link back.
-        let is_notice = matches!(request, Request::Subscribers { .. } | Request::InterestOff { .. });
-        if !is_notice && !self.mesh.has_relay_room(from, 1, MESSAGE_BYTES) {
+        // On the link back. A publish that needs no answer must not wait for it: others may be behind it at its topic's gate.
+        let is_answered = match &request {
+            Request::Subscribers { .. } | Request::InterestOff { .. } => false,
+            Request::Publish { reply, .. } => !matches!(reply.about, About::Raw),
+            _ => true,
+        };
+        if is_answered && !self.mesh.has_relay_room(from, 1, MESSAGE_BYTES) {
             return Err((request, Blocked::ForRelay));
         }
         match request {
             Request::Publish { topic, messages, reply } => {
                 let home = match self.open_home(cx, &topic) {
                     Ok(home) => home,
+                    // This is the one thing that a raw publisher hears of.
+                    Err(TopicsFull) if !self.mesh.has_relay_room(from, 1, MESSAGE_BYTES) => {
+                        return Err((Request::Publish { topic, messages, reply }, Blocked::ForRelay));
+                    }
                     Err(TopicsFull) => {
                         self.mesh.relay(from, Relay::Answer { reply, answer: HomeAnswer::TopicsFull });
                         return Ok(());
                     }
                 };
-                let gate = Gate::Home(home);
-                let is_queued = at_gate.is_none() && self.waiting.is_anybody_at(gate);
-                let wants_answer = !matches!(reply.about, About::Raw);
-                let answer_to = wants_answer.then_some(from);
+                let is_queued = at_gate.is_none() && self.waiting.is_anybody_at(Gate::Home(home));
+                let answer_to = is_answered.then_some(from);
                 let result = if is_queued {
                     Err(HeldBack)
                 } else {
                     self.accept_publish(cx, home, messages.as_ref(), Some(&messages), answer_to)
                 };
                 match result {
-                    Ok(at) if wants_answer => {
+                    Ok(at) if is_answered => {
                         self.mesh.relay(from, Relay::Answer { reply, answer: HomeAnswer::Published(at) });
                     }
                     Ok(_) => {}
                     Err(_) => {
-                        return Err((Request::Publish { topic, messages, reply }, Blocked::AtGate(gate)));
+                        return Err((Request::Publish { topic, messages, reply }, Blocked::AtGate(home)));
                     }
                 }
             }

@@ -36,7 +36,6 @@ use corecast_protocol::{Limits, ProtocolError};
 use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
 use publish::{Parked, Waiting};
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::time::Duration;
 use timers::Tick;
 
@@ -75,9 +74,9 @@ pub enum Turn {
 /// read what there is to read.
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub struct Levels {
-    /// Connections that were held back, and shards whose requests were.
+    /// Connections that were held back, and requests of other shards that wait at their topics' gates.
     pub waiting: usize,
-    /// Requests from other shards that have to wait; at most one from each.
+    /// Requests from other shards that wait for room on the link back; at most one from each.
     pub stalled: usize,
     /// Messages that wait beside their topics' logs.
     pub parked_bytes: usize,
@@ -116,11 +115,8 @@ pub struct Shard {
     /// Connections with something to send outside of passes.
     attention: Vec<Slot>,
     waiting: Waiting,
-    /// By shard: a request from there that has to wait, and whether it does so at a gate.
-    stalled: Vec<Option<Request>>,
-    is_waiting_at_gate: Vec<bool>,
-    /// A stalled request was served: there may be others behind it.
-    serve_again: bool,
+    /// By shard: the request from there that has to wait for room on the link back, and its bytes on the link here.
+    stalled: Vec<Option<(Request, usize)>>,
     /// What has its offsets and waits for room in its topic's log here.
     parked: BTreeMap<TopicId, VecDeque<Parked>>,
     parked_bytes: usize,
@@ -133,7 +129,10 @@ pub struct Shard {
     websockets: u64,
     /// Connections of the admin listener: they do not count against `max_connections`.
     admins: u32,
+    /// Connections that were accepted above `max_connections` and are still there.
+    over_limit: u32,
     clock: timers::Clock,
+    flush: Option<drain::Flush>,
     drain: Option<drain::Drain>,
     protocol_error_log: RateLimit,
     accept_error_log: RateLimit,
@@ -153,7 +152,7 @@ struct Scratch {
     paused: Vec<Slot>,
     json_backlogs: Vec<Slot>,
     plan: Plan,
-    groups: Vec<Range<usize>>,
+    groups: Vec<gather::Group>,
     topics: Vec<TopicId>,
 }
 
@@ -182,7 +181,7 @@ impl Shard {
     /// `metrics`: where every shard leaves its metrics.
     pub fn new(config: &Config, mesh: Mesh, metrics: Vec<MetricsSlot>) -> Self {
         assert_eq!(metrics.len(), usize::from(mesh.shards()), "every shard has a place for its metrics");
-        let share = config.connections_per_shard();
+        let share = config.connections_of_shard(mesh.me.0);
         let limits = Limits::default()
             .with_max_frame_bytes(config.max_frame_bytes as u64)
             .and_then(|limits| limits.with_max_message_bytes(config.max_message_bytes))
@@ -212,9 +211,9 @@ impl Shard {
                 allow_anonymous_publish: config.allow_anonymous_publish,
             },
             listeners: Vec::new(),
-            table: Table::new((share + RESERVED_CONNECTIONS) as usize),
+            table: Table::new((config.connections_per_shard() + RESERVED_CONNECTIONS) as usize),
             hub: Hub::new(HubLimits {
-                max_subscribers: (share + RESERVED_CONNECTIONS) as usize,
+                max_subscribers: (config.connections_per_shard() + RESERVED_CONNECTIONS) as usize,
                 log_bytes: config.log_bytes,
                 topic_log_bytes: config.topic_log_bytes,
                 lag_policy: config.lag_policy,
@@ -228,8 +227,6 @@ impl Shard {
             attention: Vec::new(),
             waiting: Waiting::default(),
             stalled: (0..shards).map(|_| None).collect(),
-            is_waiting_at_gate: vec![false; shards],
-            serve_again: false,
             parked: BTreeMap::new(),
             parked_bytes: 0,
             starved: VecDeque::new(),
@@ -237,7 +234,9 @@ impl Shard {
             tails_used: 0,
             websockets: 0,
             admins: 0,
+            over_limit: 0,
             clock: timers::Clock::default(),
+            flush: None,
             drain: None,
             protocol_error_log: RateLimit::new(10, Duration::from_secs(1)),
             accept_error_log: RateLimit::new(1, Duration::from_secs(1)),
@@ -276,22 +275,26 @@ impl Shard {
 
         if std::mem::take(&mut inbox.drain) {
             // After what was accepted before it was said.
-            self.start_drain(cx);
+            self.start_flush();
         }
         self.mesh.arrive(std::mem::take(&mut inbox.arrivals));
         self.take_relays(cx);
         self.serve_requests(cx);
         self.deliver(cx);
+        self.flush(cx);
         self.retry_parked(cx);
-        self.retry_held(cx);
+        // Before the publishes that wait for the same links: those take all the room there is, and subscribers would wait for ever.
         self.tell_homes(cx);
+        let left_untold = self.topics.listed();
+        self.retry_held(cx);
         self.rearm_starved(cx);
         self.run_timers(cx);
         is_busy |= !self.attention.is_empty()
             || self.hub.ready_raw() > 0
             || self.hub.ready_json() > 0
             || self.hub.has_runnable()
-            || std::mem::take(&mut self.serve_again)
+            || self.topics.listed() > left_untold
+            || self.flush.is_some()
             || (self.drain.is_some() && !self.are_listeners_closed())
             || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
             || cx.ring.has_work();
@@ -359,6 +362,7 @@ impl Shard {
 
     fn vacate(&mut self, slot: Slot) {
         self.admins -= u32::from(self.table[slot].is(Flag::Admin));
+        self.over_limit -= u32::from(self.table[slot].is(Flag::OverLimit));
         self.table.vacate(slot);
     }
 
@@ -385,6 +389,7 @@ impl Shard {
         counters.lapped = hub.lapped;
         counters.messages_skipped = hub.messages_skipped;
         counters.log_pool_exhausted = hub.pool_exhausted;
+        counters.messages_too_long_in_json = hub.too_long_in_json;
         let ring = ring.stats();
         counters.cq_overflows = ring.cq_overflows;
         counters.sends_short = ring.sends_short;
@@ -429,6 +434,7 @@ impl Shard {
             && self.parked.is_empty()
             && self.parked_bytes == 0
             && self.stalled.iter().all(Option::is_none)
+            && self.waiting.len() == 0
     }
 }
 

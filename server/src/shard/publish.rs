@@ -30,11 +30,15 @@ pub(super) enum Gate {
 }
 
 /// Who waits.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+#[derive(Debug)]
 pub(super) enum Waiter {
     Connection(Slot),
-    /// The first of the requests from another shard, and so all of them.
-    Requests(ShardId),
+    /// A publish of another shard, which counts as so many bytes on its link until it is done.
+    Request {
+        from: ShardId,
+        request: Box<Request>,
+        bytes: usize,
+    },
 }
 
 /// Who waits for what, the longest waiting first. Whoever comes while others wait for the same waits behind them: else small
@@ -76,9 +80,9 @@ impl Waiting {
         first
     }
 
-    fn remove(&mut self, gate: Gate, waiter: Waiter) {
+    fn remove(&mut self, gate: Gate, slot: Slot) {
         let queue = self.by_gate.get_mut(&gate).expect("who is held waits at a gate");
-        queue.retain(|&other| other != waiter);
+        queue.retain(|waiter| !matches!(waiter, Waiter::Connection(other) if *other == slot));
         if queue.is_empty() {
             self.by_gate.remove(&gate);
         }
@@ -123,7 +127,8 @@ impl Shard {
         if let Some(home) = self.homes.find(name) {
             return Ok(home);
         }
-        if !self.mesh.add_topic(self.settings.max_topics) {
+        // A topic that is forgotten leaves its place to this one.
+        if !self.mesh.add_topic(self.settings.max_topics) && !self.homes.forget_empty() {
             self.metrics.counters.topics_refused_full += 1;
             return Err(TopicsFull);
         }
@@ -197,9 +202,7 @@ impl Shard {
         shard: ShardId,
         request: Request,
     ) -> Result<(), Request> {
-        if self.waiting.is_anybody_at(Gate::Link(shard))
-            || !self.mesh.has_request_room(shard, request.bytes())
-        {
+        if self.waiting.is_anybody_at(Gate::Link(shard)) || !self.mesh.has_request_room(shard, &request) {
             return Err(request);
         }
         self.requested(cx, slot, &request);
@@ -275,12 +278,12 @@ impl Shard {
         shared: Option<&SharedMessages>,
         answer_to: Option<ShardId>,
     ) -> Result<Published, HeldBack> {
-        let bytes = messages.bytes();
+        let (bytes, held_bytes) = (messages.bytes(), messages.held_bytes());
         let topic = &self.homes[home];
         let mut needs_answer_room = answer_to;
         for interest in topic.interested() {
             let answers = usize::from(answer_to == Some(interest.shard));
-            let load = MESSAGE_BYTES + bytes + answers * MESSAGE_BYTES;
+            let load = MESSAGE_BYTES + held_bytes + answers * MESSAGE_BYTES;
             let is_claimed = self.waiting.claimed.contains(&interest.shard);
             if is_claimed || !self.mesh.has_relay_room(interest.shard, 1 + answers, load) {
                 // Else small messages of other topics could take all room that comes up, for ever.
@@ -298,7 +301,7 @@ impl Shard {
             let parked = self.parked_bytes;
             // What of a long body finds no room later is parked, so that all of it or nothing is published.
             let is_parking_full =
-                messages.count() > 1 && parked > 0 && parked + bytes > self.settings.topic_log_bytes;
+                messages.count() > 1 && parked > 0 && parked + held_bytes > self.settings.topic_log_bytes;
             if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
                 return Err(HeldBack);
             }
@@ -307,23 +310,21 @@ impl Shard {
 
         let topic = &mut self.homes[home];
         topic.number(messages.count(), cx.now);
-        if !topic.interested().is_empty() {
+        let newest = topic.newest();
+        self.metrics.counters.messages_published += messages.count() as u64;
+        self.metrics.counters.published_bytes += bytes as u64;
+        let rest_at = local.filter(|_| messages.count() > 1);
+        if rest_at.is_some() || !topic.interested().is_empty() {
             let shared = shared.map_or_else(|| messages.to_shared(), SharedMessages::clone);
             for interest in topic.interested() {
                 let (follower, messages) = (interest.follower, shared.clone());
                 self.mesh
                     .relay(interest.shard, Relay::Messages { follower, first, messages, published: cx.now });
             }
-        }
-        let newest = topic.newest();
-        self.metrics.counters.messages_published += messages.count() as u64;
-        self.metrics.counters.published_bytes += bytes as u64;
-        if let Some(local) = local
-            && messages.count() > 1
-        {
-            let rest =
-                Parked { first, messages: messages.to_shared(), done: 1, published: cx.now, link: None };
-            self.spread(cx, local, rest);
+            if let Some(local) = rest_at {
+                let rest = Parked { first, messages: shared, done: 1, published: cx.now, link: None };
+                self.spread(cx, local, rest);
+            }
         }
         Ok(newest)
     }
@@ -333,7 +334,7 @@ impl Shard {
     /// Appends messages that have their offsets, or parks what there is no room for.
     pub(super) fn spread<R: Ring>(&mut self, cx: &mut Context<'_, R>, topic: TopicId, mut batch: Parked) {
         if self.parked.contains_key(&topic) || !self.append_batch(cx, topic, &mut batch) {
-            self.parked_bytes += batch.messages.as_ref().bytes();
+            self.parked_bytes += batch.messages.held_bytes();
             self.metrics.counters.messages_parked += 1;
             self.parked.entry(topic).or_default().push_back(batch);
         }
@@ -368,7 +369,7 @@ impl Shard {
                 if !self.append_batch(cx, topic, batch) {
                     break;
                 }
-                self.parked_bytes -= batch.messages.as_ref().bytes();
+                self.parked_bytes -= batch.messages.held_bytes();
                 batches.pop_front();
             }
             if batches.is_empty() {
@@ -420,11 +421,21 @@ impl Shard {
         for gate in self.waiting.gates() {
             let mut has_got_something = false;
             while let Some(waiter) = self.waiting.take_first(gate) {
-                let is_done = match waiter {
-                    Waiter::Connection(slot) => self.retry_connection(cx, slot),
-                    Waiter::Requests(shard) => self.retry_requests(cx, shard, gate),
+                let back = match waiter {
+                    Waiter::Connection(slot) => {
+                        (!self.retry_connection(cx, slot)).then_some(Waiter::Connection(slot))
+                    }
+                    Waiter::Request { from, request, bytes } => {
+                        let Gate::Home(home) = gate else { panic!("requests wait at the home") };
+                        let result = self.retry_request(cx, home, from, *request, bytes);
+                        result.err().map(|request| Waiter::Request {
+                            from,
+                            request: Box::new(request),
+                            bytes,
+                        })
+                    }
                 };
-                if !is_done {
+                if let Some(waiter) = back {
                     self.waiting.add_first(gate, waiter);
                     break;
                 }
@@ -443,6 +454,7 @@ impl Shard {
         connection.clear(Flag::Held);
         let inbound = connection.inbound.as_mut();
         let held = inbound.and_then(|inbound| inbound.held.take()).expect("who is held has a request");
+        connection.tidy_inbound();
         match *held {
             Held::Here { home, messages, about } => {
                 let result = self.accept_publish(cx, home, messages.as_ref(), Some(&messages), None);
@@ -460,7 +472,7 @@ impl Shard {
                 }
             }
             Held::There { shard, request } => {
-                if !self.mesh.has_request_room(shard, request.bytes()) {
+                if !self.mesh.has_request_room(shard, &request) {
                     self.hold_again(slot, Held::There { shard, request });
                     return false;
                 }
@@ -489,7 +501,8 @@ impl Shard {
         }
         connection.clear(Flag::Held);
         let held = connection.inbound_mut().held.take().expect("who is held has a request");
-        self.waiting.remove(held.gate(), Waiter::Connection(slot));
+        connection.tidy_inbound();
+        self.waiting.remove(held.gate(), slot);
         if let Held::Here { home, .. } = *held {
             self.homes[home].waiting -= 1;
         }
@@ -600,3 +613,26 @@ impl Shard {
 /// `max_topics` are known.
 #[derive(Debug)]
 pub(super) struct TopicsFull;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_was_served_comes_after_all_others() {
+        let gates = [Gate::Link(ShardId(1)), Gate::Link(ShardId(3)), Gate::Link(ShardId(5))];
+        let mut waiting = Waiting::default();
+        for gate in gates {
+            waiting.add(gate, Waiter::Connection(Slot(0)));
+        }
+        let [first, second, third] = gates;
+        assert_eq!(waiting.gates(), [first, second, third]);
+        waiting.served = Some(first);
+        assert_eq!(waiting.gates(), [second, third, first]);
+        waiting.served = Some(third);
+        assert_eq!(waiting.gates(), [first, second, third]);
+        // Nobody may be left at the gate that was served.
+        waiting.served = Some(Gate::Link(ShardId(2)));
+        assert_eq!(waiting.gates(), [second, third, first]);
+    }
+}

@@ -5,8 +5,8 @@ use super::publish::TopicsFull;
 use super::{Context, Shard};
 use crate::dialect::json::SUBPROTOCOL;
 use crate::http::{
-    self, Answer, BodyForm, CONTINUE, ConnectionInfo, CorsOrigin, PendingPublish, Refusal, Requester, Rest, Role,
-    Route, body_form, check_body,
+    self, Answer, BodyForm, CONTINUE, ConnectionInfo, CorsOrigin, PendingPublish, Refusal, Requester, Rest,
+    Role, Route, body_form, check_body,
 };
 use crate::ids::{ShardId, Slot};
 use crate::mesh::{About, HomeAnswer, HttpReply, ReplyTo, Request};
@@ -43,7 +43,13 @@ impl Shard {
             Ok(Parsed::Complete { head, length }) => self.on_request(cx, slot, &head, length, bytes),
             Err(error) => {
                 self.log_refused(cx, slot, bytes, &error);
-                self.refuse(cx, slot, &Refusal::new(error.status(), "bad_request", error.to_string()), None, false);
+                self.refuse(
+                    cx,
+                    slot,
+                    &Refusal::new(error.status(), "bad_request", error.to_string()),
+                    None,
+                    false,
+                );
                 bytes.len()
             }
         }
@@ -132,7 +138,7 @@ impl Shard {
             Route::PageJs => http::page_js(head),
             Route::ClientJs => http::client_js(head),
             Route::Preflight { allow } => http::preflight(allow, cors),
-            Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, &body, rest, cors),
+            Route::Publish { topic } => return self.begin_publish(cx, slot, head, topic, &body, rest),
             Route::TopicInfo { topic } => {
                 let shard = self.mesh.home_of(&topic);
                 let reply = HttpReply { topic: Some(topic), count: None, is_head, cors: cors.cloned() };
@@ -307,9 +313,8 @@ impl Shard {
             Err(refusal) if role == Role::Publisher => return Err(refusal),
             Err(_) => false,
         };
-        let id = self
-            .record(cx, topic)
-            .map_err(|TopicsFull| Refusal::topics_full(self.settings.max_topics))?;
+        let id =
+            self.record(cx, topic).map_err(|TopicsFull| Refusal::topics_full(self.settings.max_topics))?;
         let mut response = Vec::new();
         accepted.write_response(&mut response);
         let connection = &mut self.table[slot];
@@ -372,13 +377,13 @@ impl Shard {
         topic: TopicName,
         body: &BodyLength,
         rest: &[u8],
-        cors: Option<&CorsOrigin>,
     ) -> Result<usize, Refusal> {
         self.access.may_publish(head, self.requester(slot)).inspect_err(|_| {
             self.metrics.counters.publishes_refused += 1;
         })?;
         let form = body_form(head)?;
-        let begun = |rest| PendingPublish { topic, form, cors: cors.cloned(), body: Vec::new(), rest };
+        let cors = self.access.cors(head);
+        let begun = |rest| PendingPublish { topic, form, cors, body: Vec::new(), rest };
         let limit = self.settings.max_message_bytes;
         let missing = match *body {
             BodyLength::Known(length) if length > limit as u64 => {

@@ -19,10 +19,13 @@ pub enum Op {
     /// Accepts connections until it ends, each into the table at an index that the kernel chooses: the
     /// completion's result. A full table costs the connection that found it full and ends the operation with
     /// `ENFILE`.
+    ///
+    /// Of several rings that have duplicates of one listening socket, only the one whose accept was armed first gets
+    /// connections, however busy it is: the kernel wakes one waiter, always the first in line. Use `AcceptOne` there.
     Accept { listener: ListenerId },
 
     /// Accepts one connection. For when the table is nearly full: unlike `Accept` it takes no more than there is room
-    /// for.
+    /// for. And for a listening socket that several rings share: each that arms again lines up behind the others.
     AcceptOne { listener: ListenerId },
 
     /// Receives into provided buffers until it ends. A result of 0 is the end of the peer's stream; `ENOBUFS`
@@ -32,7 +35,8 @@ pub enum Op {
     /// Completes once, when the socket takes bytes again or is broken.
     PollWritable { file: File },
 
-    /// Asks for the peer's address: `completion.address`, absent for a Unix socket.
+    /// Asks for the peer's address: `completion.address`, absent for a Unix socket. A peer that came over IPv4 to a
+    /// socket of both families has an IPv4-mapped IPv6 address.
     PeerAddress { file: File },
 
     /// Sends a FIN after what was sent: no bytes can follow. The kernel hands it to a worker thread, so operations

@@ -3,7 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -115,4 +116,51 @@ fn wake_before_the_wait_is_not_lost() {
         })
         .unwrap();
     assert!(woken.join().unwrap());
+}
+
+/// How threads wake a shard: whoever posts looks whether it sleeps, and it looks for posts after saying that it will.
+#[test]
+fn wakes_of_many_threads_guarded_by_a_flag_are_not_lost() {
+    const THREADS: u32 = 3;
+    const POSTS: u32 = 5_000;
+    let posted = Arc::new(AtomicU32::new(0));
+    let sleeps = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = mpsc::channel();
+    let (own_posted, own_sleeps) = (Arc::clone(&posted), Arc::clone(&sleeps));
+    let sleeper = LocalExecutorBuilder::new(Placement::Unbound)
+        .spawn(|| async move {
+            let ring = KernelRing::new(&config()).unwrap();
+            let wait = EventWait::new(ring.eventfd().unwrap()).unwrap();
+            sender.send(Waker::new(ring.eventfd().unwrap()).unwrap()).unwrap();
+            let mut seen = 0;
+            while seen < THREADS * POSTS {
+                own_sleeps.store(true, Ordering::SeqCst);
+                let now = own_posted.load(Ordering::SeqCst);
+                if now == seen {
+                    let woken = async {
+                        wait.wait().await;
+                        Ok(())
+                    };
+                    glommio::timer::timeout(PATIENCE, woken).await.expect("a wake was lost");
+                }
+                own_sleeps.store(false, Ordering::SeqCst);
+                seen = now;
+            }
+        })
+        .unwrap();
+    let waker = receiver.recv_timeout(PATIENCE).unwrap();
+    let posters = (0..THREADS).map(|_| {
+        let (posted, sleeps, waker) = (Arc::clone(&posted), Arc::clone(&sleeps), waker.clone());
+        thread::spawn(move || {
+            for _ in 0..POSTS {
+                posted.fetch_add(1, Ordering::SeqCst);
+                if sleeps.swap(false, Ordering::SeqCst) {
+                    waker.wake();
+                }
+                thread::yield_now();
+            }
+        })
+    });
+    posters.collect::<Vec<_>>().into_iter().for_each(|poster| poster.join().unwrap());
+    sleeper.join().unwrap();
 }

@@ -8,7 +8,6 @@ import pytest
 from support.process import Server
 from websockets.sync.client import connect
 
-
 _numbers = itertools.count(1)
 
 
@@ -24,6 +23,20 @@ def server(default_server):
     """A server with default settings, shared by all tests that do it no lasting harm."""
     yield default_server
     default_server.close_clients()
+
+
+@pytest.fixture(scope="session")
+def one_shard_server():
+    server = Server("--shards", "1")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def counting_server(one_shard_server):
+    """The same with one shard: its counts are those of the moment, while those of further shards come with their next tick."""
+    yield one_shard_server
+    one_shard_server.close_clients()
 
 
 @pytest.fixture

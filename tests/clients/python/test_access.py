@@ -2,6 +2,7 @@
 
 import pytest
 from support.process import Server
+from support.waiting import eventually
 from support.wire import TEXT, UPGRADE, frame
 
 FLAG = "--allow-anonymous-publish"
@@ -69,14 +70,6 @@ def test_star_allows_every_origin(start, topic):
     server = start("--allow-origin", "*")
     for origin in ["https://anything.example", "null"]:
         assert statuses(server, topic, origin) == (101, 200, 200)
-
-
-def test_preflight_grants_nothing(server, topic):
-    """Pages of other origins can subscribe if allowed; they can't publish by POST, for nothing tells their browser that they may."""
-    asks = [("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "content-type")]
-    refused = server.request("OPTIONS", f"/topics/{topic}", [("Origin", "https://evil.example"), *asks])
-    assert refused.status in (403, 405), refused
-    assert refused.header("Access-Control-Allow-Origin") is None
 
 
 # Publishing --------------------------------------------------------------------------------------------------
@@ -156,7 +149,7 @@ def test_listener_beyond_loopback_takes_no_anonymous_publish(start, topic):
     client = server.subscribe_raw(topic)
     client.send(frame(TEXT, b"x"))
     assert client.take_close()[0] == 1008
-    assert server.metrics()["publishes_refused_total"] == 2
+    eventually(lambda: server.metrics()["publishes_refused_total"] == 2, "both to be counted")
 
 
 def test_listener_beyond_loopback_publishes_with_the_flag(start, topic):

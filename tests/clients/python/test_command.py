@@ -1,6 +1,7 @@
 """The command line: subcommands, settings from three places, and mistakes, all told at once."""
 
 import json
+import os
 import re
 import socket
 import tomllib
@@ -61,7 +62,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
     ]:
         assert place in answer.stderr, (place, answer.stderr)
     assert "did you mean max_connections?" in answer.stderr
-    assert "expected disconnect or skip-silent" in answer.stderr
+    assert "expected disconnect, skip or skip-silent" in answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -76,8 +77,13 @@ def test_all_mistakes_are_told_at_once(tmp_path):
         (["--listen", "127.0.0.1:1", "--listen", "127.0.0.1:1"], ["127.0.0.1:1", "twice"]),
         (["--listen", "127.0.0.1:1", "--admin", "127.0.0.1:1"], ["127.0.0.1:1", "twice"]),
         (["--allow-origin", "example.com"], ["allow-origin", "scheme://host"]),
-        (["--shards", "2"], ["shards"]),
-        (["--listen", "unix:/run/corecast.sock"], ["unix:/run/corecast.sock"]),
+        (["--shards", "0"], ["shards"]),
+        (["--shards", "2.5"], ["shards"]),
+        (["--shards", "100000"], ["shards"]),
+        (["--max-subscriptions", "0"], ["max-subscriptions"]),
+        (["--max-subscriptions", "many"], ["max-subscriptions"]),
+        (["--listen", "unix:"], ["listen", "unix:/path"]),
+        (["--listen", "unix:not/absolute.sock"], ["listen", "unix:/path"]),
         (["--log-filter", "loud=very"], ["log-filter"]),
         (["--config", "/nonexistent/corecast.toml"], ["/nonexistent/corecast.toml"]),
     ],
@@ -140,12 +146,13 @@ def test_settings_reach_the_server(start, tmp_path, topic):
 
 
 def test_budget_is_json_whose_sums_are_those_of_its_terms():
-    answer = run("budget", "--json", "--max-connections", "1000000", "--max-topics", "500")
+    flags = ["--max-connections", "1000000", "--max-topics", "500", "--shards", "3"]
+    answer = run("budget", "--json", *flags)
     assert answer.returncode == 0
     budget = json.loads(answer.stdout)
     assert budget["schema"] == 1
-    assert (budget["max_connections"], budget["max_topics"], budget["shards"]) == (1_000_000, 500, 1)
-    counts = {"connection": 1_000_000, "topic": 500, "shard": 1, "process": 1}
+    assert (budget["max_connections"], budget["max_topics"], budget["shards"]) == (1_000_000, 500, 3)
+    counts = {"connection": 1_000_000, "topic": 500, "shard": 3, "process": 1}
     total = {"user": 0, "kernel": 0}
     for per, count in counts.items():
         for memory in total:
@@ -165,8 +172,30 @@ def test_budget_follows_the_settings():
     base = user_bytes("--max-connections", "1000")
     connection = json.loads(run("budget", "--json").stdout)["per_connection"]["user_bytes"]
     assert user_bytes("--max-connections", "2000") == base + 1_000 * connection
-    assert user_bytes("--max-connections", "1000", "--log-bytes", "65MiB") == base + (1 << 20)
-    assert user_bytes("--receive-buffers", "1024") == user_bytes("--receive-buffers", "512") + 512 * 4_096
+    # These are a shard's, and there is one for each core.
+    cores = len(os.sched_getaffinity(0))
+    assert user_bytes("--max-connections", "1000", "--log-bytes", "65MiB") == base + cores * (1 << 20)
+    fewer = user_bytes("--receive-buffers", "512")
+    assert user_bytes("--receive-buffers", "1024") == fewer + cores * 512 * 4_096
+    assert user_bytes("--max-connections", "1000", "--shards", str(cores)) == base
+
+
+def test_shards_are_one_for_each_allowed_core():
+    def shards(*flags, **options):
+        return re.search(r"(?m)^shards = (\d+) ", run("check-config", *flags, **options).stdout)[1]
+
+    cores = os.sched_getaffinity(0)
+    assert shards() == str(len(cores))
+    assert shards("--shards", "5") == "5"
+    assert shards(CORECAST_SHARDS="7") == "7"
+    # Counted are the cores that the process may use, not those that the host has.
+    answer = run("check-config", command=["taskset", "--cpu-list", str(min(cores))])
+    assert re.search(r"(?m)^shards = 1 ", answer.stdout), answer
+
+
+def test_subscriptions_have_a_bound_that_can_be_set():
+    assert re.search(r"(?m)^max_subscriptions = 128 ", run("check-config").stdout)
+    assert re.search(r"(?m)^max_subscriptions = 2 ", run("check-config", "--max-subscriptions", "2").stdout)
 
 
 def test_budget_as_a_table():

@@ -80,13 +80,6 @@ def test_content_type_of_a_post_decides_between_text_and_binary(server, topic, c
     assert subscriber.take_frame() == (TEXT if is_text else BINARY, b'{"a": 1}')
 
 
-def test_ndjson_is_refused_and_publishes_nothing(server, topic):
-    server.subscribe_raw(topic)
-    answer = server.post(topic, b'{"a": 1}\n[2, 3]\n', [("Content-Type", "application/x-ndjson")])
-    assert answer.status == 415, answer
-    assert server.topic(topic).json()["offset"] == 0
-
-
 def test_fragments_arrive_as_one_message(server, topic, websocket):
     subscriber, publisher = websocket(server.url(topic)), websocket(server.url(topic))
     publisher.send(["in ", "three ", "pieces"])

@@ -49,7 +49,8 @@ STRIPPED = [
 
 
 @pytest.mark.parametrize(("name", "said"), STRIPPED, ids=[name for name, _ in STRIPPED])
-def test_missing_header_is_named_with_what_mends_it(server, topic, name, said):
+def test_missing_header_is_named_with_what_mends_it(counting_server, topic, name, said):
+    server = counting_server
     before = server.metrics()["handshakes_failed_total"]
     answer = handshake(server, topic, without=name)
     assert answer.status == 400

@@ -14,7 +14,9 @@ from support.wire import TEXT, UPGRADE, frame
 
 @pytest.fixture
 def server():
-    server = Server("--max-connections", "500", command=shlex.split(os.environ["CORECAST_DROP_PRIVILEGES"]))
+    # One shard has all places.
+    command = shlex.split(os.environ["CORECAST_DROP_PRIVILEGES"])
+    server = Server("--max-connections", "500", "--shards", "1", command=command)
     yield server
     server.close_clients()
     server.stop()

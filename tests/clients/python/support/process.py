@@ -8,14 +8,15 @@ import threading
 import time
 from pathlib import Path
 
+from .dialect import JsonSocket
 from .metrics import Metrics
-from .wire import Http, RawSocket
+from .wire import Http, RawSocket, authority_of
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
 ANY_PORT = "127.0.0.1:0"
 
-_LISTENS = re.compile(r"listens on ([0-9.]+):(\d+)")
+_LISTENS = re.compile(r"listens on (\S+): ")
 _ADMIN = re.compile(r"http://([0-9.]+):(\d+)/metrics")
 
 
@@ -31,10 +32,10 @@ def clean_environment(**variables):
     return kept | variables
 
 
-def run(*arguments, seconds=15, **variables):
-    """Runs `corecast` to its end."""
+def run(*arguments, seconds=15, command=(), **variables):
+    """Runs `corecast` to its end; `command` is what starts it."""
     return subprocess.run(
-        [binary(), *arguments],
+        [*command, binary(), *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -42,6 +43,15 @@ def run(*arguments, seconds=15, **variables):
         env=clean_environment(**variables),
         check=False,
     )
+
+
+def _reachable(listens):
+    """Where to connect to what a server says it listens on: a path, or host and port. All interfaces are reached by loopback."""
+    if listens.startswith("unix:"):
+        return listens.removeprefix("unix:")
+    host, _, port = listens.rpartition(":")
+    host = host.strip("[]")
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port)
 
 
 class Server:
@@ -64,9 +74,7 @@ class Server:
         self._reader = threading.Thread(target=self._read_log)
         self._reader.start()
         try:
-            listens = self.wait_for_log(_LISTENS)
-            # With 0.0.0.0 it is still only loopback that the tests use.
-            self.host, self.port = "127.0.0.1", int(listens[2])
+            self.address = _reachable(self.wait_for_log(_LISTENS)[1])
             self.admin_port = None if admin == "off" else int(self.wait_for_log(_ADMIN)[2])
         except BaseException:
             self.kill()
@@ -77,8 +85,16 @@ class Server:
         return self._process.pid
 
     @property
+    def host(self):
+        return self.address[0]
+
+    @property
+    def port(self):
+        return self.address[1]
+
+    @property
     def authority(self):
-        return f"{self.host}:{self.port}"
+        return authority_of(self.address)
 
     def url(self, topic, query=""):
         return f"ws://{self.authority}/topics/{topic}{query}"
@@ -120,8 +136,8 @@ class Server:
     # Connecting ----------------------------------------------------------------------------------------------
 
     def raw(self, **options):
-        """A bare TCP connection to the clients' port."""
-        self._clients.append(RawSocket(self.host, self.port, **options))
+        """A bare connection to where clients connect."""
+        self._clients.append(RawSocket(self.address, **options))
         return self._clients[-1]
 
     def close_clients(self):
@@ -133,6 +149,10 @@ class Server:
     def subscribe_raw(self, topic, query="", **options):
         """A bare socket after the opening handshake."""
         return self.raw(**options).upgrade(f"/topics/{topic}{query}")
+
+    def json(self, target="/ws", headers=(), **options):
+        """A bare socket after the opening handshake that speaks the JSON dialect."""
+        return JsonSocket(self.raw(**options).upgrade(target, headers))
 
     def http(self):
         """A keep-alive HTTP connection to the clients' port."""
@@ -157,14 +177,29 @@ class Server:
 
     def admin_http(self):
         """A keep-alive connection to the admin port."""
-        return Http(RawSocket(self.host, self.admin_port))
+        return Http(RawSocket(("127.0.0.1", self.admin_port)))
 
     def admin(self, target, method="GET"):
         with self.admin_http() as http:
             return http.request(method, target)
 
     def metrics(self):
+        """What the page says: the answering shard's counts as they are, those of the others with their latest tick."""
         return Metrics.parse(self.admin("/metrics").text)
+
+    def connections(self, shard):
+        """The list of a shard's connections."""
+        answer = self.admin(f"/connections?shard={shard}")
+        assert answer.status == 200, answer
+        return answer.json()
+
+    def shard_of(self, client):
+        """Which shard serves a TCP connection; None as long as none lists it."""
+        peer = authority_of(client.socket.getsockname()[:2])
+        for shard in range(self.connections(0)["shards"]):
+            if any(connection["peer"] == peer for connection in self.connections(shard)["connections"]):
+                return shard
+        return None
 
     # Ending --------------------------------------------------------------------------------------------------
 
@@ -182,7 +217,10 @@ class Server:
         """Asks it to end and asserts that it does so in order."""
         assert self._process.poll() is None, f"ended by itself with {self._process.returncode}:\n{self.log}"
         self.send_signal(number)
-        code = self.wait(seconds)
+        try:
+            code = self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended within {seconds} s:\n{self.log}") from None
         assert code == 0, f"exit code {code}:\n{self.log}"
         assert "panicked" not in self.log, self.log
 

@@ -61,20 +61,33 @@ class EndOfStream(AssertionError):
     """The peer ended the stream where more was expected."""
 
 
-class RawSocket:
-    """A TCP connection with a buffer for what was received. Every wait has a deadline."""
+def authority_of(address):
+    """What a client writes into Host: the address itself, or a name of this host for a Unix socket's path."""
+    if isinstance(address, str):
+        return "localhost"
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def __init__(self, host, port, receive_buffer=None):
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+class RawSocket:
+    """A connection to a host and port, or to a Unix socket's path, with a buffer for what was received. Every wait has a
+    deadline."""
+
+    def __init__(self, address, receive_buffer=None):
+        is_unix = isinstance(address, str)
+        family = socket.AF_UNIX if is_unix else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.authority = authority_of(address)
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(SECONDS)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
-            self.socket.connect((host, port))
+            self.socket.connect(address)
         except OSError:
             self.socket.close()
             raise
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not is_unix:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = bytearray()
 
     def __enter__(self):
@@ -212,8 +225,7 @@ class Http:
         """A request line and headers; Host is added unless it is given. A value of None leaves a header out."""
         lines = [f"{method} {target} {version}"]
         if not any(name.lower() == "host" for name, _ in headers):
-            host, port = self.raw.socket.getpeername()
-            lines.append(f"Host: {host}:{port}")
+            lines.append(f"Host: {self.raw.authority}")
         lines += [f"{name}: {value}" for name, value in headers if value is not None]
         self.raw.send(("\r\n".join(lines) + "\r\n\r\n").encode())
         return self
@@ -242,7 +254,10 @@ class Http:
         response = self.read_head()
         length = response.header("Content-Length")
         assert response.header("Transfer-Encoding") is None, response
-        if response.status >= 200:
+        if response.status in (204, 304):
+            # RFC 9110 sections 8.6, 15.3.5 and 15.4.5: neither has a body, nor the length of one.
+            assert length is None and response.header("Content-Type") is None, response
+        elif response.status >= 200:
             assert length is not None, f"where does it end? {response}"
             if to != "HEAD":
                 response.body = self.raw.take(int(length))

@@ -1,6 +1,9 @@
 //! A small WebSocket broadcast server with blocking threads, that loses, doubles and reorders exactly what it is told to.
 //!
-//! `/topics/{name}?role=subscriber` receives, any other connection publishes: messages, or `POST` requests.
+//! `/topics/{name}?role=subscriber` receives, any other connection publishes: messages, or `POST` requests. `/ws` speaks
+//! corecast's JSON dialect. `/metrics` is the metrics page.
+
+mod json;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -26,6 +29,8 @@ pub(crate) enum Fate {
     Disconnect,
     /// A message of somebody else follows.
     AddForeign,
+    /// Not delivered; the subscriber is told so before its next message. JSON subscribers only.
+    Announce,
 }
 
 /// How the server behaves.
@@ -37,8 +42,12 @@ pub(crate) struct Behaviour {
     pub(crate) refuse_upgrades: Option<&'static str>,
     /// Pings every subscriber right after its handshake.
     pub(crate) ping: bool,
-    /// Every so many POST requests on one connection are answered 503.
+    /// Every so many POST requests or JSON publishes on one connection are refused.
     pub(crate) refuse_every: Option<usize>,
+    /// Every so many JSON publishes on one connection get no answer.
+    pub(crate) leave_unanswered: Option<usize>,
+    /// JSON subscriptions to this topic are refused.
+    pub(crate) refuse_topic: Option<&'static str>,
     /// A connection ends, announced, after so many POST requests.
     pub(crate) close_after: Option<usize>,
 }
@@ -50,6 +59,8 @@ impl Default for Behaviour {
             refuse_upgrades: None,
             ping: false,
             refuse_every: None,
+            leave_unanswered: None,
+            refuse_topic: None,
             close_after: None,
         }
     }
@@ -76,7 +87,29 @@ struct Topic {
 
 struct Subscriber {
     stream: TcpStream,
+    form: Form,
     held_back: Vec<u8>,
+    /// First and last offset of what it was not sent.
+    missed: Option<(usize, usize)>,
+}
+
+/// What a subscriber's messages look like.
+enum Form {
+    Raw,
+    Json,
+}
+
+/// How a message came.
+enum Published<'a> {
+    Raw(MessageKind, &'a [u8]),
+    /// The bytes of a JSON value.
+    Json(&'a [u8]),
+}
+
+impl Subscriber {
+    fn new(stream: TcpStream, form: Form) -> Self {
+        Self { stream, form, held_back: Vec::new(), missed: None }
+    }
 }
 
 impl TestServer {
@@ -154,12 +187,29 @@ impl State {
                     let is_refused = self.behaviour.refuse_every.is_some_and(|every| requests % every == 0);
                     let is_last = self.behaviour.close_after == Some(requests);
                     if !is_refused {
-                        self.publish(topic_of(head.path()), MessageKind::Binary, &inbox[length..end]);
+                        let is_text =
+                            head.headers.text("content-type").is_some_and(|t| t.starts_with("text/"));
+                        let kind = if is_text { MessageKind::Text } else { MessageKind::Binary };
+                        self.publish(topic_of(head.path()), &Published::Raw(kind, &inbox[length..end]));
                     }
                     let status = if is_refused { "503 Service Unavailable" } else { "200 OK" };
                     let connection = if is_last { "Connection: close\r\n" } else { "" };
                     let answer = format!("HTTP/1.1 {status}\r\n{connection}Content-Length: 2\r\n\r\n{{}}");
                     (end, answer.into_bytes(), if is_last { Next::End } else { Next::Request })
+                }
+                Parsed::Complete { head, length } if head.path() == "/metrics" => {
+                    let connections = self.connections.load(Ordering::Relaxed);
+                    let page =
+                        json::metrics(&self.topics.lock().expect("no panic while locked"), connections);
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", page.len());
+                    (length, (head + &page).into_bytes(), Next::End)
+                }
+                Parsed::Complete { head, length } if head.path() == "/ws" => {
+                    let mut answer = Vec::new();
+                    accept_upgrade(&head, &["corecast.json.v1"])
+                        .expect("a valid upgrade")
+                        .write_response(&mut answer);
+                    (length, answer, Next::Json)
                 }
                 Parsed::Complete { head, length } => {
                     let topic = topic_of(head.path()).to_owned();
@@ -184,7 +234,7 @@ impl State {
                         send(&mut stream, Opcode::Ping, b"are you there");
                     }
                     let copy = stream.try_clone().expect("a descriptor");
-                    let subscriber = Subscriber { stream: copy, held_back: Vec::new() };
+                    let subscriber = Subscriber::new(copy, Form::Raw);
                     topics.entry(topic.clone()).or_default().subscribers.push(subscriber);
                     drop(topics);
                     return self.serve_frames(&mut stream, inbox, &topic);
@@ -192,6 +242,10 @@ impl State {
                 Next::Upgrade { topic, is_subscriber: false } => {
                     let _ = stream.write_all(&answer);
                     return self.serve_frames(&mut stream, inbox, &topic);
+                }
+                Next::Json => {
+                    let _ = stream.write_all(&answer);
+                    return self.serve_json(&mut stream, inbox);
                 }
                 Next::Request => {
                     let _ = stream.write_all(&answer);
@@ -216,7 +270,9 @@ impl State {
                 connection.poll_event(&mut input, &limits).expect("the generator keeps to RFC 6455")
             {
                 match event {
-                    Event::Message { kind, payload } => self.publish(topic, kind, &payload),
+                    Event::Message { kind, payload } => {
+                        self.publish(topic, &Published::Raw(kind, &payload));
+                    }
                     Event::Pong(payload) => {
                         assert_eq!(&payload[..], b"are you there");
                         self.pongs.fetch_add(1, Ordering::Relaxed);
@@ -238,19 +294,31 @@ impl State {
         }
     }
 
-    fn publish(&self, topic: &str, kind: MessageKind, payload: &[u8]) {
+    /// Gives the message's offset.
+    fn publish(&self, name: &str, published: &Published<'_>) -> usize {
         let mut topics = self.topics.lock().expect("no panic while locked");
-        let topic = topics.entry(topic.to_owned()).or_default();
+        let topic = topics.entry(name.to_owned()).or_default();
         let number = topic.messages;
         topic.messages += 1;
-        let mut frame = Vec::new();
-        encode_frame(&mut frame, kind.opcode(), payload, None);
+        let offset = topic.messages;
         for (index, subscriber) in topic.subscribers.iter_mut().enumerate() {
+            let frame = match (&subscriber.form, published) {
+                (Form::Json, published) => json::message(name, offset, published),
+                (Form::Raw, Published::Raw(kind, payload)) => frame(kind.opcode(), payload),
+                (Form::Raw, Published::Json(value)) => frame(Opcode::Text, value),
+            };
+            let fate = (self.behaviour.fate)(number, index);
             let mut bytes = Vec::new();
+            if fate == Fate::Announce {
+                let from = subscriber.missed.map_or(offset, |(from, _)| from);
+                subscriber.missed = Some((from, offset));
+            } else if let Some((from, to)) = subscriber.missed.take() {
+                bytes.extend(json::missed(name, from, to));
+            }
             let held_back = std::mem::take(&mut subscriber.held_back);
-            match (self.behaviour.fate)(number, index) {
+            match fate {
                 Fate::Deliver => bytes.extend_from_slice(&frame),
-                Fate::Lose => {}
+                Fate::Lose | Fate::Announce => {}
                 Fate::Double => bytes.extend([&frame[..], &frame[..]].concat()),
                 Fate::HoldBack => subscriber.held_back = frame.clone(),
                 Fate::Disconnect => encode_close(&mut bytes, CloseCode(4008), "lapped", None),
@@ -262,12 +330,14 @@ impl State {
             bytes.extend(held_back);
             let _ = subscriber.stream.write_all(&bytes);
         }
+        offset
     }
 }
 
 enum Next {
     Request,
     Upgrade { topic: String, is_subscriber: bool },
+    Json,
     End,
 }
 
@@ -276,9 +346,13 @@ fn topic_of(path: &str) -> &str {
 }
 
 fn send(stream: &mut TcpStream, opcode: Opcode, payload: &[u8]) {
+    let _ = stream.write_all(&frame(opcode, payload));
+}
+
+fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     encode_frame(&mut frame, opcode, payload, None);
-    let _ = stream.write_all(&frame);
+    frame
 }
 
 fn read_more(stream: &mut TcpStream, inbox: &mut Vec<u8>) -> bool {
