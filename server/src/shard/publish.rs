@@ -619,7 +619,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gate_that_was_served_comes_after_all_others() {
+    fn the_gate_whose_turn_is_first_comes_before_all_others() {
         let gates = [Gate::Link(ShardId(1)), Gate::Link(ShardId(3)), Gate::Link(ShardId(5))];
         let mut waiting = Waiting::default();
         for gate in gates {
@@ -627,12 +627,12 @@ mod tests {
         }
         let [first, second, third] = gates;
         assert_eq!(waiting.gates(), [first, second, third]);
-        waiting.served = Some(first);
+        waiting.first = Some(second);
         assert_eq!(waiting.gates(), [second, third, first]);
-        waiting.served = Some(third);
+        waiting.first = Some(first);
         assert_eq!(waiting.gates(), [first, second, third]);
-        // Nobody may be left at the gate that was served.
-        waiting.served = Some(Gate::Link(ShardId(2)));
+        // Nobody may be left at the gate whose turn it was.
+        waiting.first = Some(Gate::Link(ShardId(2)));
         assert_eq!(waiting.gates(), [second, third, first]);
     }
 }
