@@ -1,4 +1,4 @@
-//! The two ways for one shard to reach another: a glommio channel with a task that awaits it, and the mesh's link with the
+//! Two ways for one shard to reach another: a glommio channel with a task that awaits it, and the mesh's link with the
 //! doorbell, which signals the eventfd that the shard sleeps on anyway. A ping goes there and a pong comes back; half of
 //! that is a hop. The executors sleep between two pings, as shards do that have little to do.
 //!
@@ -93,7 +93,7 @@ fn through_links() -> Vec<u64> {
             let sleeper = Sleeper::new(bell_b);
             let mut left = PINGS;
             while left > 0 {
-                sleeper.sleep().await;
+                sleeper.sleep();
                 pinged.arrive(usize::MAX);
                 while let Some((number, bytes)) = pinged.take() {
                     pinged.release(bytes);
@@ -112,7 +112,7 @@ fn through_links() -> Vec<u64> {
                 let sent = Instant::now();
                 ping.send(number, 1);
                 let answer = loop {
-                    sleeper.sleep().await;
+                    sleeper.sleep();
                     ponged.arrive(usize::MAX);
                     if let Some((answer, bytes)) = ponged.take() {
                         ponged.release(bytes);
@@ -148,9 +148,9 @@ impl Sleeper {
         Self { bell, wait, _ring: ring }
     }
 
-    async fn sleep(&self) {
+    fn sleep(&self) {
         if self.bell.lie_down() {
-            self.wait.wait().await;
+            self.wait.wait();
         }
         self.bell.answer();
     }

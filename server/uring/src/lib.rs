@@ -32,7 +32,6 @@ pub mod probe;
 mod ring;
 pub mod testing;
 mod token;
-#[cfg(feature = "glommio")]
 pub mod wake;
 
 pub use buffers::ReceiveBuffer;

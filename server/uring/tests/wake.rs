@@ -1,5 +1,4 @@
-//! The kernel's ring inside a glommio executor: the executor sleeps until the data ring has something.
-#![cfg(feature = "glommio")]
+//! A thread that sleeps until the data ring has something, or another thread says so.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,18 +9,22 @@ use std::time::Duration;
 
 use corecast_uring::wake::{EventWait, Waker};
 use corecast_uring::{File, KernelRing, Op, Ring, RingConfig, Send, Token};
-use glommio::{LocalExecutorBuilder, Placement};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ACCEPT: u8 = 1;
 const RECEIVE: u8 = 2;
 
-fn config() -> RingConfig {
-    RingConfig { files: 8, receive_buffers: 8, eventfd: true, ..RingConfig::default() }
+/// A ring on its own thread, and what it sleeps on.
+fn ring() -> (KernelRing, EventWait, Waker) {
+    let config = RingConfig { files: 8, receive_buffers: 8, eventfd: true, ..RingConfig::default() };
+    let ring = KernelRing::new(&config).unwrap();
+    let eventfd = ring.eventfd().unwrap();
+    let (wait, waker) = (EventWait::new(eventfd).unwrap(), Waker::new(eventfd).unwrap());
+    (ring, wait, waker)
 }
 
 /// Echoes on one connection until it ends; returns how many bytes.
-async fn echo(mut ring: KernelRing, wait: EventWait) -> usize {
+fn echo(mut ring: KernelRing, wait: &EventWait) -> usize {
     let mut echoed = 0;
     let mut completions = Vec::new();
     loop {
@@ -45,24 +48,21 @@ async fn echo(mut ring: KernelRing, wait: EventWait) -> usize {
             }
         }
         if idle && !ring.has_work() {
-            wait.wait().await;
+            wait.wait();
         }
     }
 }
 
 #[test]
-fn arrivals_on_the_data_ring_wake_the_executor() {
+fn arrivals_on_the_data_ring_end_the_sleep() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let server = LocalExecutorBuilder::new(Placement::Unbound)
-        .spawn(|| async move {
-            let mut ring = KernelRing::new(&config()).unwrap();
-            let listener = ring.add_listener(listener.into());
-            ring.push(Token::new(ACCEPT, 0, 0), Op::Accept { listener });
-            let wait = EventWait::new(ring.eventfd().unwrap()).unwrap();
-            echo(ring, wait).await
-        })
-        .unwrap();
+    let server = thread::spawn(move || {
+        let (mut ring, wait, _) = ring();
+        let listener = ring.add_listener(listener.into());
+        ring.push(Token::new(ACCEPT, 0, 0), Op::Accept { listener });
+        echo(ring, &wait)
+    });
     let mut client = TcpStream::connect(address).unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = [0; 4];
@@ -78,44 +78,33 @@ fn arrivals_on_the_data_ring_wake_the_executor() {
 #[test]
 fn waker_ends_the_wait_from_another_thread() {
     let (sender, receiver) = mpsc::channel();
-    let sleeper = LocalExecutorBuilder::new(Placement::Unbound)
-        .spawn(|| async move {
-            let ring = KernelRing::new(&config()).unwrap();
-            let wait = EventWait::new(ring.eventfd().unwrap()).unwrap();
-            sender.send(Waker::new(ring.eventfd().unwrap()).unwrap()).unwrap();
-            for _ in 0..2 {
-                wait.wait().await;
-                sender.send(Waker::new(ring.eventfd().unwrap()).unwrap()).unwrap();
-            }
-        })
-        .unwrap();
+    let (report, reports) = mpsc::channel();
+    let sleeper = thread::spawn(move || {
+        let (_ring, wait, waker) = ring();
+        sender.send(waker).unwrap();
+        for _ in 0..2 {
+            wait.wait();
+            report.send(()).unwrap();
+        }
+    });
     let waker = receiver.recv_timeout(PATIENCE).unwrap();
     for _ in 0..2 {
         waker.clone().wake();
-        receiver.recv_timeout(PATIENCE).expect("the wait has ended");
+        reports.recv_timeout(PATIENCE).expect("the wait has ended");
     }
-    // One wake ends one wait: there was no third to end.
-    assert!(receiver.try_recv().is_err());
     sleeper.join().unwrap();
 }
 
 #[test]
 fn wake_before_the_wait_is_not_lost() {
-    let woken = LocalExecutorBuilder::new(Placement::Unbound)
-        .spawn(|| async move {
-            let ring = KernelRing::new(&config()).unwrap();
-            let wait = EventWait::new(ring.eventfd().unwrap()).unwrap();
-            let waker = Waker::new(ring.eventfd().unwrap()).unwrap();
-            thread::spawn(move || waker.wake()).join().unwrap();
-            glommio::timer::timeout(PATIENCE, async {
-                wait.wait().await;
-                Ok(true)
-            })
-            .await
-            .unwrap_or(false)
-        })
-        .unwrap();
-    assert!(woken.join().unwrap());
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let (_ring, wait, waker) = ring();
+        thread::spawn(move || waker.wake()).join().unwrap();
+        wait.wait();
+        sender.send(()).unwrap();
+    });
+    receiver.recv_timeout(PATIENCE).expect("the wait has ended");
 }
 
 /// How threads wake a shard: whoever posts looks whether it sleeps, and it looks for posts after saying that it will.
@@ -126,28 +115,23 @@ fn wakes_of_many_threads_guarded_by_a_flag_are_not_lost() {
     let posted = Arc::new(AtomicU32::new(0));
     let sleeps = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
+    let (report, reports) = mpsc::channel();
     let (own_posted, own_sleeps) = (Arc::clone(&posted), Arc::clone(&sleeps));
-    let sleeper = LocalExecutorBuilder::new(Placement::Unbound)
-        .spawn(|| async move {
-            let ring = KernelRing::new(&config()).unwrap();
-            let wait = EventWait::new(ring.eventfd().unwrap()).unwrap();
-            sender.send(Waker::new(ring.eventfd().unwrap()).unwrap()).unwrap();
-            let mut seen = 0;
-            while seen < THREADS * POSTS {
-                own_sleeps.store(true, Ordering::SeqCst);
-                let now = own_posted.load(Ordering::SeqCst);
-                if now == seen {
-                    let woken = async {
-                        wait.wait().await;
-                        Ok(())
-                    };
-                    glommio::timer::timeout(PATIENCE, woken).await.expect("a wake was lost");
-                }
-                own_sleeps.store(false, Ordering::SeqCst);
-                seen = now;
+    thread::spawn(move || {
+        let (_ring, wait, waker) = ring();
+        sender.send(waker).unwrap();
+        let mut seen = 0;
+        while seen < THREADS * POSTS {
+            own_sleeps.store(true, Ordering::SeqCst);
+            let now = own_posted.load(Ordering::SeqCst);
+            if now == seen {
+                wait.wait();
             }
-        })
-        .unwrap();
+            own_sleeps.store(false, Ordering::SeqCst);
+            seen = now;
+        }
+        report.send(()).unwrap();
+    });
     let waker = receiver.recv_timeout(PATIENCE).unwrap();
     let posters = (0..THREADS).map(|_| {
         let (posted, sleeps, waker) = (Arc::clone(&posted), Arc::clone(&sleeps), waker.clone());
@@ -162,5 +146,5 @@ fn wakes_of_many_threads_guarded_by_a_flag_are_not_lost() {
         })
     });
     posters.collect::<Vec<_>>().into_iter().for_each(|poster| poster.join().unwrap());
-    sleeper.join().unwrap();
+    reports.recv_timeout(PATIENCE).expect("no wake was lost");
 }
