@@ -12,6 +12,7 @@ use clap::Parser;
 use corecast::config::{Config, ListenAddress};
 use hdrhistogram::Histogram;
 use places::{Places, find_places};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Measures the latency of single messages across shards.
@@ -28,6 +29,36 @@ struct Arguments {
     /// Rounds; every case is measured once in each.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
+
+    /// Keep the cores awake with idle-class loops (needs chrt and taskset). Waking a core that sleeps, a virtual one above
+    /// all, can take longer than everything else here, and says more of the host than of the server.
+    #[arg(long)]
+    awake: bool,
+}
+
+/// Loops that run when nothing else wants the core.
+struct Awake(Vec<Child>);
+
+impl Awake {
+    fn start() -> std::io::Result<Self> {
+        let cores = core_affinity::get_core_ids().unwrap_or_default();
+        let spin = |core: core_affinity::CoreId| {
+            let core = core.id.to_string();
+            Command::new("taskset")
+                .args(["-c", &core, "chrt", "--idle", "0", "sh", "-c", "while :; do :; done"])
+                .spawn()
+        };
+        cores.into_iter().map(spin).collect::<std::io::Result<_>>().map(Self)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// A line of the table.
@@ -42,6 +73,7 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
+    let _awake = arguments.awake.then(Awake::start).transpose()?;
     let one = server(1)?;
     let three = server(3)?;
     let mut cases = Vec::new();
