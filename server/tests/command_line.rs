@@ -48,7 +48,7 @@ fn mistakes_exit_2_all_at_once_on_standard_error() {
         String::from_utf8(output.stderr).unwrap(),
         "corecast: the configuration has 3 mistakes:\n  \
          CORECAST_PING_INTERVAL: expected a time with its unit such as 500ms, 10s, 10m or 1h, found \"soon\"\n  \
-         --shards: 0 shards asked for, but this build runs one shard: remove the setting or set it to 1\n  \
+         --shards: 0 is out of range: expected 1 to 512\n  \
          --log-format: expected text or json, found \"xml\"\n"
     );
 }
