@@ -1,6 +1,7 @@
 //! What comes from other shards: requests for the topics whose home is here, and relays from the homes of others.
 
-use super::publish::{Gate, Parked, TopicsFull, Waiter};
+use super::publish::{Parked, TopicsFull};
+use super::waiting::{Gate, Waiter};
 use super::{Context, Shard};
 use crate::home::HomeId;
 use crate::hub::HeldBack;

@@ -4,6 +4,7 @@
 //! function: time, randomness and the ring come in as arguments, so a test can run the whole service on a fake ring.
 
 mod accept;
+mod answers;
 mod closing;
 mod deliver;
 mod drain;
@@ -16,6 +17,7 @@ mod publish;
 mod receive;
 mod requests;
 mod timers;
+mod waiting;
 mod websocket;
 
 use crate::config::{Config, RESERVED_CONNECTIONS};
@@ -34,10 +36,11 @@ pub use accept::ListenerKind;
 use accept::{ListenerState, accept_kind};
 use corecast_protocol::{Limits, ProtocolError};
 use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
-use publish::{Parked, Waiting};
+use publish::Parked;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use timers::Tick;
+use waiting::Waiting;
 
 /// What a turn works with besides the shard itself.
 #[expect(missing_debug_implementations, reason = "a clock shows nothing")]

@@ -1,0 +1,243 @@
+//! Waiting for room: at a topic's home or for a link, in line, and the turn of those that wait.
+
+use super::{Context, Shard};
+use crate::home::HomeId;
+use crate::ids::{ShardId, Slot};
+use crate::mesh::{HomeAnswer, Request};
+use crate::net::connection::{Flag, Held, Phase};
+use corecast_uring::Ring;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What publishers wait for.
+#[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Debug)]
+pub(super) enum Gate {
+    /// Room for a topic whose home is here: in its log, and on the links to where it has subscribers.
+    Home(HomeId),
+    /// Room on the link to a topic's home.
+    Link(ShardId),
+}
+
+/// Who waits.
+#[derive(Debug)]
+pub(super) enum Waiter {
+    Connection(Slot),
+    /// A publish of another shard, which counts as so many bytes on its link until it is done.
+    Request {
+        from: ShardId,
+        request: Box<Request>,
+        bytes: usize,
+    },
+}
+
+/// Who waits for what, the longest waiting first. Whoever comes while others wait for the same waits behind them: else small
+/// messages would go past a large one for ever.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    by_gate: BTreeMap<Gate, VecDeque<Waiter>>,
+    /// Whose turn is first when all gates are tried again.
+    first: Option<Gate>,
+    /// Shards on whose relay link somebody at a gate waits for room: nobody else takes it meanwhile. Decided anew whenever all
+    /// gates are tried.
+    claimed: BTreeSet<ShardId>,
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.by_gate.values().map(VecDeque::len).sum()
+    }
+
+    pub(super) fn is_anybody_at(&self, gate: Gate) -> bool {
+        self.by_gate.contains_key(&gate)
+    }
+
+    pub(super) fn add(&mut self, gate: Gate, waiter: Waiter) {
+        self.by_gate.entry(gate).or_default().push_back(waiter);
+    }
+
+    /// Gives one back that found no room after all.
+    fn add_first(&mut self, gate: Gate, waiter: Waiter) {
+        self.by_gate.entry(gate).or_default().push_front(waiter);
+    }
+
+    fn take_first(&mut self, gate: Gate) -> Option<Waiter> {
+        let queue = self.by_gate.get_mut(&gate)?;
+        let first = queue.pop_front();
+        if queue.is_empty() {
+            self.by_gate.remove(&gate);
+        }
+        first
+    }
+
+    fn remove(&mut self, gate: Gate, slot: Slot) {
+        let queue = self.by_gate.get_mut(&gate).expect("who is held waits at a gate");
+        queue.retain(|waiter| !matches!(waiter, Waiter::Connection(other) if *other == slot));
+        if queue.is_empty() {
+            self.by_gate.remove(&gate);
+        }
+    }
+
+    /// Whether room on the relay link to this shard is kept for somebody at a gate.
+    pub(super) fn is_claimed(&self, shard: ShardId) -> bool {
+        self.claimed.contains(&shard)
+    }
+
+    /// Keeps room on that link for whoever just found none.
+    pub(super) fn claim(&mut self, shard: ShardId) {
+        self.claimed.insert(shard);
+    }
+
+    /// All gates, in the order of their turns.
+    fn gates(&self) -> Vec<Gate> {
+        let Some(first) = self.first else { return self.by_gate.keys().copied().collect() };
+        self.by_gate.range(first..).chain(self.by_gate.range(..first)).map(|(&gate, _)| gate).collect()
+    }
+}
+
+impl Held {
+    fn gate(&self) -> Gate {
+        match self {
+            Self::Here { home, .. } => Gate::Home(*home),
+            Self::There { shard, .. } => Gate::Link(*shard),
+        }
+    }
+}
+
+impl Shard {
+    /// Keeps what there is no room for, and its connection from sending more.
+    pub(super) fn hold_request<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, held: Held) {
+        if !matches!(self.table[slot].phase, Phase::Http | Phase::Open) {
+            // Its own message lapped it, and it is being closed.
+            return;
+        }
+        self.metrics.counters.publishes_held_back += 1;
+        let gate = held.gate();
+        if let Held::Here { home, .. } = held {
+            // Nothing else may keep the topic until this is done.
+            self.homes[home].waiting += 1;
+        }
+        let connection = &mut self.table[slot];
+        connection.inbound_mut().held = Some(Box::new(held));
+        connection.set(Flag::Held);
+        self.waiting.add(gate, Waiter::Connection(slot));
+        self.pause(cx, slot);
+    }
+
+    /// Who was held back tries again, gate by gate, until one still finds no room. The first gate that got nothing begins the
+    /// next time.
+    pub(super) fn retry_held<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        self.waiting.claimed.clear();
+        let mut got_nothing = None;
+        for gate in self.waiting.gates() {
+            let mut has_got_something = false;
+            while let Some(waiter) = self.waiting.take_first(gate) {
+                let back = match waiter {
+                    Waiter::Connection(slot) => {
+                        (!self.retry_connection(cx, slot)).then_some(Waiter::Connection(slot))
+                    }
+                    Waiter::Request { from, request, bytes } => {
+                        let Gate::Home(home) = gate else { panic!("requests wait at the home") };
+                        let result = self.retry_request(cx, home, from, *request, bytes);
+                        result.err().map(|request| Waiter::Request {
+                            from,
+                            request: Box::new(request),
+                            bytes,
+                        })
+                    }
+                };
+                if let Some(waiter) = back {
+                    self.waiting.add_first(gate, waiter);
+                    break;
+                }
+                has_got_something = true;
+            }
+            if !has_got_something {
+                got_nothing = got_nothing.or(Some(gate));
+            }
+        }
+        self.waiting.first = got_nothing;
+    }
+
+    /// Whether the connection waits no more.
+    fn retry_connection<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) -> bool {
+        let connection = &mut self.table[slot];
+        connection.clear(Flag::Held);
+        let inbound = connection.inbound.as_mut();
+        let held = inbound.and_then(|inbound| inbound.held.take()).expect("who is held has a request");
+        connection.tidy_inbound();
+        match *held {
+            Held::Here { home, messages, about } => {
+                let result = self.accept_publish(cx, home, messages.as_ref(), Some(&messages), None);
+                // The message may have lapped its own publisher, which is then being closed.
+                let is_wanted = matches!(self.table[slot].phase, Phase::Http | Phase::Open);
+                if result.is_err() && is_wanted {
+                    self.hold_again(slot, Held::Here { home, messages, about });
+                    return false;
+                }
+                self.homes[home].waiting -= 1;
+                self.recount_inbound(slot);
+                if let (Ok(at), true) = (result, is_wanted) {
+                    self.on_home_answer(cx, slot, about, HomeAnswer::Published(at));
+                    self.resume(cx, slot);
+                }
+            }
+            Held::There { shard, request } => {
+                if !self.mesh.has_request_room(shard, &request) {
+                    self.hold_again(slot, Held::There { shard, request });
+                    return false;
+                }
+                self.requested(cx, slot, &request);
+                self.mesh.request(shard, request);
+                self.recount_inbound(slot);
+                self.resume(cx, slot);
+            }
+        }
+        true
+    }
+
+    fn hold_again(&mut self, slot: Slot, held: Held) {
+        let connection = &mut self.table[slot];
+        connection.set(Flag::Held);
+        connection.inbound_mut().held = Some(Box::new(held));
+    }
+
+    /// The connection ends or is being closed: what it wanted to publish is not waited for. What it has sent besides is
+    /// kept: its Close frame may be in there.
+    pub(super) fn forget_held<R: Ring>(&mut self, _cx: &mut Context<'_, R>, slot: Slot) {
+        let connection = &mut self.table[slot];
+        connection.clear(Flag::Awaiting);
+        if !connection.is(Flag::Held) {
+            return;
+        }
+        connection.clear(Flag::Held);
+        let held = connection.inbound_mut().held.take().expect("who is held has a request");
+        connection.tidy_inbound();
+        self.waiting.remove(held.gate(), slot);
+        if let Held::Here { home, .. } = *held {
+            self.homes[home].waiting -= 1;
+        }
+        self.recount_inbound(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_whose_turn_is_first_comes_before_all_others() {
+        let gates = [Gate::Link(ShardId(1)), Gate::Link(ShardId(3)), Gate::Link(ShardId(5))];
+        let mut waiting = Waiting::default();
+        for gate in gates {
+            waiting.add(gate, Waiter::Connection(Slot(0)));
+        }
+        let [first, second, third] = gates;
+        assert_eq!(waiting.gates(), [first, second, third]);
+        waiting.first = Some(second);
+        assert_eq!(waiting.gates(), [second, third, first]);
+        waiting.first = Some(first);
+        assert_eq!(waiting.gates(), [first, second, third]);
+        // Nobody may be left at the gate whose turn it was.
+        waiting.first = Some(Gate::Link(ShardId(2)));
+        assert_eq!(waiting.gates(), [second, third, first]);
+    }
+}
