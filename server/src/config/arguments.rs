@@ -158,7 +158,7 @@ pub struct MessageLog {
     pub lag_tail_bytes: Option<String>,
 
     /// What happens to a subscriber whose next message has left the log: "disconnect" closes with 4008; "skip" goes on
-    /// with the newest message and tells JSON subscribers which they missed, and closes raw ones, which can't be told;
+    /// with the next message published and tells JSON subscribers which they missed, and closes raw ones, which can't be told;
     /// "skip-silent" goes on with raw ones too, without telling them
     /// [default: disconnect]
     #[arg(long, value_name = "POLICY")]

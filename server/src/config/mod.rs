@@ -250,10 +250,10 @@ pub enum LagPolicy {
     /// Close with 4008. The client knows that it missed messages and can reconnect.
     #[default]
     Disconnect,
-    /// Go on with the newest message. JSON subscribers are told what they missed; raw ones can't be told, and are
+    /// Go on with the next message published. JSON subscribers are told what they missed; raw ones can't be told, and are
     /// closed with 4008.
     Skip,
-    /// Go on with the newest message. Raw subscribers aren't told: for topics where only the latest matters.
+    /// Go on with the next message published. Raw subscribers aren't told: for topics where only the latest matters.
     SkipSilent,
 }
 
