@@ -116,8 +116,9 @@ impl Homes {
     }
 }
 
-/// Topics that a search for an empty one looks at: it is made for every new topic while `max_topics` are known.
-const EMPTY_SEARCH: usize = 1024;
+/// Topics that a search for an empty one looks at: it is made for every new topic while `max_topics` are known, and the next
+/// goes on where it ended.
+const EMPTY_SEARCH: usize = 64;
 
 impl std::ops::Index<HomeId> for Homes {
     type Output = Home;

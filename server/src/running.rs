@@ -41,7 +41,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     let mut addresses = Vec::new();
     let mut unix_paths = Vec::new();
     for address in &config.listen {
-        let bound = Listener::bind_all(address, config.shards, options)?;
+        // A shard whose share of the connections is none would only turn clients away.
+        let bound = Listener::bind_all(address, config.shards.min(config.max_connections), options)?;
         addresses.push(bound[0].address.clone());
         unix_paths.extend(bound[0].unix_path());
         for (listeners, listener) in by_shard.iter_mut().zip(bound) {

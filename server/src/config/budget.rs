@@ -185,7 +185,9 @@ fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
     let receive_buffers = u64::from(config.receive_buffers) * u64::from(config.receive_buffer_bytes);
     let reserve = u64::from(super::RESERVED_CONNECTIONS) * inputs.slot_bytes as u64;
     let metrics = crate::observe::METRICS_BYTES as u64;
-    let links = u64::from(config.shards - 1) * config.topic_log_bytes as u64;
+    // Half a link takes a message of any size.
+    let (capacity, message) = (config.topic_log_bytes as u64 / 2, config.max_message_bytes as u64);
+    let links = u64::from(config.shards - 1) * 2 * capacity.max(capacity / 2 + message);
     let term = |per, memory, name, bytes, explanation| Term { name, bytes, per, memory, explanation };
     let (slot, subscription) = (inputs.slot_bytes as u64, inputs.membership_bytes as u64);
     let json_subscription = inputs.json_membership_bytes as u64;
@@ -228,7 +230,13 @@ fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
             EXECUTOR_LOCKED_BYTES,
             "glommio's own rings; RLIMIT_MEMLOCK; measured",
         ),
-        term(Shard, User, "links", links, "twice half of topic_log_bytes from each other shard"),
+        term(
+            Shard,
+            User,
+            "links",
+            links,
+            "two from each other shard: topic_log_bytes / 2, or half of that and a message",
+        ),
         term(Process, User, "scrape", metrics, "the sum over all shards while it is printed"),
     ]
 }

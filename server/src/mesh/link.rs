@@ -50,6 +50,12 @@ struct State<T> {
     is_wanted: bool,
 }
 
+impl<T> State<T> {
+    fn passed(&self) -> Passed {
+        Passed { sent: self.sent, released: self.sent - self.messages as u64 }
+    }
+}
+
 #[derive(Debug)]
 struct Item<T> {
     content: T,
@@ -64,11 +70,6 @@ pub struct Passed {
 }
 
 impl<T> Shared<T> {
-    fn passed(&self) -> Passed {
-        let state = self.lock();
-        Passed { sent: state.sent, released: state.sent - state.messages as u64 }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().expect("no shard panics while it holds a link")
     }
@@ -111,8 +112,11 @@ impl<T> Sender<T> {
         fits
     }
 
+    /// While something is under way, this shard's doorbell rings with the next release.
     pub fn passed(&self) -> Passed {
-        self.0.passed()
+        let mut state = self.0.lock();
+        state.is_wanted |= state.messages > 0;
+        state.passed()
     }
 
     /// Sends what there is room for: the caller has asked.
@@ -167,7 +171,7 @@ impl<T> Receiver<T> {
     }
 
     pub fn passed(&self) -> Passed {
-        self.shared.passed()
+        self.shared.lock().passed()
     }
 
     /// What is under way on the link.

@@ -377,7 +377,9 @@ impl Mesh {
 
     /// What this shard asked for before the stop is done. Said once.
     pub fn say_flushed(&self) {
-        self.common.flushed.fetch_add(1, Ordering::AcqRel);
+        if self.common.flushed.fetch_add(1, Ordering::AcqRel) + 1 == u32::from(self.shards()) {
+            self.ring_all();
+        }
     }
 
     pub fn are_all_flushed(&self) -> bool {
@@ -387,9 +389,13 @@ impl Mesh {
     /// This shard has nothing left to do of its own. Said once.
     pub fn say_drained(&self) {
         if self.common.drained.fetch_add(1, Ordering::AcqRel) + 1 == u32::from(self.shards()) {
-            for doorbell in &self.common.doorbells {
-                doorbell.ring();
-            }
+            self.ring_all();
+        }
+    }
+
+    fn ring_all(&self) {
+        for doorbell in &self.common.doorbells {
+            doorbell.ring();
         }
     }
 

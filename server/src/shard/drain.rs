@@ -25,12 +25,14 @@ pub(super) struct Drain {
 /// ```text
 ///   Requests  what this shard had asked of others is done
 ///   Others    the same is true of all shards
-///   Relays    what was relayed to this shard until then is in its logs, and passed
+///   Relays    what was relayed to this shard until then is in its logs, passed, and with those that lag
 /// ```
 #[derive(Debug)]
 pub(super) struct Flush {
     /// Tick at which the stop begins all the same: under pressure, what waits may wait for long.
     deadline: u32,
+    /// Tick at which what is still open is cut: it counts from the signal.
+    drain_by: u32,
     stage: Stage,
 }
 
@@ -56,8 +58,15 @@ impl Shard {
     pub(super) fn start_flush(&mut self) {
         if self.flush.is_none() && self.drain.is_none() {
             let stage = Stage::Requests(sent(self.mesh.requests_passed()));
-            self.flush = Some(Flush { deadline: self.clock.tick() + FLUSH_TICKS, stage });
+            let drain_by = self.clock.deadline(self.settings.drain);
+            let deadline = drain_by.min(self.clock.tick() + FLUSH_TICKS);
+            self.flush = Some(Flush { deadline, drain_by, stage });
         }
+    }
+
+    /// From the stop on no request over HTTP begins anything new.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.flush.is_some() || self.drain.is_some()
     }
 
     /// Goes as far as it can; at the end the drain begins.
@@ -65,7 +74,11 @@ impl Shard {
         while let Some(flush) = &mut self.flush {
             let is_late = self.clock.tick() >= flush.deadline;
             match &flush.stage {
-                Stage::Requests(sent) if is_late || are_released(self.mesh.requests_passed(), sent) => {
+                // Those of others that wait at gates here are theirs to wait for, but they can't see in which order.
+                Stage::Requests(sent)
+                    if is_late
+                        || (self.waiting.len() == 0 && are_released(self.mesh.requests_passed(), sent)) =>
+                {
                     self.mesh.say_flushed();
                     flush.stage = Stage::Others;
                 }
@@ -73,23 +86,25 @@ impl Shard {
                     flush.stage = Stage::Relays(sent(self.mesh.relays_passed()));
                 }
                 Stage::Relays(sent) => {
-                    let is_passed = self.hub.ready_raw() == 0 && self.hub.ready_json() == 0;
+                    let is_passed = self.hub.ready_raw() == 0
+                        && self.hub.ready_json() == 0
+                        && self.parked.is_empty()
+                        // Most take the rest within a round trip.
+                        && self.hub.laggers() == 0;
                     let is_done = is_passed && are_released(self.mesh.relays_passed(), sent);
                     if !is_late && !is_done {
                         return;
                     }
+                    let drain_by = flush.drain_by;
                     self.flush = None;
-                    self.start_drain(cx);
+                    self.start_drain(cx, drain_by);
                 }
                 Stage::Requests(_) | Stage::Others => return,
             }
         }
     }
 
-    fn start_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        if self.drain.is_some() {
-            return;
-        }
+    fn start_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>, drain_by: u32) {
         let slots: Vec<Slot> = self.table.iter().map(|(slot, _)| slot).collect();
         let mut told = 0;
         for slot in slots {
@@ -123,12 +138,7 @@ impl Shard {
             }
         }
         info!(shard = self.mesh.me.0, connections = told, "stopping: every WebSocket was sent Close 1001");
-        self.drain = Some(Drain {
-            deadline: self.clock.deadline(self.settings.drain),
-            told,
-            is_cut: false,
-            is_said: false,
-        });
+        self.drain = Some(Drain { deadline: drain_by, told, is_cut: false, is_said: false });
     }
 
     pub(super) fn check_drain<R: Ring>(&mut self, cx: &mut Context<'_, R>) {

@@ -284,8 +284,8 @@ impl Shard {
         self.take_relays(cx);
         self.serve_requests(cx);
         self.deliver(cx);
-        self.flush(cx);
         self.retry_parked(cx);
+        self.flush(cx);
         // Before the publishes that wait for the same links: those take all the room there is, and subscribers would wait for ever.
         self.tell_homes(cx);
         let left_untold = self.topics.listed();
@@ -297,7 +297,6 @@ impl Shard {
             || self.hub.ready_json() > 0
             || self.hub.has_runnable()
             || self.topics.listed() > left_untold
-            || self.flush.is_some()
             || (self.drain.is_some() && !self.are_listeners_closed())
             || (!self.starved.is_empty() && cx.ring.buffers_free() > 0)
             || cx.ring.has_work();

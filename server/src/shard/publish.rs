@@ -178,18 +178,22 @@ impl Shard {
         let (bytes, held_bytes) = (messages.bytes(), messages.held_bytes());
         let topic = &self.homes[home];
         let mut needs_answer_room = answer_to;
+        let mut has_room = true;
         for interest in topic.interested() {
             let answers = usize::from(answer_to == Some(interest.shard));
             let load = MESSAGE_BYTES + held_bytes + answers * MESSAGE_BYTES;
             let is_claimed = self.waiting.is_claimed(interest.shard);
             if is_claimed || !self.mesh.has_relay_room(interest.shard, 1 + answers, load) {
-                // Else small messages of other topics could take all room that comes up, for ever.
+                // Else small messages of other topics could take all room that comes up, for ever. Every link that lacks it
+                // is claimed, for all of them must have it at once.
                 self.waiting.claim(interest.shard);
-                return Err(HeldBack);
+                has_room = false;
             }
             needs_answer_room = needs_answer_room.filter(|&shard| shard != interest.shard);
         }
-        if needs_answer_room.is_some_and(|shard| !self.mesh.has_relay_room(shard, 1, MESSAGE_BYTES)) {
+        if !has_room
+            || needs_answer_room.is_some_and(|shard| !self.mesh.has_relay_room(shard, 1, MESSAGE_BYTES))
+        {
             return Err(HeldBack);
         }
         let local = topic.local;

@@ -68,7 +68,7 @@ impl Shard {
         let is_last = head.headers.has_token("connection", "close")
             || head.version == Version::Http10
             || self.table[slot].is(Flag::OverLimit)
-            || self.drain.is_some();
+            || self.is_stopping();
         if is_last {
             self.table[slot].set(Flag::LastRequest);
         }
@@ -153,7 +153,7 @@ impl Shard {
             }
             Route::Health | Route::Ready => {
                 let maximum = self.settings.max_connections_in_all;
-                http::health(self.mesh.websockets(), maximum, self.drain.is_some())
+                http::health(self.mesh.websockets(), maximum, self.is_stopping())
             }
             Route::Metrics => Answer::text(200, prometheus::CONTENT_TYPE, self.metrics_page(cx)),
         };
@@ -220,7 +220,7 @@ impl Shard {
         if route == Route::Health {
             return Ok(route);
         }
-        if self.drain.is_some() {
+        if self.is_stopping() {
             return Err(Refusal::draining());
         }
         if self.table[slot].is(Flag::OverLimit) {

@@ -34,8 +34,9 @@ pub(super) enum Waiter {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     by_gate: BTreeMap<Gate, VecDeque<Waiter>>,
-    /// Whose turn is first when all gates are tried again.
-    first: Option<Gate>,
+    /// When somebody at a gate last got something, or the first came to wait there; in rounds of trying them all.
+    since: BTreeMap<Gate, u64>,
+    round: u64,
     /// Shards on whose relay link somebody at a gate waits for room: nobody else takes it meanwhile. Decided anew whenever all
     /// gates are tried.
     claimed: BTreeSet<ShardId>,
@@ -52,6 +53,7 @@ impl Waiting {
 
     pub(super) fn add(&mut self, gate: Gate, waiter: Waiter) {
         self.by_gate.entry(gate).or_default().push_back(waiter);
+        self.since.entry(gate).or_insert(self.round);
     }
 
     /// Gives one back that found no room after all.
@@ -86,10 +88,18 @@ impl Waiting {
         self.claimed.insert(shard);
     }
 
-    /// All gates, in the order of their turns.
+    /// All gates. Several may wait for room on the same link, so the one whose turn was the longest ago comes first.
     fn gates(&self) -> Vec<Gate> {
-        let Some(first) = self.first else { return self.by_gate.keys().copied().collect() };
-        self.by_gate.range(first..).chain(self.by_gate.range(..first)).map(|(&gate, _)| gate).collect()
+        let mut gates: Vec<Gate> = self.by_gate.keys().copied().collect();
+        gates.sort_by_key(|gate| self.since.get(gate));
+        gates
+    }
+
+    fn begin_round(&mut self) {
+        self.round += 1;
+        self.claimed.clear();
+        let by_gate = &self.by_gate;
+        self.since.retain(|gate, _| by_gate.contains_key(gate));
     }
 }
 
@@ -122,13 +132,10 @@ impl Shard {
         self.pause(cx, slot);
     }
 
-    /// Who was held back tries again, gate by gate, until one still finds no room. The first gate that got nothing begins the
-    /// next time.
+    /// Who was held back tries again, gate by gate, until one still finds no room.
     pub(super) fn retry_held<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
-        self.waiting.claimed.clear();
-        let mut got_nothing = None;
+        self.waiting.begin_round();
         for gate in self.waiting.gates() {
-            let mut has_got_something = false;
             while let Some(waiter) = self.waiting.take_first(gate) {
                 let back = match waiter {
                     Waiter::Connection(slot) => {
@@ -148,13 +155,9 @@ impl Shard {
                     self.waiting.add_first(gate, waiter);
                     break;
                 }
-                has_got_something = true;
-            }
-            if !has_got_something {
-                got_nothing = got_nothing.or(Some(gate));
+                self.waiting.since.insert(gate, self.waiting.round);
             }
         }
-        self.waiting.first = got_nothing;
     }
 
     /// Whether the connection waits no more.
@@ -224,20 +227,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gate_whose_turn_is_first_comes_before_all_others() {
-        let gates = [Gate::Link(ShardId(1)), Gate::Link(ShardId(3)), Gate::Link(ShardId(5))];
+    fn the_gate_whose_turn_was_the_longest_ago_comes_first() {
+        let [one, two, three] = [1, 3, 5].map(|shard| Gate::Link(ShardId(shard)));
         let mut waiting = Waiting::default();
-        for gate in gates {
+        for gate in [one, two, three] {
             waiting.add(gate, Waiter::Connection(Slot(0)));
         }
-        let [first, second, third] = gates;
-        assert_eq!(waiting.gates(), [first, second, third]);
-        waiting.first = Some(second);
-        assert_eq!(waiting.gates(), [second, third, first]);
-        waiting.first = Some(first);
-        assert_eq!(waiting.gates(), [first, second, third]);
-        // Nobody may be left at the gate whose turn it was.
-        waiting.first = Some(Gate::Link(ShardId(2)));
-        assert_eq!(waiting.gates(), [second, third, first]);
+        assert_eq!(waiting.gates(), [one, two, three]);
+        waiting.begin_round();
+        waiting.since.insert(one, waiting.round);
+        assert_eq!(waiting.gates(), [two, three, one]);
+        waiting.begin_round();
+        waiting.since.insert(two, waiting.round);
+        // A gate that never gets anything does not keep the others from taking turns.
+        assert_eq!(waiting.gates(), [three, one, two]);
+        waiting.remove(one, Slot(0));
+        waiting.begin_round();
+        waiting.add(one, Waiter::Connection(Slot(0)));
+        assert_eq!(waiting.gates(), [three, two, one], "who comes anew comes last");
     }
 }
