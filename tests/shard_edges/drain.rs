@@ -87,6 +87,24 @@ fn request_that_is_half_here_is_answered() {
     assert!(millis.is_some_and(|millis| millis < 1000), "{millis:?} ms");
 }
 
+/// Nobody is left who would get the message: a 200 would be a promise that can't be kept.
+#[test]
+fn publish_whose_body_ends_after_the_stop_is_refused() {
+    let mut server = Server::start(|_| {});
+    let client = server.connect();
+    let request = post(b"hello");
+    server.send(client, &request[..request.len() - 2]);
+    server.steps(4);
+    server.drain();
+    server.step();
+    server.send(client, &request[request.len() - 2..]);
+    let mut streams = vec![Vec::new()];
+    let millis = drained(&mut server, &[client], &mut streams);
+    assert_eq!(statuses(&answers(&streams[0]).0), [503]);
+    assert_eq!(server.counters().messages_published, 0);
+    assert!(millis.is_some_and(|millis| millis < 1000), "{millis:?} ms");
+}
+
 #[test]
 fn idle_connection_is_ended_at_once() {
     let mut server = Server::start(|_| {});

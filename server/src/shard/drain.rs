@@ -89,6 +89,7 @@ impl Shard {
                     let is_passed = self.hub.ready_raw() == 0
                         && self.hub.ready_json() == 0
                         && self.parked.is_empty()
+                        && self.waiting.len() == 0
                         // Most take the rest within a round trip.
                         && self.hub.laggers() == 0;
                     let is_done = is_passed && are_released(self.mesh.relays_passed(), sent);

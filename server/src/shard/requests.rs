@@ -463,6 +463,11 @@ impl Shard {
         body: &[u8],
     ) {
         let PendingPublish { topic, form, cors, .. } = publish;
+        if self.drain.is_some() {
+            // Those who would get it have been sent away.
+            self.refuse(cx, slot, &Refusal::draining(), cors.as_ref(), false);
+            return;
+        }
         match check_body(form, body) {
             Ok(lines) => {
                 let is_lines = form == BodyForm::Lines;
