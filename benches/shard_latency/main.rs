@@ -3,7 +3,8 @@
 //! A server with three shards and one with a single shard run in this process, idle but for one publisher and one subscriber.
 //! Which shard a connection landed on is asked of the server; connections are made until there is one where it is wanted, and
 //! topics are tried until one has its home there. Latency is from the publisher's `write` to the subscriber's `read`, both
-//! blocking, on threads of their own.
+//! blocking, on threads of their own. With `--pin` each runs on the core of its shard, as a network card's interrupts should:
+//! then the only sleeping cores that a message has to wake are those that it crosses over to.
 
 mod client;
 mod places;
@@ -29,6 +30,10 @@ struct Arguments {
     /// Rounds; every case is measured once in each.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
+
+    /// Run each client on the core of its shard.
+    #[arg(long)]
+    pin: bool,
 
     /// Keep the cores awake with idle-class loops (needs chrt and taskset). Waking a core that sleeps, a virtual one above
     /// all, can take longer than everything else here, and says more of the host than of the server.
@@ -129,12 +134,21 @@ fn server(shards: u32) -> Result<corecast::Running, Failure> {
 
 /// Sends the messages at their times, and has a thread take them.
 fn measure(case: &mut Case, arguments: &Arguments) -> Result<(), Failure> {
-    let Places { publisher, subscriber } = &mut case.places;
+    let Places { publisher, subscriber, publisher_shard, subscriber_shard } = &mut case.places;
+    let (cores, pin) = (core_affinity::get_core_ids().unwrap_or_default(), arguments.pin);
+    let pin_to = move |shard: usize| {
+        if pin && !cores.is_empty() {
+            core_affinity::set_for_current(cores[shard % cores.len()]);
+        }
+    };
+    let (publisher_shard, subscriber_shard) = (*publisher_shard, *subscriber_shard);
     let period = Duration::from_secs(1) / arguments.rate;
     let messages = arguments.messages;
     let latencies = std::thread::scope(|scope| {
         let began = Instant::now();
+        let pin_receiver = pin_to.clone();
         let receiving = scope.spawn(move || {
+            pin_receiver(subscriber_shard);
             (0..messages)
                 .map(|_| {
                     let payload = subscriber.receive()?;
@@ -144,6 +158,7 @@ fn measure(case: &mut Case, arguments: &Arguments) -> Result<(), Failure> {
                 })
                 .collect::<Result<Vec<u64>, Box<dyn std::error::Error + Send + Sync>>>()
         });
+        pin_to(publisher_shard);
         for number in 0..messages {
             let due = period * number;
             std::thread::sleep(due.saturating_sub(began.elapsed()));

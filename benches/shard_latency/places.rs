@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) struct Places {
     pub(crate) publisher: Client,
     pub(crate) subscriber: Client,
+    pub(crate) publisher_shard: usize,
+    pub(crate) subscriber_shard: usize,
 }
 
 /// Tries, of connections and of topics, before something must be wrong.
@@ -34,6 +36,8 @@ pub(crate) fn find_places(
             return Ok(Places {
                 publisher: on_shard(clients, admin, publisher, &format!("{topic}?role=publisher"))?,
                 subscriber: on_shard(clients, admin, subscriber, &format!("{topic}?role=subscriber"))?,
+                publisher_shard: publisher,
+                subscriber_shard: subscriber,
             });
         }
     }
