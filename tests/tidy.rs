@@ -29,7 +29,7 @@ const LAYERS: &[Layer] = &[
     layer("server/src/ids.rs", &["corecast_protocol"]),
     layer("server/src/config", &["ids", "observe", "corecast_uring"]),
     layer("server/src/observe", &["ids", "config"]),
-    layer("server/src/hub", &["ids", "config", "corecast_protocol"]),
+    layer("server/src/hub", &["ids", "config", "dialect", "corecast_protocol"]),
     layer("server/src/dialect", &["ids", "corecast_protocol"]),
     layer("server/src/http", &["ids", "observe", "dialect", "corecast_protocol"]),
     layer("server/src/message.rs", &["ids"]),

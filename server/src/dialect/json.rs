@@ -268,7 +268,12 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<&RequestId>, out: &mut Vec<u8>)
     out.splice(start..start, header.iter().copied());
 }
 
-fn write_object(reply: &Reply<'_>, id: Option<&RequestId>, out: &mut Vec<u8>) -> std::io::Result<()> {
+/// Appends a reply as the object alone.
+pub(crate) fn write_object(
+    reply: &Reply<'_>,
+    id: Option<&RequestId>,
+    out: &mut Vec<u8>,
+) -> std::io::Result<()> {
     match reply {
         Reply::Subscribed { topic, at } => {
             let topic = Quoted(topic);

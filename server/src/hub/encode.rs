@@ -1,5 +1,6 @@
 //! Messages as the frames that subscribers get.
 
+use crate::dialect::json::{Reply, write_object};
 use crate::ids::{Form, Offset};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -65,7 +66,8 @@ pub(super) fn write_message(out: &mut Vec<u8>, topic: &str, offset: Offset, form
 
 /// The `missed` object of the JSON dialect, for one message. `out` is empty before.
 pub(super) fn write_missed(out: &mut Vec<u8>, topic: &str, offset: Offset) {
-    write(out, format_args!(r#"{{"op":"missed","topic":"{topic}","from":{0},"to":{0}}}"#, offset.0));
+    let reply = Reply::Missed { topic, from: offset, to: offset };
+    write_object(&reply, None, out).expect("text is written to memory");
 }
 
 /// Topic names need no escaping in JSON: their letters are a few of ASCII.

@@ -1,8 +1,10 @@
 //! The JSON dialect: what its clients ask for, and what they are told.
 
 use super::publish::TopicsFull;
+use super::websocket::PUBLISHING_FORBIDDEN;
 use super::{Context, Shard};
 use crate::dialect::json::{Command, Failure, Reply, Request, RequestId, parse, write_reply};
+use crate::http::Refusal;
 use crate::hub::Missed;
 use crate::ids::{Form, Published, Slot, TopicId};
 use crate::mesh::{About, HomeAnswer};
@@ -118,8 +120,7 @@ impl Shard {
     ) {
         if !self.table[slot].is(Flag::MayPublish) {
             self.metrics.counters.publishes_refused += 1;
-            let message = "publishing is not allowed here; the server has --allow-anonymous-publish for it";
-            self.refuse_json(cx, slot, id, "forbidden", message);
+            self.refuse_json(cx, slot, id, "forbidden", PUBLISHING_FORBIDDEN);
             return;
         }
         match self.home_at(cx, name) {
@@ -154,11 +155,8 @@ impl Shard {
         slot: Slot,
         id: Option<RequestId>,
     ) {
-        let message = format!(
-            "{} topics are known, which is the limit; unused ones are forgotten after topic_idle, or raise max_topics",
-            self.settings.max_topics
-        );
-        self.refuse_json(cx, slot, id, "too_many", &message);
+        let Refusal { code, message, .. } = Refusal::topics_full(self.settings.max_topics);
+        self.refuse_json(cx, slot, id, code, &message);
     }
 
     /// A lapped subscriber goes on with the newest message, and is told before it which ones it will not get.

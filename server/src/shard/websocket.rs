@@ -9,6 +9,10 @@ use crate::net::outbound::After;
 use corecast_protocol::{CloseCode, Event, Input, MessageKind, Payload};
 use corecast_uring::Ring;
 
+/// In a Close reason (RFC 6455 §5.5: at most 123 bytes) and in answers of the JSON dialect.
+pub(super) const PUBLISHING_FORBIDDEN: &str =
+    "publishing is not allowed here; the server has --allow-anonymous-publish for it";
+
 impl Shard {
     /// The handshake is done, all but its answer.
     pub(super) fn open_websocket(&mut self, slot: Slot, response: &[u8]) {
@@ -90,7 +94,7 @@ impl Shard {
             let reason = if connection.is(Flag::SubscriberOnly) {
                 "this connection only subscribes: role=subscriber"
             } else {
-                "publishing is not allowed here; the server has --allow-anonymous-publish for it"
+                PUBLISHING_FORBIDDEN
             };
             self.close_websocket(cx, slot, CloseCode::POLICY, reason);
             return;
