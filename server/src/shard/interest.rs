@@ -65,22 +65,26 @@ impl Shard {
     pub(super) fn on_interest<R: Ring>(&mut self, cx: &mut Context<'_, R>, id: TopicId) {
         self.topics[id].idle_since = Some(cx.now);
         self.topics.list(id);
-        for Pending { slot, generation, wants } in std::mem::take(&mut self.topics[id].pending) {
-            if self.is_awaiting(slot, generation) {
-                self.table[slot].clear(Flag::Awaiting);
-                self.join(cx, slot, id, wants);
-                self.resume(cx, slot);
-            }
-        }
+        self.answer_pending(cx, id, Self::join);
     }
 
     /// The home knows too many topics.
     pub(super) fn on_interest_refused<R: Ring>(&mut self, cx: &mut Context<'_, R>, id: TopicId) {
         self.topics.list(id);
+        self.answer_pending(cx, id, |shard, cx, slot, _, wants| shard.refuse_subscription(cx, slot, wants));
+    }
+
+    /// Those who waited for the home and are still there go on.
+    fn answer_pending<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        id: TopicId,
+        answer: fn(&mut Self, &mut Context<'_, R>, Slot, TopicId, Wants),
+    ) {
         for Pending { slot, generation, wants } in std::mem::take(&mut self.topics[id].pending) {
             if self.is_awaiting(slot, generation) {
                 self.table[slot].clear(Flag::Awaiting);
-                self.refuse_subscription(cx, slot, wants);
+                answer(self, cx, slot, id, wants);
                 self.resume(cx, slot);
             }
         }
@@ -124,10 +128,9 @@ impl Shard {
 
     /// Ends all subscriptions of a connection, and its claim as a publisher.
     pub(super) fn leave_topics<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
-        let members: Vec<MemberId> = self.hub.members(slot).collect();
-        for member in members {
-            let id = self.hub.topic_of(member);
-            self.hub.unsubscribe(member);
+        let topics: Vec<TopicId> = self.hub.members(slot).map(|member| self.hub.topic_of(member)).collect();
+        self.hub.unsubscribe_all(slot);
+        for id in topics {
             self.left(cx, id);
         }
         let connection = &mut self.table[slot];
@@ -165,15 +168,11 @@ impl Shard {
             && !self.parked.contains_key(&id);
         let name = &topic.name;
         match (topic.home, topic.interest) {
-            (HomeAt::Here(home), _) => {
+            (HomeAt::Here(_), _) | (HomeAt::There(_), Interest::Off) => {
                 if is_unused {
-                    self.homes[home].forget_local(cx.now);
-                    self.topics.remove(id);
-                    self.hub.close(id);
-                }
-            }
-            (HomeAt::There(_), Interest::Off) => {
-                if is_unused {
+                    if let HomeAt::Here(home) = topic.home {
+                        self.homes[home].forget_local(cx.now);
+                    }
                     self.topics.remove(id);
                     self.hub.close(id);
                 }

@@ -62,7 +62,7 @@ impl Shard {
     pub(super) fn serve_requests<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         for from in self.mesh.others() {
             while let Some((request, bytes)) = self.next_request(from) {
-                match self.serve_request(cx, from, request, None) {
+                match self.serve_request(cx, from, request, false) {
                     Ok(()) => self.mesh.release_request(from, bytes),
                     Err((request, Blocked::AtGate(home))) => {
                         // Nothing else may keep the topic until this is done.
@@ -93,19 +93,19 @@ impl Shard {
         request: Request,
         bytes: usize,
     ) -> Result<(), Request> {
-        self.serve_request(cx, from, request, Some(home)).map_err(|(request, _)| request)?;
+        self.serve_request(cx, from, request, true).map_err(|(request, _)| request)?;
         self.homes[home].waiting -= 1;
         self.mesh.release_request(from, bytes);
         Ok(())
     }
 
-    /// `at_gate`: it is the request's turn there.
+    /// `is_its_turn`: of those that wait at its topic's gate.
     fn serve_request<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         from: ShardId,
         request: Request,
-        at_gate: Option<HomeId>,
+        is_its_turn: bool,
     ) -> Result<(), (Request, Blocked)> {
         // On the link back. A publish that needs no answer must not wait for it: others may be behind it at its topic's gate.
         let is_answered = match &request {
@@ -129,7 +129,7 @@ impl Shard {
                         return Ok(());
                     }
                 };
-                let is_queued = at_gate.is_none() && self.waiting.is_anybody_at(Gate::Home(home));
+                let is_queued = !is_its_turn && self.waiting.is_anybody_at(Gate::Home(home));
                 let answer_to = is_answered.then_some(from);
                 let result = if is_queued {
                     Err(HeldBack)
