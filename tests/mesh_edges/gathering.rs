@@ -41,6 +41,25 @@ fn news_of_more_topics_than_one_send_takes_all_arrive() {
     assert_eq!(received, expected);
 }
 
+/// One send has the answers to the publisher, and one the news of all topics.
+#[test]
+fn news_of_several_topics_are_one_send() {
+    let mut shards = Shards::start(1, WIDE, |_| ());
+    let topics: Vec<String> = (0..10).map(|number| shards.topic_at(0, number)).collect();
+    let client = shards.json(0);
+    for topic in &topics {
+        shards.send(client, &requests(&[&subscribe(topic, 1)]));
+    }
+    let publisher = shards.json(0);
+    shards.turns(20);
+    let before = shards.sends(0);
+    let all: Vec<String> = topics.iter().map(|topic| publish(topic, "1", 1)).collect();
+    shards.send(publisher, &requests(&all.iter().map(String::as_str).collect::<Vec<_>>()));
+    shards.turns(5);
+    assert_eq!(shards.sends(0) - before, 2);
+    assert_eq!(shards.messages(client).len(), 10 + 10, "an answer and a message for each");
+}
+
 /// A socket that takes a few bytes at a time: every frame is whole, each topic's in their order.
 #[test]
 fn news_of_more_topics_than_one_send_takes_arrive_through_a_narrow_socket() {

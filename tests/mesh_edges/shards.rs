@@ -203,6 +203,11 @@ impl Shards {
 
     // What is seen from outside -----------------------------------------------------------------------------------
 
+    /// Sends that the shard has made so far.
+    pub(crate) fn sends(&self, shard: usize) -> u64 {
+        corecast_uring::Ring::stats(&self.shards[shard].1).sends
+    }
+
     pub(crate) fn counters(&self, shard: usize) -> &Counters {
         &self.shards[shard].0.metrics().counters
     }

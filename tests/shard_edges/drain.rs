@@ -1,7 +1,9 @@
 //! Stopping gently: who is in the middle of something is answered, and nobody is waited for in vain.
 
-use super::server::{Server, answers, get, post, statuses, upgrade};
+use super::laggers::messages;
+use super::server::{Server, answers, get, post, publish, statuses, upgrade};
 use corecast::shard::Turn;
+use corecast_protocol::CloseCode;
 use corecast_uring::testing::Peer;
 
 /// Turns of a millisecond until the drain is done; its clients read, and end their side when the server ends its own.
@@ -85,6 +87,22 @@ fn request_that_is_half_here_is_answered() {
     assert_eq!(statuses(&answers(&streams[0]).0), [503]);
     assert!(server.is_finished(client));
     assert!(millis.is_some_and(|millis| millis < 1000), "{millis:?} ms");
+}
+
+/// A subscriber whose socket is full when the stop is said is given time for what was answered before.
+#[test]
+fn subscriber_that_lags_gets_what_was_published_before_the_stop() {
+    let mut server = Server::start(|_| {});
+    let subscriber = server.subscriber();
+    server.set_room(subscriber, 50);
+    let publisher = server.publisher();
+    server.send(publisher, &[publish(&[1; 200]), publish(b"last")].concat());
+    server.steps(3);
+    server.drain();
+    server.steps(3);
+    server.set_room(subscriber, 10_000);
+    let got = server.read_for(10, subscriber);
+    assert_eq!(messages(got), (vec![vec![1; 200], b"last".to_vec()], Some(CloseCode::GOING_AWAY)));
 }
 
 /// Nobody is left who would get the message: a 200 would be a promise that can't be kept.

@@ -52,7 +52,7 @@ fn posts_that_lap_a_subscriber_with_room(policy: LagPolicy) -> (Vec<Vec<u8>>, Op
 }
 
 /// The payloads of whole frames, and the code of a Close frame behind them.
-fn messages(mut stream: Vec<u8>) -> (Vec<Vec<u8>>, Option<CloseCode>) {
+pub(crate) fn messages(mut stream: Vec<u8>) -> (Vec<Vec<u8>>, Option<CloseCode>) {
     let mut connection = Connection::new(Side::Client);
     let mut input = Input::new(&mut stream);
     let mut messages = Vec::new();
