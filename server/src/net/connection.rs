@@ -117,6 +117,8 @@ pub enum Flag {
     Awaiting = 1 << 15,
     /// Counted among the WebSockets.
     WebSocket = 1 << 16,
+    /// The receive was armed while a cancel was on its way, which may have met the one before.
+    ArmedAnew = 1 << 17,
 }
 
 /// State of one slot. Small and flat: see `SLOT_BYTES`.

@@ -159,6 +159,39 @@ struct Scratch {
     topics: Vec<TopicId>,
 }
 
+/// Entries of a list that are kept whatever happens.
+const SCRATCH_KEPT: usize = 512;
+
+impl Scratch {
+    /// Gives back what a crowd needed that has left: no list has more than a few entries for a connection.
+    fn shrink(&mut self, connections: usize) {
+        let Self {
+            completions,
+            outcomes,
+            targets,
+            frames,
+            replies,
+            composed,
+            backlogs,
+            paused,
+            json_backlogs,
+            plan,
+            groups,
+            topics,
+        } = self;
+        let kept = SCRATCH_KEPT.max(2 * connections);
+        completions.shrink_to(kept);
+        outcomes.shrink_to(kept);
+        for slots in [targets, frames, replies, composed, backlogs, paused, json_backlogs] {
+            slots.shrink_to(kept);
+        }
+        plan.feeds.shrink_to(kept);
+        plan.parts.shrink_to(kept);
+        groups.shrink_to(kept);
+        topics.shrink_to(kept);
+    }
+}
+
 /// What a shard needs of the configuration.
 #[derive(Clone, Debug)]
 struct Settings {
@@ -346,9 +379,12 @@ impl Shard {
                 connection.peer = completion.address.map_or(Peer::UNKNOWN, Peer::new);
                 self.arm_receive(cx, slot);
             }
-            // The receive may have been armed anew before its cancel completed.
+            // Whatever it met has ended or will say so, and asking again until then would keep the ring too busy to say it. But
+            // it may have met nothing, or the receive before.
             Operation::CancelReceive if connection.is(Flag::Paused) || connection.phase == Phase::Dying => {
-                self.cancel_receive(cx, slot);
+                if completion.result.is_err() || connection.is(Flag::ArmedAnew) {
+                    self.cancel_receive(cx, slot);
+                }
             }
             Operation::CancelReceive
             | Operation::CancelPoll

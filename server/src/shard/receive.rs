@@ -50,6 +50,9 @@ impl Shard {
         let waits =
             connection.is(Flag::Paused) || connection.is(Flag::Starved) || connection.is(Flag::PeerFinished);
         if reads && !waits && !connection.has_in_flight(Operation::Receive) {
+            if connection.has_in_flight(Operation::CancelReceive) {
+                connection.set(Flag::ArmedAnew);
+            }
             let token = connection.begin(slot, Operation::Receive);
             cx.ring.push(token, Op::Receive { file: file(slot) });
         }
@@ -149,6 +152,7 @@ impl Shard {
         if connection.has_in_flight(Operation::Receive) && !connection.has_in_flight(Operation::CancelReceive)
         {
             let target = connection.token(slot, Operation::Receive);
+            connection.clear(Flag::ArmedAnew);
             let token = connection.begin(slot, Operation::CancelReceive);
             cx.ring.push(token, Op::Cancel { target });
         }

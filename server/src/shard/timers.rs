@@ -63,6 +63,8 @@ impl Shard {
             self.sweep(cx, self.clock.done % TICKS_PER_SWEEP);
             self.publish_metrics(cx.ring);
             self.end_lingering(cx);
+            self.scratch.shrink(self.table.occupied());
+            self.attention.shrink_to(self.table.occupied());
             for _ in 0..self.homes.forget_idle(cx.now) {
                 self.mesh.remove_topic();
             }
@@ -78,10 +80,12 @@ impl Shard {
     fn sweep<R: Ring>(&mut self, cx: &mut Context<'_, R>, share: u32) {
         let mut index = share;
         while (index as usize) < self.table.len() {
-            let connection = &self.table[Slot(index)];
             // Who is held back, or waits for another shard, is silent because of us.
-            let waits_for_us = connection.is(Flag::Held) || connection.is(Flag::Awaiting);
-            if connection.deadline <= self.clock.tick && !waits_for_us {
+            let is_over = self.table.get(Slot(index)).is_some_and(|connection| {
+                let waits_for_us = connection.is(Flag::Held) || connection.is(Flag::Awaiting);
+                connection.deadline <= self.clock.tick && !waits_for_us
+            });
+            if is_over {
                 self.on_deadline(cx, Slot(index));
             }
             index += TICKS_PER_SWEEP;

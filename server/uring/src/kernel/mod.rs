@@ -52,6 +52,9 @@ const REFUSALS_AT_ONCE: u32 = 8;
 const REFUSAL_PAUSE: Duration = Duration::from_millis(1);
 
 /// Whoever waits for what was dropped would wait for ever, and its socket would never be closed.
+/// With so many in hand a poll asks for no more: a caller with a turn to finish gets one even when completions never cease.
+const COMPLETIONS_PER_TURN: usize = 1024;
+
 const COMPLETIONS_DROPPED: &str = "the kernel dropped completions: out of memory";
 
 /// An io_uring with its table of sockets and its receive buffers. It is made, used and dropped on one thread:
@@ -422,10 +425,12 @@ impl Ring for KernelRing {
         self.assert_not_abandoned();
         self.reap();
         self.ask_again();
-        // A queue's worth at most: a caller with a turn to finish gets one even when completions never cease.
-        while (self.queued > 0 || self.kernel_waits())
-            && self.kept.len() < self.ring.params().cq_entries() as usize
+        // But one call at least is made when the kernel waits: completions that are there already must not keep it from
+        // getting on with the rest for good.
+        let mut has_run = false;
+        while (self.queued > 0 || self.kernel_waits()) && (self.kept.len() < COMPLETIONS_PER_TURN || !has_run)
         {
+            has_run = true;
             let before = self.stats.cqes;
             self.enter(Events::Run);
             self.reap();
@@ -435,7 +440,11 @@ impl Ring for KernelRing {
                 self.nudge();
             }
         }
-        completions.append(&mut self.kept);
+        if completions.is_empty() {
+            std::mem::swap(completions, &mut self.kept);
+        } else {
+            completions.append(&mut self.kept);
+        }
     }
 
     fn wait(&mut self, timeout: Option<Duration>, completions: &mut Vec<Completion>) {
