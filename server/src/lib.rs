@@ -15,6 +15,7 @@ pub mod mesh;
 pub mod message;
 pub mod net;
 pub mod observe;
+mod pages;
 mod running;
 pub mod shard;
 pub mod topics;

@@ -1,5 +1,6 @@
 //! The command `corecast`: arguments, configuration, and then one of its subcommands.
 
+mod allocator;
 mod doctor;
 
 use std::io::{self, Write};
@@ -15,9 +16,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Wrong usage or configuration; clap exits with the same.
 const EXIT_CONFIGURATION: u8 = 2;
 
@@ -25,6 +23,7 @@ const EXIT_CONFIGURATION: u8 = 2;
 const EXIT_SECOND_SIGNAL: i32 = 130;
 
 fn main() -> ExitCode {
+    allocator::give_back_at_once();
     let matches = Arguments::parser().get_matches();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let flags = matches.subcommand().map_or(&matches, |(_, flags)| flags);

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::ids::{Encoding, FeedId, MemberId, Slot};
+use crate::pages::Pages;
 use std::iter;
 use std::ops::{Index, IndexMut};
 
@@ -45,6 +46,14 @@ impl Membership {
     }
 }
 
+impl Default for Membership {
+    fn default() -> Self {
+        Self::VACANT
+    }
+}
+
+const OCCUPIED: &str = "the entry of a subscription is occupied";
+
 /// A subscription of a JSON connection.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct JsonMembership {
@@ -58,7 +67,7 @@ pub(super) struct JsonMembership {
 pub(super) struct Memberships {
     /// JSON subscriptions are numbered from here on.
     slots: u32,
-    by_slot: Vec<Membership>,
+    by_slot: Pages<Membership>,
     json: Vec<JsonMembership>,
     /// The first free entry of `json`, or `NONE`.
     free: u32,
@@ -72,7 +81,7 @@ impl Memberships {
         assert!(slots < MemberId::END as usize, "a slot's number is a member's too");
         Self {
             slots: slots as u32,
-            by_slot: Vec::with_capacity(slots),
+            by_slot: Pages::new(slots),
             json: Vec::new(),
             free: Membership::NONE,
             raw_count: 0,
@@ -121,9 +130,6 @@ impl Memberships {
 
     pub(super) fn add(&mut self, slot: Slot, feed: FeedId, encoding: Encoding) -> MemberId {
         assert!(slot.0 < self.slots, "{slot:?} is beyond the table");
-        if self.by_slot.len() <= slot.index() {
-            self.by_slot.resize(slot.index() + 1, Membership::VACANT);
-        }
         match encoding {
             Encoding::Raw => self.add_raw(slot, feed),
             Encoding::Json => self.add_json(slot, feed),
@@ -131,7 +137,7 @@ impl Memberships {
     }
 
     fn add_raw(&mut self, slot: Slot, feed: FeedId) -> MemberId {
-        let entry = &mut self.by_slot[slot.index()];
+        let entry = self.by_slot.occupy(slot.index());
         assert_eq!(entry.feed, Membership::NONE, "a raw connection has one subscription");
         *entry = Membership::of(feed);
         self.raw_count += 1;
@@ -139,10 +145,11 @@ impl Memberships {
     }
 
     fn add_json(&mut self, slot: Slot, feed: FeedId) -> MemberId {
-        let head = &mut self.by_slot[slot.index()];
-        if head.feed == Membership::NONE {
+        if self.count_of(slot) == 0 {
+            let head = self.by_slot.occupy(slot.index());
             *head = Membership { feed: Membership::CHAIN, index: Membership::NONE, lagger: 0 };
         }
+        let head = self.by_slot.get_mut(slot.index()).expect(OCCUPIED);
         assert_eq!(head.feed, Membership::CHAIN, "a raw connection has one subscription");
         let entry = JsonMembership { membership: Membership::of(feed), slot, next: head.index };
         let number = if self.free == Membership::NONE {
@@ -163,23 +170,24 @@ impl Memberships {
 
     pub(super) fn remove(&mut self, member: MemberId) {
         let Some(index) = self.json_index(member) else {
-            self.by_slot[member.0 as usize] = Membership::VACANT;
+            self.by_slot.vacate(member.0 as usize);
             self.raw_count -= 1;
             return;
         };
         let JsonMembership { slot, next, .. } = self.json[index];
-        if self.by_slot[slot.index()].index == member.0 {
-            self.by_slot[slot.index()].index = next;
+        let head = self.by_slot.get_mut(slot.index()).expect(OCCUPIED);
+        if head.index == member.0 {
+            head.index = next;
         } else {
             let mut others = self.of(slot).filter_map(|other| self.json_index(other));
             let before = others.find(|&other| self.json[other].next == member.0);
             drop(others);
             self.json[before.expect("a subscription is in its connection's chain")].next = next;
         }
-        let head = &mut self.by_slot[slot.index()];
+        let head = self.by_slot.get_mut(slot.index()).expect(OCCUPIED);
         head.lagger -= 1;
         if head.lagger == 0 {
-            *head = Membership::VACANT;
+            self.by_slot.vacate(slot.index());
         }
         self.json[index] = JsonMembership { membership: Membership::VACANT, slot, next: self.free };
         self.free = member.0;
@@ -203,7 +211,7 @@ impl Index<MemberId> for Memberships {
     #[inline]
     fn index(&self, member: MemberId) -> &Membership {
         match self.json_index(member) {
-            None => &self.by_slot[member.0 as usize],
+            None => self.by_slot.get(member.0 as usize).expect(OCCUPIED),
             Some(index) => &self.json[index].membership,
         }
     }
@@ -213,7 +221,7 @@ impl IndexMut<MemberId> for Memberships {
     #[inline]
     fn index_mut(&mut self, member: MemberId) -> &mut Membership {
         match self.json_index(member) {
-            None => &mut self.by_slot[member.0 as usize],
+            None => self.by_slot.get_mut(member.0 as usize).expect(OCCUPIED),
             Some(index) => &mut self.json[index].membership,
         }
     }
