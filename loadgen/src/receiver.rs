@@ -237,7 +237,6 @@ fn message_prefixes(scenario: &Scenario) -> Box<[Box<[u8]>]> {
 #[allow(clippy::single_range_in_vec_init)] // lists of ranges, of which some have one
 mod tests {
     use super::*;
-    use crate::measure::Counts;
     use crate::stamp::{Encoding, Stamp};
     use clap::Parser;
 
@@ -418,17 +417,17 @@ mod tests {
     }
 
     /// What counts, whichever way the messages came.
-    fn figures(bench: &mut Bench) -> (Counts, Vec<(u64, u64)>, Vec<u64>, Vec<Vec<std::ops::Range<u32>>>) {
+    fn figures(bench: &mut Bench) -> String {
         let Bench { receiver, flight, .. } = bench;
         let histogram = receiver.measure.from_intended.histogram();
-        let latencies =
+        let latencies: Vec<_> =
             histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
-        let complete = (0..3).map(|publisher| flight.complete(publisher)).collect();
-        let missing = (0..8)
+        let complete: Vec<_> = (0..3).map(|publisher| flight.complete(publisher)).collect();
+        let missing: Vec<_> = (0..8)
             .flat_map(|subscriber| (0..2).map(move |place| (subscriber, place)))
             .map(|(subscriber, place)| receiver.check.missing(subscriber, place, 0..200))
             .collect();
-        (receiver.measure.counts, latencies, complete, missing)
+        format!("{:?} {latencies:?} {complete:?} {missing:?}", receiver.measure.counts)
     }
 
     #[test]
