@@ -8,18 +8,21 @@
 //!   backlogs  what a lagging subscriber still has to get
 //! ```
 //!
-//! Then the passes: for each topic with news, in turn, one batch to the members that do not lag. The JSON dialect's go
-//! together, so that a connection with news from several topics gets them in one send. The ring's sends return only when every
+//! Then the passes: for each topic with news one batch to the members that do not lag, those of several topics in one call. A
+//! connection of the JSON dialect with news from several topics gets them in one send. The ring's sends return only when every
 //! outcome is known, so no connection ever has two sends of unknown outcome.
 
 use super::{Context, Shard, file};
 use crate::hub::{Backlog, Progress};
-use crate::ids::{MemberId, Slot};
+use crate::ids::{FeedId, MemberId, Slot};
 use crate::net::connection::{Flag, Operation, Phase};
 use corecast_uring::{Errno, Op, Ring, Send};
 
 /// Sends of one topic's pass in one turn. More would let a large topic keep everybody else waiting.
 const SENDS_PER_TOPIC_AND_TURN: usize = 1024;
+
+/// With so many, no further topic's are added to a call.
+const SENDS_PER_CALL: usize = 1024;
 
 /// Rounds of replies in one turn: a reply, then control frames behind it, then done.
 const REPLY_ROUNDS: usize = 3;
@@ -27,43 +30,72 @@ const REPLY_ROUNDS: usize = 3;
 impl Shard {
     pub(super) fn deliver<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
         self.attend(cx);
-        for _ in 0..self.hub.ready_raw() {
-            self.pass_raw(cx);
-        }
+        self.pass_raw(cx);
         self.pass_json(cx);
     }
 
-    /// One batch of the pass of the raw feed whose turn it is.
+    /// One batch of each raw feed with news. They go out together: a call for each of many topics with few subscribers would
+    /// cost as much as the sends.
     fn pass_raw<R: Ring>(&mut self, cx: &mut Context<'_, R>) {
+        let mut left = self.hub.ready_raw();
+        if left == 0 {
+            return;
+        }
         let mut targets = std::mem::take(&mut self.scratch.targets);
+        let mut batches = std::mem::take(&mut self.scratch.batches);
         let mut outcomes = std::mem::take(&mut self.scratch.outcomes);
-        if let Some(batch) = self.hub.next_batch(SENDS_PER_TOPIC_AND_TURN, cx.now, &mut targets) {
-            let (feed, len) = (batch.feed, batch.bytes.len());
-            let sends = targets.iter().map(|&slot| Send { file: file(slot), bytes: batch.bytes });
+        while left > 0 {
+            while left > 0 && targets.len() < SENDS_PER_CALL {
+                left -= 1;
+                let Some(batch) = self.hub.next_batch(SENDS_PER_TOPIC_AND_TURN, cx.now, &mut targets) else {
+                    break;
+                };
+                batches.push((batch.feed, targets.len()));
+            }
+            let mut start = 0;
+            let sends = batches.iter().flat_map(|&(feed, end)| {
+                let bytes = self.hub.batch_bytes(feed);
+                let of_feed = &targets[std::mem::replace(&mut start, end)..end];
+                of_feed.iter().map(move |&slot| Send { file: file(slot), bytes })
+            });
             cx.ring.send_batch(sends, &mut outcomes);
-            self.metrics.counters.delivered_bytes += (len * (targets.len() - outcomes.len())) as u64;
+            self.count_delivered(&batches);
             for outcome in outcomes.drain(..) {
-                let slot = targets[outcome.index as usize];
+                let index = outcome.index as usize;
+                let slot = targets[index];
+                let feed = batches[batches.partition_point(|&(_, end)| end <= index)].0;
+                let len = self.hub.batch_bytes(feed).len();
                 let taken = match outcome.result {
                     Ok(taken) => taken as usize,
-                    Err(Errno::EAGAIN) => 0,
-                    Err(errno) => {
-                        self.hub.fell_behind(slot.into(), 0);
-                        self.on_broken(cx, slot, errno);
-                        continue;
-                    }
+                    Err(_) => 0,
                 };
-                self.metrics.counters.delivered_bytes += taken as u64;
+                self.metrics.counters.delivered_bytes -= (len - taken) as u64;
                 self.hub.fell_behind(slot.into(), taken);
-                self.await_writable(cx, slot);
+                match outcome.result {
+                    Ok(_) | Err(Errno::EAGAIN) => self.await_writable(cx, slot),
+                    Err(errno) => self.on_broken(cx, slot, errno),
+                }
             }
-            if let Some(latency) = self.hub.batch_done(feed, (cx.clock)()) {
-                self.metrics.fanout_latency.record(latency);
+            let now = (cx.clock)();
+            for (feed, _) in batches.drain(..) {
+                if let Some(latency) = self.hub.batch_done(feed, now) {
+                    self.metrics.fanout_latency.record(latency);
+                }
             }
+            targets.clear();
         }
-        targets.clear();
         self.scratch.targets = targets;
+        self.scratch.batches = batches;
         self.scratch.outcomes = outcomes;
+    }
+
+    /// Counts the bytes of batches as if all were sent whole.
+    fn count_delivered(&mut self, batches: &[(FeedId, usize)]) {
+        let mut start = 0;
+        for &(feed, end) in batches {
+            let sends = end - std::mem::replace(&mut start, end);
+            self.metrics.counters.delivered_bytes += (self.hub.batch_bytes(feed).len() * sends) as u64;
+        }
     }
 
     /// Serves the connections that were marked, and the laggers that the passes left behind.

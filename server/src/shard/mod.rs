@@ -24,7 +24,7 @@ use crate::config::{Config, RESERVED_CONNECTIONS};
 use crate::home::Homes;
 use crate::http::AccessRules;
 use crate::hub::{Hub, HubLimits, Plan};
-use crate::ids::{Now, Slot, TopicId};
+use crate::ids::{FeedId, Now, Slot, TopicId};
 use crate::mesh::{Mesh, Request};
 use crate::net::{
     connection::{Flag, Operation, Peer, Phase},
@@ -148,6 +148,8 @@ struct Scratch {
     completions: Vec<Completion>,
     outcomes: Vec<SendOutcome>,
     targets: Vec<Slot>,
+    /// Raw feeds in a call, each with where its targets end.
+    batches: Vec<(FeedId, usize)>,
     frames: Vec<Slot>,
     replies: Vec<Slot>,
     composed: Vec<Slot>,
@@ -169,6 +171,7 @@ impl Scratch {
             completions,
             outcomes,
             targets,
+            batches,
             frames,
             replies,
             composed,
@@ -182,6 +185,7 @@ impl Scratch {
         let kept = SCRATCH_KEPT.max(2 * connections);
         completions.shrink_to(kept);
         outcomes.shrink_to(kept);
+        batches.shrink_to(kept);
         for slots in [targets, frames, replies, composed, backlogs, paused, json_backlogs] {
             slots.shrink_to(kept);
         }
