@@ -1,8 +1,8 @@
-//! What the hub adds to a broadcast: append the messages, then a pass that hands the bytes of each batch to every member.
+//! What the server adds to a broadcast: append the messages, then a pass that hands the bytes of each batch to every member.
 //!
-//! The sink stands where the ring does in the server and does nothing but look at what it is given, so the rest is the
-//! hub's own cost. The topic has [`SUBSCRIBERS`] members: an iteration of 1 us costs 1 ns per subscriber. The item
-//! rate is deliveries per second: messages times subscribers.
+//! A sink stands where the ring does in the server and does nothing but look at what it is given, so the rest is the
+//! hub's own cost, or the shard's. The topic has [`SUBSCRIBERS`] members: an iteration of 1 us costs 1 ns per subscriber. The
+//! item rate is deliveries per second: messages times subscribers.
 
 use corecast_benches::{FanOut, Service};
 use divan::Bencher;
@@ -36,7 +36,7 @@ fn append_and_pass(bencher: Bencher<'_, '_>, messages: usize, payload_length: us
     assert_eq!(topic.delivered() % deliveries as u64, 0, "every message went to everybody");
 }
 
-/// The log alone: a topic with one member, whose pass is what an append in a hundred costs.
+/// The log: a topic with one member, and one pass for all messages, which is little beside them.
 #[divan::bench(args = [64, 1024])]
 fn append_256(bencher: Bencher<'_, '_>, payload_length: usize) {
     const COUNT: usize = 256;
