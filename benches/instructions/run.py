@@ -181,7 +181,7 @@ def report(rows, differences, outputs):
             print(f"FAILED: {row.case} is in the baseline, but is no case any more: benches/instructions/run.py --accept")
     skipped = sum(row.verdict == "SKIPPED" for row in rows)
     if skipped:
-        print(f"SKIPPED {skipped} cases that differ: {'; '.join(differences)}, so they say nothing about the code")
+        print(f"SKIPPED {skipped} of {len(rows)}, because their counts may differ for that reason: {'; '.join(differences)}")
     failed = sum(row.is_failure() for row in rows)
     print(f"{len(rows) - failed - skipped} cases passed, {failed} failed, {skipped} skipped")
 
