@@ -1,5 +1,6 @@
 //! Frames that lie in one buffer, as a receive brings them.
 
+use crate::placed::Placed;
 use corecast_protocol::frame::encode_frame;
 use corecast_protocol::{Connection, Event, Input, Limits, MessageKind, Opcode, Side};
 use std::hint::black_box;
@@ -11,7 +12,8 @@ pub const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 #[derive(Debug)]
 pub struct Frames {
     wire: Vec<u8>,
-    received: Vec<u8>,
+    /// At the start of a cache line, as the ring's buffers are.
+    received: Placed,
     connection: Connection,
     limits: Limits,
 }
@@ -29,7 +31,12 @@ impl Frames {
         for _ in 0..count {
             encode_frame(&mut wire, opcode, &vec![b'x'; payload_length], mask);
         }
-        Self { received: wire.clone(), wire, connection: Connection::new(side), limits: Limits::default() }
+        Self {
+            received: Placed::new(&wire, 0),
+            wire,
+            connection: Connection::new(side),
+            limits: Limits::default(),
+        }
     }
 
     /// What a client sends.
@@ -44,17 +51,17 @@ impl Frames {
 
     /// The bytes arrive, afresh: parsing unmasks them where they lie.
     pub fn receive(&mut self) {
-        self.received.copy_from_slice(black_box(&self.wire));
+        self.received.bytes().copy_from_slice(black_box(&self.wire));
     }
 
     /// Parses all that has arrived; gives how many messages it was.
     pub fn parse(&mut self) -> usize {
-        parse(&mut self.connection, &mut self.received, &self.limits)
+        parse(&mut self.connection, self.received.bytes(), &self.limits)
     }
 
     /// The same, but the bytes come in pieces of that length.
     pub fn receive_and_parse_pieces(&mut self, piece_length: usize) -> usize {
-        let piece = &mut self.received[..piece_length];
+        let piece = &mut self.received.bytes()[..piece_length];
         let mut messages = 0;
         for bytes in black_box(&self.wire).chunks(piece_length) {
             piece[..bytes.len()].copy_from_slice(bytes);

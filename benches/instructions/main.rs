@@ -1,7 +1,7 @@
 //! One case for callgrind, by its name: `run.py` has it counted and compares. What is counted is [`collect_instructions`] and
 //! what it calls.
 
-use corecast_benches::{FanOut, Frames, Heads, JsonPublish, KEY, Service};
+use corecast_benches::{FanOut, Frames, Heads, JsonPublish, KEY, Placed, Service};
 use corecast_protocol::Opcode;
 use corecast_protocol::mask::apply_mask;
 use std::hint::black_box;
@@ -21,8 +21,8 @@ const CASES: [(&str, Make); 13] = [
     ("parse_64_binary", || Box::new(Parse { frames: Frames::masked(Opcode::Binary, 64, 1), messages: 1 })),
     ("parse_16k_text", || Box::new(Parse { frames: Frames::masked(Opcode::Text, 16 << 10, 1), messages: 1 })),
     ("parse_100_text", || Box::new(Parse { frames: Frames::masked(Opcode::Text, 64, 100), messages: 100 })),
-    ("unmask_64", || Box::new(Unmask(vec![b'x'; 64]))),
-    ("unmask_16k", || Box::new(Unmask(vec![b'x'; 16 << 10]))),
+    ("unmask_64", || Box::new(Unmask(Placed::new(&[b'x'; 64], HEADER)))),
+    ("unmask_16k", || Box::new(Unmask(Placed::new(&[b'x'; 16 << 10], HEADER)))),
     ("append_64", || Box::new(Append { topic: FanOut::new(MEMBERS, 64), messages: 1 })),
     ("append_16x64", || Box::new(Append { topic: FanOut::new(MEMBERS, 64), messages: 16 })),
     ("deliver_1", || Box::new(Deliver { topic: FanOut::new(MEMBERS, 64), messages: 1 })),
@@ -34,6 +34,8 @@ const CASES: [(&str, Make); 13] = [
 ];
 
 const MEMBERS: u32 = 1_000;
+/// How far behind a cache line's start a payload begins.
+const HEADER: usize = 8;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -91,11 +93,11 @@ impl Case for Parse {
     }
 }
 
-struct Unmask(Vec<u8>);
+struct Unmask(Placed);
 
 impl Case for Unmask {
     fn run(&mut self) {
-        apply_mask(black_box(&mut self.0), black_box(KEY), 0);
+        apply_mask(black_box(self.0.bytes()), black_box(KEY), 0);
     }
 }
 
