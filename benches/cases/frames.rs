@@ -12,7 +12,7 @@ pub const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 #[derive(Debug)]
 pub struct Frames {
     wire: Vec<u8>,
-    /// At the start of a cache line, as the ring's buffers are.
+    /// At the start of a page, as the ring's buffers are.
     received: Placed,
     connection: Connection,
     limits: Limits,

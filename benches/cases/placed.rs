@@ -1,9 +1,9 @@
-//! Bytes whose place in memory is chosen, for what they cost depends on it: a vector that crosses a cache line costs twice.
+//! Bytes whose place in memory is chosen, for what they cost depends on it: a vector that crosses a cache line costs twice, and
+//! a load waits for a store before it whose address has the same last 12 bits.
 
-/// A cache line, and the widest vector there is.
-const LINE: usize = 64;
+const PAGE: usize = 4096;
 
-/// Bytes that begin `behind` bytes after the start of a cache line.
+/// Bytes that begin `behind` bytes after the start of a page.
 #[derive(Debug)]
 pub struct Placed {
     memory: Vec<u8>,
@@ -13,8 +13,8 @@ pub struct Placed {
 
 impl Placed {
     pub fn new(bytes: &[u8], behind: usize) -> Self {
-        let mut memory = vec![0; bytes.len() + behind + LINE];
-        let start = memory.as_ptr().align_offset(LINE) + behind;
+        let mut memory = vec![0; bytes.len() + behind + PAGE];
+        let start = memory.as_ptr().align_offset(PAGE) + behind;
         memory[start..start + bytes.len()].copy_from_slice(bytes);
         Self { memory, start, length: bytes.len() }
     }

@@ -34,7 +34,7 @@ const CASES: [(&str, Make); 13] = [
 ];
 
 const MEMBERS: u32 = 1_000;
-/// How far behind a cache line's start a payload begins.
+/// How far behind a page's start a payload begins.
 const HEADER: usize = 8;
 
 fn main() -> ExitCode {
