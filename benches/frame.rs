@@ -4,10 +4,10 @@
 //! frames per second. On the server's side frames are masked. Their key is zero: masking with it costs the same as with
 //! any other and leaves the buffer as it was, so that the next iteration finds text in it again.
 
-use corecast_protocol::frame::encode_frame;
-use corecast_protocol::{Connection, Event, Input, Limits, MessageKind, Opcode, Side};
+use corecast_benches::Frames;
+use corecast_protocol::{Opcode, Side};
+use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use divan::{Bencher, black_box};
 
 const FRAMES: usize = 100;
 const PAYLOAD_LENGTHS: [usize; 2] = [64, 1024];
@@ -42,28 +42,12 @@ fn parse(bencher: Bencher<'_, '_>, side: Side, opcode: Opcode, payload_length: u
         Side::Server => Some(ZERO_KEY),
         Side::Client => None,
     };
-    let mut received = Vec::new();
-    for _ in 0..FRAMES {
-        encode_frame(&mut received, opcode, &vec![b'x'; payload_length], mask);
-    }
-    let limits = Limits::default();
-    let mut connection = Connection::new(side);
+    let mut frames = Frames::new(side, opcode, payload_length, FRAMES, mask);
     // The first call asks the CPU what it can do, which takes longer than all others of a sample.
-    count_messages(&mut connection, &mut received, &limits);
-    bencher.counter(ItemsCount::new(FRAMES)).counter(BytesCount::new(received.len())).bench_local(|| {
-        let messages = count_messages(&mut connection, black_box(&mut received), &limits);
-        assert_eq!(messages, FRAMES, "every frame is a message");
-    });
-}
-
-fn count_messages(connection: &mut Connection, received: &mut [u8], limits: &Limits) -> usize {
-    let mut input = Input::new(received);
-    let mut messages = 0;
-    while let Some(event) = connection.poll_event(&mut input, limits).expect("the frames are valid") {
-        if let Event::Message { kind: MessageKind::Text | MessageKind::Binary, payload } = event {
-            black_box(&*payload);
-            messages += 1;
-        }
-    }
-    messages
+    frames.parse();
+    let bytes = frames.wire().len();
+    bencher
+        .counter(ItemsCount::new(FRAMES))
+        .counter(BytesCount::new(bytes))
+        .bench_local(|| assert_eq!(frames.parse(), FRAMES, "every frame is a message"));
 }

@@ -16,6 +16,7 @@ Without arguments all stages run, in this order:
   node          the same with npm `ws`
   browser       client.js in node, the built-in page in headless Chromium
   unprivileged  a server without any privilege passes messages
+  instructions  what the hot parts execute, counted by callgrind, against benches/instructions/baseline.json
   load          corecast-load: 1,000 subscribers for 3 s, nothing may be lost
   doc           documentation, private items too, warnings are errors
   deny          licences, bans and sources of the dependencies (needs cargo-deny)
@@ -28,7 +29,7 @@ that are missing are installed with apt-get by root; for others the stages that 
 END
 }
 
-STAGES=(fmt clippy test build python node browser unprivileged load doc deny)
+STAGES=(fmt clippy test build python node browser unprivileged instructions load doc deny)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
@@ -80,6 +81,14 @@ stage_unprivileged() {
   need_binary
   need_python
   tests/unprivileged.sh "$CORECAST_BINARY" "$python"
+}
+
+# It makes the release build itself, like need_binary.
+stage_instructions() {
+  need_command python3 python3
+  need_command valgrind valgrind
+  benches/instructions/run.py --self-test
+  benches/instructions/run.py
 }
 
 stage_load() {
@@ -148,12 +157,14 @@ need_binary() {
 
 # Running and counting ------------------------------------------------------------------------------------------
 
-# count OUTPUT: "passed failed skipped" of the tests that cargo, pytest and node report in it.
+# count OUTPUT: "passed failed skipped" of the tests that cargo, pytest, node and run.py report in it.
 count() {
   awk '
     # cargo, and what its tests say about themselves
     /^test result: / { passed += $4; failed += $6; skipped += $8 }
     /^SKIPPED: / { passed -= 1; skipped += 1 }
+    # benches/instructions/run.py
+    /^[0-9]+ cases passed, / { passed += $1; failed += $4; skipped += $6 }
     # pytest
     /^[0-9]+ (passed|failed|skipped|error).* in [0-9.]+s/ {
       for (i = 1; i < NF; i += 1) {
