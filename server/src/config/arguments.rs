@@ -242,6 +242,12 @@ pub struct Sockets {
     #[arg(long, value_name = "N")]
     pub completion_entries: Option<String>,
 
+    /// How long a shard that has nothing to do looks for work before it sleeps. Saves the time that waking a core takes,
+    /// and keeps the core busy meanwhile: for cores of its own
+    /// [default: 0ms]
+    #[arg(long, value_name = "TIME")]
+    pub busy_poll: Option<String>,
+
     /// Unsent bytes in a socket below which it takes more (TCP_NOTSENT_LOWAT). Bounds kernel memory for slow clients
     /// [default: 64KiB]
     #[arg(long, value_name = "SIZE")]

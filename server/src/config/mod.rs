@@ -98,6 +98,8 @@ pub struct Config {
     pub submission_entries: u32,
     /// Completion queue entries of a shard's ring; a power of two, at least `submission_entries`.
     pub completion_entries: u32,
+    /// How long a shard without work looks for some before it sleeps.
+    pub busy_poll: Duration,
     /// Unsent bytes in a socket below which the kernel calls it writable (`TCP_NOTSENT_LOWAT`).
     pub notsent_lowat: u32,
     /// Fixed `SO_SNDBUF` in bytes; `None` leaves the size to the kernel's own tuning.
@@ -157,6 +159,7 @@ impl Config {
             receive_buffer_bytes: 4096,
             submission_entries: 512,
             completion_entries: 4096,
+            busy_poll: Duration::ZERO,
             notsent_lowat: 64 * 1024,
             tcp_send_buffer: None,
             tcp_receive_buffer: None,

@@ -76,6 +76,7 @@ pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistak
         // IORING_MAX_ENTRIES and twice that: beyond them the kernel would silently give less.
         submission_entries: read.power("submission_entries", 8..=1 << 15, default.submission_entries),
         completion_entries: read.power("completion_entries", 16..=1 << 16, default.completion_entries),
+        busy_poll: read.duration("busy_poll", &(Duration::ZERO..=DAY), default.busy_poll),
         notsent_lowat: read.size("notsent_lowat", 1..=GIB, default.notsent_lowat),
         tcp_send_buffer: read.value("tcp_send_buffer", default.tcp_send_buffer, socket_buffer),
         tcp_receive_buffer: read.value("tcp_receive_buffer", default.tcp_receive_buffer, socket_buffer),

@@ -43,6 +43,11 @@ impl Doorbell {
         self.state.swap(0, Ordering::AcqRel) & RUNG != 0
     }
 
+    /// Whether it has rung, left for `answer` to take.
+    pub fn has_rung(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & RUNG != 0
+    }
+
     /// The shard is about to sleep; false if it may not, because it was rung meanwhile.
     pub fn lie_down(&self) -> bool {
         self.state.fetch_or(ASLEEP, Ordering::AcqRel) & RUNG == 0

@@ -12,14 +12,15 @@ use crate::net::listener::Listener;
 use crate::observe::MetricsSlot;
 use corecast_protocol::ProtocolError;
 use corecast_uring::wake::{EventWait, Waker};
-use corecast_uring::{KernelRing, RingError};
+use corecast_uring::{KernelRing, Ring, RingError};
 use glommio::{LocalExecutorBuilder, Placement};
+use std::hint;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why a shard could not start or ended early.
 #[derive(Debug, thiserror::Error)]
@@ -127,10 +128,11 @@ fn spawn(plan: Plan) -> Result<ShardHandle, ShardError> {
             };
             executor.run(async move {
                 let (began, doorbell) = (plan.began, Arc::clone(plan.mesh.doorbell()));
+                let busy_poll = plan.config.busy_poll;
                 match prepare(plan) {
                     Ok((shard, ring, wait)) => {
                         let _ = report.send(Ok(()));
-                        turn(shard, ring, wait, &doorbell, &stopped, began).await;
+                        turn(shard, ring, wait, &doorbell, &stopped, began, busy_poll).await;
                     }
                     Err(error) => {
                         let _ = report.send(Err(error));
@@ -176,6 +178,7 @@ async fn turn(
     doorbell: &Doorbell,
     stop: &AtomicBool,
     began: Instant,
+    busy_poll: Duration,
 ) {
     let clock = || Now(u64::try_from(began.elapsed().as_nanos()).expect("584 years have not passed"));
     let mut rng = fastrand::Rng::with_seed(rand::random());
@@ -191,9 +194,27 @@ async fn turn(
         shard.record_turn(clock().since(now));
         match turn {
             Turn::Busy => glommio::yield_if_needed().await,
+            Turn::Idle if finds_work(&ring, doorbell, &clock, busy_poll) => {}
             Turn::Idle if doorbell.lie_down() => wait.wait(),
             Turn::Idle => {}
             Turn::Finished => return,
         }
+    }
+}
+
+/// Looks for work for so long; whether there is some.
+fn finds_work(ring: &KernelRing, doorbell: &Doorbell, clock: impl Fn() -> Now, busy_poll: Duration) -> bool {
+    if busy_poll.is_zero() {
+        return false;
+    }
+    let began = clock();
+    loop {
+        if ring.has_work() || doorbell.has_rung() {
+            return true;
+        }
+        if clock().since(began) >= busy_poll {
+            return false;
+        }
+        hint::spin_loop();
     }
 }
