@@ -17,18 +17,20 @@ Without arguments all stages run, in this order:
   browser       client.js in node, the built-in page in headless Chromium
   unprivileged  a server without any privilege passes messages
   load          corecast-load: 1,000 subscribers for 3 s, nothing may be lost
+  compare       benches/compare: its unit tests, and every server of the comparison passes messages
   doc           documentation, private items too, warnings are errors
   deny          licences, bans and sources of the dependencies (needs cargo-deny)
 
 Each stage prints one line; what it wrote is shown only if it failed. The last line counts the tests, a stage without tests
 as one. Exit code 0: nothing failed.
 
-Python packages go to tests/.env, npm packages to node_modules in tests/clients/node and tests/clients/browser. Debian packages
-that are missing are installed with apt-get by root; for others the stages that need them are skipped, with the reason.
+Python packages go to tests/.env, npm packages to node_modules in tests/clients/node, tests/clients/browser and
+benches/compare/peers. Debian packages that are missing are installed with apt-get by root; for others the stages that
+need them are skipped, with the reason.
 END
 }
 
-STAGES=(fmt clippy test build python node browser unprivileged load doc deny)
+STAGES=(fmt clippy test build python node browser unprivileged load compare doc deny)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
@@ -94,6 +96,15 @@ stage_load() {
   [ $code -eq 3 ] || return $code
 }
 
+stage_compare() {
+  need_command python3 python3
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || skip "Python is too old, 3.11 or newer is needed"
+  # run.sh installs the others; a server that it can't have is skipped, with the reason.
+  need_command taskset util-linux
+  (cd benches/compare && python3 -m unittest)
+  benches/compare/run.sh --check
+}
+
 stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }
 
 stage_deny() {
@@ -154,6 +165,10 @@ count() {
     # cargo, and what its tests say about themselves
     /^test result: / { passed += $4; failed += $6; skipped += $8 }
     /^SKIPPED: / { passed -= 1; skipped += 1 }
+    # unittest, and benches/compare/run.sh --check
+    /^Ran [0-9]+ tests? in / { passed += $2 }
+    /^FAILED \((failures|errors)=/ { gsub(/[^0-9]+/, " "); passed -= $1 + $2; failed += $1 + $2 }
+    /^check: / { passed += $2; failed += $4; skipped += $6 }
     # pytest
     /^[0-9]+ (passed|failed|skipped|error).* in [0-9.]+s/ {
       for (i = 1; i < NF; i += 1) {

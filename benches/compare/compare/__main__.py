@@ -12,19 +12,22 @@ from pathlib import Path
 from . import check, loads, machine, meter, page, plan, report
 from .peers import ROOT, SERVERS, Binaries, say
 from .runs import Timing
+from .sampling import FEWEST_ROUNDS
 
 EPILOG = f"""\
-The server has core {meter.SERVER_CORE} to itself and the generator core {meter.GENERATOR_CORE}; nothing else should run on the machine. First the meter is
-proved: a bare loop of send(2) on the server's core must read at least {meter.LEAST_BUSY_SHARE:.0%} busy, else nothing is measured.
-Then come rounds: every server once on every load, in an order that changes from round to round. Ratios are formed
-within a round; shown are their median and their spread. A gate is passed or failed only if the whole spread is on
-one side of its limit, and never with fewer than 3 rounds; else it is undecided. A run that lost messages is marked, and its figures are
-not used.
+The server has core {meter.SERVER_CORE} to itself and the generator core {meter.GENERATOR_CORE}; nothing else should run on the machine.
+First the meter is proved: a bare loop of send(2) on the server's core must read at least {meter.LEAST_BUSY_SHARE:.0%} busy
+and must not wait for the core, else nothing is measured, and what disturbs is shown. Then come rounds: every
+server once on every load, in an order that changes from round to round. Ratios are formed within a round;
+shown are their median and their spread. A gate is passed or failed only if the whole spread is on one side
+of its limit, and never with fewer than {FEWEST_ROUNDS} rounds; else it is undecided. The delivery ratio of every run is
+shown; figures of a run that lost messages are not used.
 
-Progress and an estimate of the time left go to standard error. Ctrl-C stops the servers and prints what there is.
+Progress and an estimate of the time left go to standard error. Ctrl-C stops the servers and prints what
+there is.
 
-Exit status: 0 all gates passed; 2 a gate failed; else 1 something could not run, or the meter was not proved, or it was
-interrupted; else 3 gates are undecided or were not run.
+Exit status: 2 a gate failed; else 1 something could not run, or the meter was not proved, or it was
+interrupted; else 3 gates are undecided or were not run; 0 all gates passed.
 
 loads:
 """
@@ -47,10 +50,16 @@ def parse():
     add("--duration", type=seconds, default=10.0, metavar="TIME", help="measured time of a run (default: 10s)")
     add("--warmup", type=seconds, default=2.0, metavar="TIME", help="time before it that does not count (default: 2s)")
     add("--quick", action="store_true", help="1 round of 2 s to see that all works; the figures say nothing")
-    add("--check", action="store_true", help="only start each server with 50 subscribers for 1 s: is everything delivered?")
+    add(
+        "--check",
+        action="store_true",
+        help="only start each server with 50 subscribers for 1 s: is everything delivered?",
+    )
     add("--json", type=Path, metavar="FILE", help="write everything there, every single run too")
     add("--html", type=Path, metavar="FILE", help="write a page with bars there")
-    add("--from", type=Path, metavar="FILE", dest="source", help="measure nothing: print what --json wrote, judged anew")
+    add(
+        "--from", type=Path, metavar="FILE", dest="source", help="measure nothing: print what --json wrote, judged anew"
+    )
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     add("--binaries", type=Path, default=Path(target) / "release", metavar="DIR", help=argparse.SUPPRESS)
     add("--peer-binaries", type=Path, default=Path(target) / "peers/release", metavar="DIR", help=argparse.SUPPRESS)
@@ -112,7 +121,9 @@ def main():
 def prepare():
     """This process keeps off the server's core; what it starts inherits that, and as many open files as are allowed."""
     if not {meter.SERVER_CORE, meter.GENERATOR_CORE} <= os.sched_getaffinity(0):
-        sys.exit(f"cores {meter.SERVER_CORE} and {meter.GENERATOR_CORE} are needed, one for the server and one for the generator")
+        sys.exit(
+            f"cores {meter.SERVER_CORE} and {meter.GENERATOR_CORE} are needed, one for the server and one for the generator"
+        )
     os.sched_setaffinity(0, {meter.GENERATOR_CORE})
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -121,7 +132,9 @@ def prepare():
 
 
 def measured(options, binaries):
-    here = machine.describe(binaries, options.servers, [shlex.quote(part) for part in ("benches/compare/run.sh", *sys.argv[1:])])
+    here = machine.describe(
+        binaries, options.servers, [shlex.quote(part) for part in ("benches/compare/run.sh", *sys.argv[1:])]
+    )
     rows, floor, proof, interrupted = [], [], None, False
     try:
         say("proving the meter")

@@ -104,7 +104,10 @@ LOADS = (
     Load(
         "shards-two",
         "1,000 subscribers, 8 publishers with 12 messages/s each; two shards that share the core do what one does",
-        (Entrant("corecast", "corecast", ("--shards", "1")), Entrant("corecast, 2 shards", "corecast", ("--shards", "2"))),
+        (
+            Entrant("corecast", "corecast", ("--shards", "1")),
+            Entrant("corecast, 2 shards", "corecast", ("--shards", "2")),
+        ),
         ("--subscribers", "1000", "--publishers", "8", "--rate", "12"),
         1_000,
         is_open_loop=True,

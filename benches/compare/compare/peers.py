@@ -263,8 +263,10 @@ SERVERS = {
             "ws",
             lambda: ["node"],
             no_ws,
-            lambda _: f"{json.loads((node_modules() / 'ws/package.json').read_text())['version']}, "
-            f"Node.js {output_of('node', '--version').removeprefix('v')}",
+            lambda _: (
+                f"{json.loads((node_modules() / 'ws/package.json').read_text())['version']}, "
+                f"Node.js {output_of('node', '--version').removeprefix('v')}"
+            ),
         ),
         Server(
             "nchan",

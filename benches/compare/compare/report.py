@@ -35,18 +35,23 @@ COLUMNS = {
 }
 
 
+def digits(value):
+    """Three of them: 16.0, 3.51, 340."""
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
+
+
 def amount(value):
     for unit, name in ((1e6, " M"), (1e3, " k")):
         if value >= unit:
-            return f"{value / unit:.3g}{name}" if value < 100 * unit else f"{value / unit:,.0f}{name}"
-    return f"{value:.3g}"
+            return digits(value / unit) + name
+    return digits(value)
 
 
 def time(nanoseconds):
     for unit, name in ((1e9, "s"), (1e6, "ms"), (1e3, "us")):
         if nanoseconds >= unit:
-            return f"{nanoseconds / unit:.3g} {name}"
-    return f"{nanoseconds:.3g} ns"
+            return f"{digits(nanoseconds / unit)} {name}"
+    return f"{digits(nanoseconds)} ns"
 
 
 def size(value):
@@ -54,17 +59,16 @@ def size(value):
 
 
 def spread_text(spread, show):
-    """`3.01 M (2.98 to 3.05)`; one run has no spread."""
+    """`3.01 M (2.98 to 3.05)`. One run has no spread, and a share is shown as a hint only."""
     if spread is None:
         return "-"
-    middle = show(spread.median)
-    return middle if spread.count == 1 else f"{middle} ({bare(show(spread.low), middle)} to {bare(show(spread.high), middle)})"
-
-
-def bare(text, model):
-    """Without its unit if the other text has the same."""
-    number, _, unit = text.rpartition(" ")
-    return number if number and unit == model.rpartition(" ")[2] else text
+    texts = [show(value) for value in (spread.median, spread.low, spread.high)]
+    if spread.count == 1 or texts[0].endswith("%"):
+        return texts[0]
+    # One unit is said once.
+    if len({text.partition(" ")[2] for text in texts}) == 1:
+        texts[1:] = [text.partition(" ")[0] for text in texts[1:]]
+    return f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
 def as_data(options, machine, proof, floor, rows, interrupted):
@@ -177,7 +181,12 @@ def delivered(ratio):
 def aligned(grid):
     widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
     return [
-        ("  " + "   ".join(cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths)))).rstrip()
+        (
+            "  "
+            + "   ".join(
+                cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+        ).rstrip()
         for row in grid
     ]
 
@@ -213,13 +222,23 @@ def gate_lines(gates):
     for gate in gates:
         spread = gate["spread"]
         numbers = [f"{spread[name]:,.3f}" if spread else "-" for name in ("median", "low", "high")]
-        grid.append([gate["gate"], gate["limit"], *numbers, gate["verdict"].upper() if gate["verdict"] == FAILED else gate["verdict"]])
+        grid.append(
+            [
+                gate["gate"],
+                gate["limit"],
+                *numbers,
+                gate["verdict"].upper() if gate["verdict"] == FAILED else gate["verdict"],
+            ]
+        )
     lines = aligned(grid)
     # The note stands behind the table: it is of any length.
     lines = [lines[0]] + [
-        f"{line}{'  (' + gate['note'] + ')' if gate['note'] else ''}" for line, gate in zip(lines[1:], gates, strict=True)
+        f"{line}{'  (' + gate['note'] + ')' if gate['note'] else ''}"
+        for line, gate in zip(lines[1:], gates, strict=True)
     ]
-    counts = {verdict: sum(gate["verdict"] == verdict for gate in gates) for verdict in (PASSED, FAILED, "undecided", NOT_RUN)}
+    counts = {
+        verdict: sum(gate["verdict"] == verdict for gate in gates) for verdict in (PASSED, FAILED, "undecided", NOT_RUN)
+    }
     return [*lines, "  " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count), ""]
 
 

@@ -18,6 +18,9 @@ RETURNED_SHARE = 1.1
 # More than this of the server's core went to other guests of the host.
 MOST_STEAL_SHARE = 0.02
 
+# Its threads wait for each other; more than this, and somebody else had the core.
+MOST_WAITING_SHARE = 0.05
+
 # What corecast-load says with its exit status.
 VALID, LOSS, GENERATOR_LIMITED = 0, 2, 3
 
@@ -40,16 +43,18 @@ def run(load, entrant, binaries, timing):
     run that lost messages are left out, and `problem` says what was lost."""
     server = SERVERS[entrant.server]
     measure = {"stream": stream, "connect": connect, "memory": memory}[load.kind]
-    before = meter.Ticks.now(meter.SERVER_CORE)
     with running(server, binaries, entrant.server_options) as instance:
-        generate = Generator(server, instance, entrant, load, binaries)
-        result = measure(generate, timing)
-    spent = meter.Ticks.now(meter.SERVER_CORE) - before
-    result["steal_share"] = spent.steal_share
-    result["load_average"] = meter.load_average()
-    if spent.steal_share > MOST_STEAL_SHARE:
-        result["notes"].append(f"{spent.steal_share:.0%} of the core went to other guests of the host")
-    return result
+        before, waits = meter.Ticks.now(meter.SERVER_CORE), meter.run_queue_waits_ns(instance.pid)
+        began = time.monotonic()
+        found = measure(Generator(server, instance, entrant, load, binaries), timing)
+        seconds = time.monotonic() - began
+        waited = meter.longest_wait_ns(waits, meter.run_queue_waits_ns(instance.pid)) / 1e9 / seconds
+        stolen = (meter.Ticks.now(meter.SERVER_CORE) - before).steal_share
+    if stolen > MOST_STEAL_SHARE:
+        found["notes"].append(f"{stolen:.0%} of the core went to other guests of the host")
+    if waited > MOST_WAITING_SHARE:
+        found["notes"].append(f"its busiest thread waited for the core {waited:.0%} of the time: was it alone there?")
+    return found | {"steal_share": stolen, "waiting_share": waited, "load_average": meter.load_average()}
 
 
 @dataclass(frozen=True)
