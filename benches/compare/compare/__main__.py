@@ -127,8 +127,9 @@ def prepare():
     os.sched_setaffinity(0, {meter.GENERATOR_CORE})
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    # As Ctrl-C: servers are stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    # Servers are stopped on the way out, also where a shell started this in the background, with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def measured(options, binaries):
