@@ -96,7 +96,9 @@ def beside(load, figure, limit, one, other, name):
 
     def judge(results, gate):
         spread = Spread.of(ratios(results.of(load, one, figure), results.of(load, other, figure)).values())
-        return Judgement(gate.name, str(limit), spread, limit.verdict(spread))
+        limited = figure in RATES and spread and results.generator_was_limit(load, other)
+        note = f"the generator was the limit of {other}" if limited else ""
+        return Judgement(gate.name, str(limit), spread, limit.verdict(spread), note)
 
     return Gate(name, (load,), limit, judge)
 
@@ -123,7 +125,10 @@ def no_fall(name, needs):
         if down:
             note = "falls: " + ", ".join(f"{load} below {best}" for load, best, _ in down)
         verdict = FAILED if down else PASSED
-        if spread.count < FEWEST_ROUNDS:
+        is_generators = down and all(results.generator_was_limit(load, OURS) for load, _, _ in down)
+        if is_generators:
+            note += ", where the generator was the limit"
+        if spread.count < FEWEST_ROUNDS or is_generators:
             verdict = UNDECIDED
         return Judgement(gate.name, "≥ 1", spread, verdict, note)
 

@@ -54,6 +54,9 @@ def execute(steps, binaries, timing, rounds, results):
                 row |= runs.run(load, entrant, binaries, timing)
             except CannotRun as error:
                 row |= {"figures": {}, "problem": str(error)}
+            except (OSError, LookupError, ValueError) as error:
+                # Nothing that one run meets is worth the hours of the others.
+                row |= {"figures": {}, "problem": f"{type(error).__name__}: {error}"}
             row["seconds"] = time.monotonic() - began
             estimated, taken = estimated + estimate, taken + row["seconds"]
         results.append(row)

@@ -184,7 +184,8 @@ def aligned(grid):
         (
             "  "
             + "   ".join(
-                cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+                cell.ljust(width) if at == 0 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
             )
         ).rstrip()
         for row in grid
