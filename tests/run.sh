@@ -40,9 +40,18 @@ export CARGO_TERM_COLOR=never PYTHONDONTWRITEBYTECODE=1
 # Stages --------------------------------------------------------------------------------------------------------
 # Each one runs in a shell of its own, with `set -e`. `skip REASON` ends it.
 
-stage_fmt() { cargo fmt --all --check; }
+# Servers to compare with, which are a workspace of their own.
+peers=benches/compare/peers/rust/Cargo.toml
 
-stage_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+stage_fmt() {
+  cargo fmt --all --check
+  cargo fmt --all --check --manifest-path $peers
+}
+
+stage_clippy() {
+  cargo clippy --workspace --all-targets --locked -- -D warnings
+  cargo clippy --all-targets --locked --manifest-path $peers --target-dir "$target/peers" -- -D warnings
+}
 
 # Tests that need what a host may lack print SKIPPED and why, which only shows with --show-output.
 stage_test() { cargo test --workspace --locked --no-fail-fast -- --show-output; }

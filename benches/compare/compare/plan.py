@@ -5,6 +5,7 @@ import time
 
 from . import loads, runs
 from .peers import SERVERS, CannotRun, say
+from .report import delivered
 
 
 def order(round_number, entrants):
@@ -75,7 +76,8 @@ def brief(row):
         return f"{figures['connect_us']:.1f} us a connect"
     if "bytes_per_connection" in figures:
         return f"{figures['bytes_per_connection']:,.0f} B a connection, {figures['after_share']:.2f} x after"
-    return f"{figures['deliveries_per_second'] / 1e6:.3f} M/s, {figures['cpu_ns']:,.0f} ns each"
+    whole = delivered(row["delivery_ratio"])
+    return f"{figures['deliveries_per_second'] / 1e6:.3f} M/s, {figures['cpu_ns']:,.0f} ns each, {whole} delivered"
 
 
 def clock(seconds):
