@@ -9,6 +9,11 @@ QUICK = "quick: figures say nothing"
 
 ALL_PASSED, COULD_NOT_RUN, A_GATE_FAILED, UNDECIDED_ONES = 0, 1, 2, 3
 
+# A server's thread that waited longer for its core shared it, perhaps with another thread of the server.
+MOST_WAITING_SHARE = 0.05
+# More than this of the server's core went to other guests of the host.
+MOST_STEAL_SHARE = 0.02
+
 # Columns of each kind of load: heading, figure, and how it is shown.
 COLUMNS = {
     "stream": (
@@ -119,14 +124,29 @@ def table_row(results, load, entrant):
 
 
 def notes(runs):
-    """Each once; what spoils a figure first."""
+    """What spoils figures first, then what makes them worth less."""
     found = []
     for run in runs:
         if run.get("skipped"):
             found.append(f"SKIPPED: {run['skipped']}")
         if run.get("problem"):
             found.append(f"NOT USED (round {run['round']}): {run['problem']}")
-        found += run.get("notes", [])
+
+    def count(what, of):
+        if of:
+            found.append(f"in {len(of)} of {len(runs)} runs {what}")
+
+    def above(share, most):
+        return [run[share] for run in runs if run.get(share, 0) > most]
+
+    limited = [run for run in runs if run.get("generator_limited")]
+    count("the generator was the limit: no less than this, and no latencies from them", limited)
+    waiting = above("waiting_share", MOST_WAITING_SHARE)
+    count(
+        f"a thread waited for the core, up to {max(waiting, default=0):.0%} of the time: was it alone there?", waiting
+    )
+    stolen = above("steal_share", MOST_STEAL_SHARE)
+    count(f"up to {max(stolen, default=0):.0%} of the core went to other guests of the host", stolen)
     return list(dict.fromkeys(found))
 
 

@@ -15,11 +15,6 @@ CONNECT_REPETITIONS = 5
 EMPTY_PATIENCE_SECONDS = 20
 RETURN_PATIENCE_SECONDS = 10
 RETURNED_SHARE = 1.1
-# More than this of the server's core went to other guests of the host.
-MOST_STEAL_SHARE = 0.02
-
-# Its threads wait for each other; more than this, and somebody else had the core.
-MOST_WAITING_SHARE = 0.05
 
 # What corecast-load says with its exit status.
 VALID, LOSS, GENERATOR_LIMITED = 0, 2, 3
@@ -39,7 +34,7 @@ class Timing:
 
 
 def run(load, entrant, binaries, timing):
-    """{"figures": {name: value}, "notes": [...], "reports": [...]}. `CannotRun` when there is nothing to tell; figures of a
+    """{"figures": {name: value}, "reports": [...], ...}. `CannotRun` when there is nothing to tell; figures of a
     run that lost messages are left out, and `problem` says what was lost."""
     server = SERVERS[entrant.server]
     measure = {"stream": stream, "connect": connect, "memory": memory}[load.kind]
@@ -50,10 +45,6 @@ def run(load, entrant, binaries, timing):
         seconds = time.monotonic() - began
         waited = meter.longest_wait_ns(waits, meter.run_queue_waits_ns(instance.pid)) / 1e9 / seconds
         stolen = (meter.Ticks.now(meter.SERVER_CORE) - before).steal_share
-    if stolen > MOST_STEAL_SHARE:
-        found["notes"].append(f"{stolen:.0%} of the core went to other guests of the host")
-    if waited > MOST_WAITING_SHARE:
-        found["notes"].append(f"its busiest thread waited for the core {waited:.0%} of the time: was it alone there?")
     return found | {"steal_share": stolen, "waiting_share": waited, "load_average": meter.load_average()}
 
 
@@ -124,7 +115,6 @@ def result(reports, figures):
         "delivery_ratio": sum(report["delivery"]["received"] for report in reports) / expected if expected else 0.0,
         "lost": sum(report["delivery"]["lost"] for report in reports),
         "generator_limited": any(verdict["generator_limited"] for verdict in verdicts),
-        "notes": [],
         "reports": reports,
     }
 
@@ -139,7 +129,6 @@ def stream(generate, timing):
         # Its latencies are the generator's own.
         found["figures"].pop("p50_us")
         found["figures"].pop("p99_us")
-        found["notes"].append("the generator was the limit: no less than this, and no latencies")
     return found
 
 

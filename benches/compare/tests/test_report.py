@@ -27,7 +27,6 @@ def row(entrant, number, rate, **more):
         "entrant": entrant,
         "figures": figures | {"p50_us": 12.0, "p99_us": 1500.0},
         "problem": None,
-        "notes": [],
         "delivery_ratio": 1.0,
         "lost": 0,
         "generator_limited": False,
@@ -124,6 +123,23 @@ class TextTest(TestCase):
         self.assertIn("bun: NOT USED (round 2): 5 deliveries were lost", text)
         self.assertIn("90.000 %", text)
         self.assertNotIn("9.00 M", text)
+
+
+class NotesTest(TestCase):
+    def test_what_disturbed_is_counted(self):
+        runs = [row("bun", 1, 2e6, waiting_share=0.2), row("bun", 2, 2e6, waiting_share=0.07, generator_limited=True)]
+        self.assertEqual(
+            report.notes([*runs, row("bun", 3, 2e6, waiting_share=0.04, steal_share=0.03)]),
+            [
+                "in 1 of 3 runs the generator was the limit: no less than this, and no latencies from them",
+                "in 2 of 3 runs a thread waited for the core, up to 20% of the time: was it alone there?",
+                "in 1 of 3 runs up to 3% of the core went to other guests of the host",
+            ],
+        )
+
+    def test_the_same_reason_is_said_once(self):
+        runs = [{"round": number, "figures": {}, "skipped": "nginx is not installed"} for number in (1, 2)]
+        self.assertEqual(report.notes(runs), ["SKIPPED: nginx is not installed"])
 
 
 class StatusTest(TestCase):
