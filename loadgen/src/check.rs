@@ -56,6 +56,20 @@ impl Check {
         self.receive_out_of_turn(pair, sequence)
     }
 
+    /// Notes that `subscriber` received `spans` of sequences, each of another publisher, if all of them are the next ones.
+    /// Else it notes nothing and says false.
+    #[inline]
+    pub fn receive_spans(&mut self, subscriber: usize, spans: &[(usize, Range<u32>)]) -> bool {
+        if spans.iter().any(|(publisher, span)| self.next[self.pair(subscriber, *publisher)] != span.start) {
+            return false;
+        }
+        for (publisher, span) in spans {
+            let pair = self.pair(subscriber, *publisher);
+            self.next[pair] = span.end;
+        }
+        true
+    }
+
     #[cold]
     fn receive_out_of_turn(&mut self, pair: usize, sequence: u32) -> Arrival {
         let next = self.next[pair];
@@ -180,6 +194,21 @@ mod tests {
             [Arrival::Duplicate, Arrival::Duplicate, Arrival::Duplicate, Arrival::Duplicate]
         );
         assert_eq!(check.missing(0, 0, 0..6), [2..3, 4..5]);
+    }
+
+    #[test]
+    fn spans_are_all_taken_or_none() {
+        let mut check = Check::new(2, 2);
+        assert!(check.receive_spans(1, &[(0, 0..3), (1, 0..1)]));
+        assert!(
+            !check.receive_spans(1, &[(0, 3..4), (1, 2..3)]),
+            "sequence 1 of the second is not there yet"
+        );
+        assert!(check.receive_spans(1, &[(0, 3..4), (1, 1..3)]));
+        assert_eq!(check.receive(1, 0, 4), NEW);
+        assert_eq!(check.receive(1, 1, 2), Arrival::Duplicate);
+        assert_eq!(check.missing(1, 0, 0..6), [5..6]);
+        assert_eq!(check.missing(0, 0, 0..6), [0..6]);
     }
 
     #[test]

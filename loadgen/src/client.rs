@@ -166,6 +166,11 @@ impl Client {
         matches!(self.state, State::Open(_))
     }
 
+    /// Subscribed, and nothing is incomplete: whatever comes next begins a message or a control frame.
+    pub fn is_between_messages(&self) -> bool {
+        matches!(&self.state, State::Open(connection) if !connection.is_mid_message() && !connection.close_received())
+    }
+
     /// The handshake is done, whether or not the subscription is confirmed.
     pub const fn is_upgraded(&self) -> bool {
         matches!(self.state, State::Subscribing(_) | State::Open(_))

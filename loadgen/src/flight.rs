@@ -139,16 +139,16 @@ impl LocalArrivals {
         Self { window, counts: vec![(0, 0); publishers * window].into_boxed_slice(), touched: Vec::new() }
     }
 
-    /// Notes one delivery. A message whose place is taken by another one (a whole window apart) is not tracked.
+    /// Notes `times` deliveries. A message whose place is taken by another one (a whole window apart) is not tracked.
     #[inline]
-    pub fn add(&mut self, publisher: usize, sequence: u32) {
+    pub fn add(&mut self, publisher: usize, sequence: u32, times: u32) {
         let at = publisher * self.window + (sequence as usize & (self.window - 1));
         let (owner, count) = &mut self.counts[at];
         if *count == 0 {
             *owner = sequence;
             self.touched.push(at as u32);
         }
-        *count += u32::from(*owner == sequence);
+        *count += if *owner == sequence { times } else { 0 };
     }
 
     /// Enters everything in the shared windows; `completed` gets publisher, sequence and spread in nanoseconds of each
@@ -238,13 +238,12 @@ mod tests {
         flight.publish(1, 5);
         let mut local = LocalArrivals::new(2, flight.window());
         let mut spreads = Vec::new();
-        local.add(0, 0);
-        local.add(1, 5);
-        local.add(1, 5);
+        local.add(0, 0, 1);
+        local.add(1, 5, 2);
         local.enter(&flight, 100, |publisher, sequence, spread| spreads.push((publisher, sequence, spread)));
         assert_eq!(spreads, []);
-        local.add(1, 5);
-        local.add(0, 0);
+        local.add(1, 5, 1);
+        local.add(0, 0, 1);
         local.enter(&flight, 350, |publisher, sequence, spread| spreads.push((publisher, sequence, spread)));
         assert_eq!(spreads, [(1, 5, 250), (0, 0, 250)]);
         local.enter(&flight, 900, |publisher, sequence, spread| spreads.push((publisher, sequence, spread)));

@@ -34,6 +34,7 @@ pub mod preflight;
 pub mod preset;
 mod publisher;
 mod receiver;
+mod repeats;
 pub mod report;
 mod run;
 pub mod scenario;

@@ -2,6 +2,8 @@
 
 use hdrhistogram::Histogram;
 
+use crate::stamp::Stamp;
+
 /// Longest time that is told apart, in nanoseconds: one hour. What takes longer is recorded as one hour.
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
@@ -30,10 +32,15 @@ impl Default for Recorder {
 impl Recorder {
     #[inline]
     pub fn record(&mut self, ns: u64) {
+        self.record_times(ns, 1);
+    }
+
+    #[inline]
+    pub fn record_times(&mut self, ns: u64, times: u32) {
         if ns.wrapping_sub(self.bucket_low) > self.bucket_span {
             self.change_bucket(ns);
         }
-        self.pending += 1;
+        self.pending += u64::from(times);
     }
 
     fn change_bucket(&mut self, ns: u64) {
@@ -130,6 +137,16 @@ pub struct Measure {
 }
 
 impl Measure {
+    /// A measured message of `bytes` payload bytes arrived at `times` subscribers.
+    #[inline]
+    pub fn arrived(&mut self, stamp: &Stamp, bytes: u64, now_ns: u64, times: u32) {
+        self.counts.received += u64::from(times);
+        self.counts.received_bytes += u64::from(times) * bytes;
+        self.from_intended.record_times(now_ns.saturating_sub(stamp.intended_ns), times);
+        self.from_sent.record_times(now_ns.saturating_sub(stamp.sent_ns), times);
+        self.last_arrival_ns = now_ns;
+    }
+
     /// Adds what another worker measured.
     pub fn merge(&mut self, other: Self) {
         self.handshake.merge(other.handshake);

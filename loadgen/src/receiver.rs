@@ -7,6 +7,7 @@ use crate::control::Control;
 use crate::flight::{Flight, LocalArrivals};
 use crate::json_dialect::{Missed, missed};
 use crate::measure::Measure;
+use crate::repeats::{Noted, Repeat, Repeats};
 use crate::scenario::Scenario;
 use crate::stamp::Finder;
 
@@ -31,6 +32,7 @@ pub(crate) struct Receiver {
     /// Announcements of which it is not known yet whether measured messages are among them: topic and range.
     undecided: Vec<(u32, Missed)>,
     arrivals: LocalArrivals,
+    repeats: Repeats,
     pub(crate) check: Check,
     pub(crate) measure: Measure,
     /// Publishing has begun: what is not of this run is no greeting any more.
@@ -52,6 +54,7 @@ impl Receiver {
             is_acknowledged: scenario.is_acknowledged,
             undecided: Vec::new(),
             arrivals: LocalArrivals::new(scenario.publishers as usize, flight.window()),
+            repeats: Repeats::default(),
             check: Check::new(subscribers, scenario.publishers_heard() as usize),
             measure: Measure::default(),
             is_counting: false,
@@ -81,7 +84,55 @@ impl Receiver {
             return self.unexpected(first_topic, message, control);
         }
         let place = nth * self.publishers_per_topic + place;
-        let arrival = self.check.receive(subscriber, place as usize, stamp.sequence);
+        let noted = Noted { stamp, place: place as usize, bytes: message.len() as u64 };
+        if self.receive_stamped(subscriber, &noted, now_ns, control) {
+            self.repeats.note(noted);
+        } else {
+            self.repeats.forget();
+        }
+    }
+
+    /// Bytes for the worker's `subscriber`-th subscriber, who is between two messages. True when the same came before, so
+    /// that their messages are known and now received; else they are to be parsed, and [`Self::end_receive`] called.
+    #[inline]
+    pub(crate) fn receive_repeat(
+        &mut self,
+        subscriber: usize,
+        first_topic: u32,
+        bytes: &[u8],
+        now_ns: u64,
+        control: &Control,
+    ) -> bool {
+        let Self { repeats, arrivals, measure, check, .. } = self;
+        let Some(repeat) = repeats.find(first_topic, bytes) else {
+            repeats.begin(first_topic, bytes, |repeat| settle(repeat, arrivals, measure, now_ns));
+            return false;
+        };
+        if check.receive_spans(subscriber, &repeat.spans) {
+            repeat.times += 1;
+            return true;
+        }
+        let messages = repeat.messages.clone();
+        for noted in &messages {
+            self.receive_stamped(subscriber, noted, now_ns, control);
+        }
+        true
+    }
+
+    /// Bytes that [`Self::receive_repeat`] did not know are parsed; `is_pure` when that gave messages and nothing else,
+    /// and the subscriber is between two messages again.
+    pub(crate) fn end_receive(&mut self, is_pure: bool) {
+        if !is_pure {
+            self.repeats.forget();
+        }
+        self.repeats.end();
+    }
+
+    /// One message of this run, on the right topic. True if it was the next one.
+    fn receive_stamped(&mut self, subscriber: usize, noted: &Noted, now_ns: u64, control: &Control) -> bool {
+        let Noted { stamp, place, bytes } = noted;
+        let arrival = self.check.receive(subscriber, *place, stamp.sequence);
+        let is_next = arrival == Arrival::New { given_up: None };
         let counts = &mut self.measure.counts;
         match arrival {
             Arrival::New { given_up: None } => {}
@@ -94,21 +145,21 @@ impl Receiver {
             Arrival::Reordered => counts.reordered += u64::from(stamp.measured),
             Arrival::Duplicate => {
                 counts.duplicated += u64::from(stamp.measured);
-                return;
+                return false;
             }
         }
-        self.arrivals.add(stamp.publisher as usize, stamp.sequence);
+        self.arrivals.add(stamp.publisher as usize, stamp.sequence, 1);
         if stamp.measured {
-            counts.received += 1;
-            counts.received_bytes += message.len() as u64;
-            self.measure.from_intended.record(now_ns.saturating_sub(stamp.intended_ns));
-            self.measure.from_sent.record(now_ns.saturating_sub(stamp.sent_ns));
-            self.measure.last_arrival_ns = now_ns;
+            self.measure.arrived(stamp, *bytes, now_ns, 1);
         }
+        is_next
     }
 
     /// Enters what one reap brought into the shared windows.
     pub(crate) fn end_reap(&mut self, flight: &Flight, now_ns: u64, control: &Control) {
+        for repeat in self.repeats.each() {
+            settle(repeat, &mut self.arrivals, &mut self.measure, now_ns);
+        }
         let spread = &mut self.measure.spread;
         self.arrivals.enter(flight, now_ns, |publisher, sequence, spread_ns| {
             // Before the first measured message this is the largest number: warm-up is left out.
@@ -128,6 +179,7 @@ impl Receiver {
 
     #[cold]
     fn unexpected(&mut self, first_topic: u32, message: &[u8], control: &Control) {
+        self.repeats.forget();
         if !self.is_counting {
             return;
         }
@@ -161,6 +213,20 @@ impl Receiver {
     }
 }
 
+/// Accounts for the subscribers who got a receive again in this reap.
+fn settle(repeat: &mut Repeat, arrivals: &mut LocalArrivals, measure: &mut Measure, now_ns: u64) {
+    let times = std::mem::take(&mut repeat.times);
+    if times == 0 {
+        return;
+    }
+    for Noted { stamp, bytes, .. } in &repeat.messages {
+        arrivals.add(stamp.publisher as usize, stamp.sequence, times);
+        if stamp.measured {
+            measure.arrived(stamp, *bytes, now_ns, times);
+        }
+    }
+}
+
 fn message_prefixes(scenario: &Scenario) -> Box<[Box<[u8]>]> {
     let Some(template) = scenario.preset.message_prefix() else { return Box::default() };
     let prefix = |topic| template.replace("{topic}", &scenario.topic_name(topic)).into_bytes().into();
@@ -171,6 +237,7 @@ fn message_prefixes(scenario: &Scenario) -> Box<[Box<[u8]>]> {
 #[allow(clippy::single_range_in_vec_init)] // lists of ranges, of which some have one
 mod tests {
     use super::*;
+    use crate::measure::Counts;
     use crate::stamp::{Encoding, Stamp};
     use clap::Parser;
 
@@ -348,5 +415,117 @@ mod tests {
         bench.receiver.end_reap(&bench.flight, 10_000, &bench.control);
         assert_eq!(bench.flight.complete(0), 2);
         assert_eq!(bench.receiver.measure.spread.histogram().len(), 1);
+    }
+
+    /// What counts, whichever way the messages came.
+    fn figures(bench: &mut Bench) -> (Counts, Vec<(u64, u64)>, Vec<u64>, Vec<Vec<std::ops::Range<u32>>>) {
+        let Bench { receiver, flight, .. } = bench;
+        let histogram = receiver.measure.from_intended.histogram();
+        let latencies =
+            histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+        let complete = (0..3).map(|publisher| flight.complete(publisher)).collect();
+        let missing = (0..8)
+            .flat_map(|subscriber| (0..2).map(move |place| (subscriber, place)))
+            .map(|(subscriber, place)| receiver.check.missing(subscriber, place, 0..200))
+            .collect();
+        (receiver.measure.counts, latencies, complete, missing)
+    }
+
+    #[test]
+    fn what_came_before_counts_as_if_it_were_parsed_again() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut repeated = 0;
+        for _ in 0..100 {
+            let arguments = ["--topics", "2", "--publishers", "3", "--subscribers", "8"];
+            let (mut parsing, mut repeating) = (bench_of(&arguments), bench_of(&arguments));
+            for bench in [&mut parsing, &mut repeating] {
+                (0..3).for_each(|publisher| bench.flight.set_receivers(publisher, 4));
+            }
+            let mut sequences = [0; 3];
+            for reap in 0..20 {
+                let now_ns = 10_000 + reap * 1_000;
+                // Subscribers of topic 0 are the even ones; publishers 0 and 2 are its.
+                let publishers = if random.bool() { &[0, 2][..] } else { &[1][..] };
+                let mut burst = Vec::new();
+                for _ in 0..random.usize(1..6) {
+                    let publisher = *random.choice(publishers).expect("not empty");
+                    let sequence = &mut sequences[publisher as usize];
+                    let measured = *sequence > 5;
+                    let intended_ns = 5_000 + random.u64(..4_000);
+                    burst.push(Stamp { measured, intended_ns, ..stamp(publisher, *sequence) });
+                    for bench in [&mut parsing, &mut repeating] {
+                        bench.flight.publish(publisher as usize, *sequence);
+                    }
+                    *sequence += 1;
+                    if random.u8(..20) == 0 {
+                        burst.push(*burst.last().expect("just pushed"));
+                    }
+                }
+                for subscriber in (0..8).filter(|subscriber| publishers.contains(&(subscriber % 2))) {
+                    let messages: Vec<[u8; 64]> = burst
+                        .iter()
+                        .filter(|_| random.u8(..30) > 0)
+                        .map(|stamp| {
+                            let mut message = [0; 64];
+                            stamp.write(Encoding::Binary, &mut message);
+                            message
+                        })
+                        .collect();
+                    let (at, topic, bytes) = (subscriber as usize, subscriber % 2, messages.concat());
+                    for message in &messages {
+                        parsing.receiver.receive(at, topic, message, now_ns, &parsing.control);
+                    }
+                    let Bench { receiver, control, .. } = &mut repeating;
+                    if receiver.receive_repeat(at, topic, &bytes, now_ns, control) {
+                        repeated += 1;
+                        continue;
+                    }
+                    for message in &messages {
+                        receiver.receive(at, topic, message, now_ns, control);
+                    }
+                    receiver.end_receive(true);
+                }
+                for Bench { receiver, flight, control } in [&mut parsing, &mut repeating] {
+                    receiver.end_reap(flight, now_ns, control);
+                }
+            }
+            assert_eq!(figures(&mut parsing), figures(&mut repeating));
+        }
+        assert!(repeated > 1_000, "{repeated} receives were known: the test tests nothing");
+    }
+
+    #[test]
+    fn known_bytes_are_still_checked_for_each_subscriber() {
+        let mut bench = bench_of(&["--subscribers", "3"]);
+        let mut message = [0; 64];
+        stamp(0, 0).write(Encoding::Binary, &mut message);
+        let mut receive = |subscriber| {
+            let Bench { receiver, control, .. } = &mut bench;
+            if !receiver.receive_repeat(subscriber, 0, &message, 10_000, control) {
+                receiver.receive(subscriber, 0, &message, 10_000, control);
+                receiver.end_receive(true);
+            }
+        };
+        [0, 1, 2, 1].into_iter().for_each(&mut receive);
+        bench.receiver.end_reap(&bench.flight, 10_000, &bench.control);
+        assert_eq!(bench.receiver.measure.counts.received, 3);
+        assert_eq!(bench.receiver.measure.counts.duplicated, 1);
+    }
+
+    #[test]
+    fn bytes_with_more_than_messages_in_them_are_parsed_each_time() {
+        let mut bench = bench_of(&["--subscribers", "2"]);
+        let mut message = [0; 64];
+        stamp(0, 0).write(Encoding::Binary, &mut message);
+        let Bench { receiver, control, .. } = &mut bench;
+        assert!(!receiver.receive_repeat(0, 0, &message, 10_000, control));
+        receiver.receive(0, 0, &message, 10_000, control);
+        receiver.end_receive(false);
+        assert!(
+            !receiver.receive_repeat(1, 0, &message, 10_000, control),
+            "say, a ping that wants an answer"
+        );
     }
 }

@@ -124,9 +124,17 @@ impl Worker<'_> {
         let progress = match &mut endpoint.peer {
             Peer::Subscriber(client) => {
                 let first_topic = client.topic();
-                client.handle_bytes(buffer, shared.subscriber, out, |message| {
+                let is_noted = client.is_between_messages();
+                if is_noted && receiver.receive_repeat(at, first_topic, buffer, now, control) {
+                    return;
+                }
+                let answers = out.len();
+                let progress = client.handle_bytes(buffer, shared.subscriber, out, |message| {
                     receiver.receive(at, first_topic, message, now, control);
-                })
+                });
+                let is_plain = progress == Ok(Progress::Open) && out.len() == answers;
+                receiver.end_receive(is_noted && is_plain && client.is_between_messages());
+                progress
             }
             // A server that sends publishers what they publish does nothing wrong.
             Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |message| {

@@ -64,6 +64,19 @@ impl Chunk {
     }
 }
 
+/// What a log asks for.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct ChunkSize {
+    /// Bytes that have to go in.
+    pub(super) need: usize,
+    /// Bytes that are likely to come. The class that holds them is taken,
+    pub(super) wanted: usize,
+    /// and one above the log's last chunk (0: it has none), which is full,
+    pub(super) previous: usize,
+    /// but none above this unless the need is: a log is to stay within its bytes whatever the classes are.
+    pub(super) largest: usize,
+}
+
 /// Gives out chunks up to `log_bytes` in use, and keeps a few free ones.
 pub(super) struct ChunkPool {
     limit: usize,
@@ -90,20 +103,20 @@ impl ChunkPool {
         self.used
     }
 
-    /// A chunk for at least `need` bytes; of the class after `previous` (the capacity of the chunk that is full), but no
-    /// larger than `largest` unless the need is: a log is to stay within its bytes whatever the classes are. Where the pool
-    /// has no room for it, a smaller class that the need fits: nobody is lapped to let a log grow faster.
+    /// A chunk of the size asked for. Where the pool has no room for it, a smaller class that the need fits: nobody is lapped
+    /// to let a log grow faster.
     pub(super) fn take(
         &mut self,
-        need: usize,
-        previous: usize,
-        largest: usize,
+        size: ChunkSize,
         first_offset: Offset,
         now: Now,
     ) -> Result<Chunk, Exhausted> {
-        let next_class =
-            CLASSES.into_iter().find(|&size| size > previous).unwrap_or(CLASSES[CLASSES.len() - 1]);
-        let wanted = need.max(next_class.min(largest));
+        let ChunkSize { need, wanted, previous, largest } = size;
+        let grown = CLASSES
+            .into_iter()
+            .find(|&class| class > previous && class >= wanted)
+            .unwrap_or(CLASSES[CLASSES.len() - 1]);
+        let wanted = need.max(grown.min(largest));
         let room = self.limit - self.used;
         let class = CLASSES
             .iter()
@@ -139,11 +152,28 @@ mod tests {
         ChunkPool::new(&HubLimits { log_bytes, ..HubLimits::for_tests() })
     }
 
+    fn size(need: usize, previous: usize, largest: usize) -> ChunkSize {
+        ChunkSize { need, wanted: 0, previous, largest }
+    }
+
+    #[test]
+    fn a_chunk_holds_what_is_likely_to_come() {
+        let mut pool = pool(1 << 20);
+        let mut capacity = |wanted, largest| {
+            let size = ChunkSize { need: 66, wanted, previous: 0, largest };
+            pool.take(size, Offset(1), Now(0)).unwrap().capacity()
+        };
+        assert_eq!(capacity(4096, 65_536), 4096);
+        assert_eq!(capacity(4097, 65_536), 16_384);
+        assert_eq!(capacity(100_000, 65_536), 65_536);
+        assert_eq!(capacity(100_000, 16_384), 16_384);
+    }
+
     #[test]
     fn chunks_grow_from_class_to_class_and_stay_at_the_largest() {
         let mut pool = pool(1 << 20);
         let mut capacity_after =
-            |previous| pool.take(100, previous, 1 << 20, Offset(1), Now(0)).unwrap().capacity();
+            |previous| pool.take(size(100, previous, 1 << 20), Offset(1), Now(0)).unwrap().capacity();
         assert_eq!(capacity_after(0), 4096);
         assert_eq!(capacity_after(4096), 16_384);
         assert_eq!(capacity_after(16_384), 65_536);
@@ -152,14 +182,14 @@ mod tests {
 
     #[test]
     fn a_small_log_keeps_small_chunks() {
-        assert_eq!(pool(1 << 20).take(100, 4096, 4096, Offset(1), Now(0)).unwrap().capacity(), 4096);
+        assert_eq!(pool(1 << 20).take(size(100, 4096, 4096), Offset(1), Now(0)).unwrap().capacity(), 4096);
     }
 
     #[test]
     fn a_chunk_is_not_larger_than_asked_for_unless_the_message_is() {
         let mut pool = pool(1 << 20);
         let mut capacity = |need, previous, largest| {
-            pool.take(need, previous, largest, Offset(1), Now(0)).unwrap().capacity()
+            pool.take(size(need, previous, largest), Offset(1), Now(0)).unwrap().capacity()
         };
         assert_eq!(capacity(100, 4096, 5000), 4096);
         assert_eq!(capacity(4500, 4096, 5000), 5000);
@@ -172,18 +202,18 @@ mod tests {
     #[test]
     fn a_large_message_gets_a_chunk_of_its_own_size() {
         let mut pool = pool(1 << 20);
-        assert_eq!(pool.take(100_000, 0, 65_536, Offset(1), Now(0)).unwrap().capacity(), 100_000);
+        assert_eq!(pool.take(size(100_000, 0, 65_536), Offset(1), Now(0)).unwrap().capacity(), 100_000);
         assert_eq!(pool.used(), 100_000);
     }
 
     #[test]
     fn the_pool_never_gives_more_than_its_limit_and_takes_back_what_it_gave() {
         let mut pool = pool(10_000);
-        let first = pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap();
-        let second = pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap();
-        assert_eq!(pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap_err(), Exhausted);
+        let first = pool.take(size(4096, 0, 65_536), Offset(1), Now(0)).unwrap();
+        let second = pool.take(size(4096, 0, 65_536), Offset(1), Now(0)).unwrap();
+        assert_eq!(pool.take(size(4096, 0, 65_536), Offset(1), Now(0)).unwrap_err(), Exhausted);
         pool.give_back(first);
-        let third = pool.take(4096, 0, 65_536, Offset(1), Now(0)).unwrap();
+        let third = pool.take(size(4096, 0, 65_536), Offset(1), Now(0)).unwrap();
         pool.give_back(second);
         pool.give_back(third);
         assert_eq!(pool.used(), 0);
@@ -193,7 +223,7 @@ mod tests {
     fn a_nearly_full_pool_gives_the_largest_chunk_that_it_has_room_for() {
         let mut pool = pool(100 << 10);
         let mut capacity =
-            |need| pool.take(need, 65_536, 65_536, Offset(1), Now(0)).map(|chunk| chunk.capacity());
+            |need| pool.take(size(need, 65_536, 65_536), Offset(1), Now(0)).map(|chunk| chunk.capacity());
         assert_eq!(capacity(100), Ok(65_536));
         assert_eq!(capacity(100), Ok(16_384));
         assert_eq!(capacity(5000), Ok(16_384));
@@ -206,7 +236,7 @@ mod tests {
     #[should_panic(expected = "while a cursor stood in it")]
     fn a_chunk_with_a_cursor_in_it_does_not_go_back() {
         let mut pool = pool(10_000);
-        let mut chunk = pool.take(1, 0, 65_536, Offset(1), Now(0)).unwrap();
+        let mut chunk = pool.take(size(1, 0, 65_536), Offset(1), Now(0)).unwrap();
         chunk.cursors = 1;
         pool.give_back(chunk);
     }

@@ -1,6 +1,6 @@
 //! One feed: a topic in one encoding. Its log, its members, and the pass that brings them together.
 
-use super::chunk::{Chunk, ChunkPool, Exhausted};
+use super::chunk::{Chunk, ChunkPool, ChunkSize, Exhausted};
 use super::encode::{Frame, frame_len_min};
 use super::log::{FeedLog, Position};
 use super::members::{Cursor, LagState, Lagger, Member};
@@ -28,6 +28,8 @@ pub(super) struct Feed {
     region: Option<Region>,
     /// Bytes between `passed` and the log's end.
     unpassed: usize,
+    /// The most that `unpassed` was since the log was last empty, and the time before. So much is likely to come again.
+    peaks: [usize; 2],
     /// When the oldest message that is neither passed nor in the region was published, or somewhat earlier: when the
     /// region began.
     oldest_unpassed: Now,
@@ -65,6 +67,7 @@ impl Feed {
             delivered: 0,
             region: None,
             unpassed: 0,
+            peaks: [0; 2],
             oldest_unpassed: Now::default(),
         }
     }
@@ -147,12 +150,23 @@ impl Feed {
         limits: &HubLimits,
         pool: &mut ChunkPool,
     ) -> Result<Chunk, Exhausted> {
-        pool.take(len, self.log.last_capacity(), limits.chunk_max(), offset, published)
+        // A pass is of one chunk: what comes together is to fit into one, or every subscriber costs two sends.
+        let burst = if self.log.is_empty() { self.peaks.into_iter().max().unwrap_or(0) } else { 0 };
+        let size = ChunkSize {
+            need: len,
+            wanted: burst,
+            previous: self.log.last_capacity(),
+            largest: limits.chunk_max(),
+        };
+        pool.take(size, offset, published)
     }
 
     /// Appends the next message, after `chunk` if it needed one.
     pub(super) fn append(&mut self, frame: &Frame<'_>, chunk: Option<Chunk>, offset: Offset, published: Now) {
         if let Some(chunk) = chunk {
+            if self.log.is_empty() {
+                self.peaks = [0, self.peaks[0]];
+            }
             self.log.add_chunk(chunk);
         }
         self.log.append(&frame.header, frame.payload);
@@ -161,6 +175,7 @@ impl Feed {
             self.passed_next = offset;
         }
         self.unpassed += frame.len();
+        self.peaks[0] = self.peaks[0].max(self.unpassed);
         self.last = offset;
     }
 

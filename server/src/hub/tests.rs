@@ -288,6 +288,26 @@ fn chunks_grow_while_a_backlog_does() {
 }
 
 #[test]
+fn a_burst_that_came_before_goes_to_everybody_in_one_send() {
+    let mut test = TestHub::new(HubLimits { topic_log_bytes: 1 << 20, log_bytes: 4 << 20, ..limits() });
+    test.subscribe(0);
+    let mut sends_of_burst = |messages| {
+        for _ in 0..messages {
+            test.publish(64).unwrap();
+        }
+        test.pass(everybody_takes).into_iter().map(|(_, len)| len).collect::<Vec<_>>()
+    };
+    // 66 bytes each, of which 62 go into the smallest chunk.
+    assert_eq!(sends_of_burst(64), [62 * 66, 2 * 66]);
+    assert_eq!(sends_of_burst(64), [64 * 66]);
+    assert_eq!(sends_of_burst(1), [66]);
+    assert_eq!(sends_of_burst(64), [64 * 66], "one small burst in between");
+    assert_eq!(sends_of_burst(1), [66]);
+    assert_eq!(sends_of_burst(1), [66]);
+    assert_eq!(sends_of_burst(64), [62 * 66, 2 * 66], "forgotten: small chunks are enough again");
+}
+
+#[test]
 fn nobody_is_lapped_for_a_large_chunk_where_a_small_one_is_left() {
     let mut test = TestHub::new(HubLimits { log_bytes: 20 << 10, ..limits() });
     test.subscribe(0);
