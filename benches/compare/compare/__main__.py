@@ -148,7 +148,8 @@ def measured(options, binaries):
         floor = meter.floor(binaries.send_floor, 1 if options.quick else 5)
         chosen = [loads.by_name(name) for name in options.loads]
         steps = plan.schedule(chosen, options.servers, options.rounds)
-        timing = Timing(options.duration, options.warmup, *([1] if options.quick else []))
+        shortened = {"connect_repetitions": 1, "rest_seconds": 0.5} if options.quick else {}
+        timing = Timing(options.duration, options.warmup, **shortened)
         plan.execute(steps, binaries, timing, options.rounds, rows)
     except KeyboardInterrupt:
         say("interrupted: servers are stopped")

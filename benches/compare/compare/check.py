@@ -5,7 +5,7 @@ from .loads import Load, servers
 from .peers import SERVERS, CannotRun
 
 SUBSCRIBERS = 50
-TIMING = runs.Timing(duration_seconds=1, warmup_seconds=0.1)
+TIMING = runs.Timing(duration_seconds=1, warmup_seconds=0.1, rest_seconds=0)
 
 
 def check(binaries, names):

@@ -16,6 +16,10 @@ EMPTY_PATIENCE_SECONDS = 20
 RETURN_PATIENCE_SECONDS = 10
 RETURNED_SHARE = 1.1
 
+# A core this busy is at rest; a tick in a window is already so much.
+MOST_UNREST_SHARE = 0.05
+REST_WINDOW_SECONDS = 0.25
+
 # What corecast-load says with its exit status.
 VALID, LOSS, GENERATOR_LIMITED = 0, 2, 3
 
@@ -25,12 +29,14 @@ class Timing:
     duration_seconds: float
     warmup_seconds: float
     connect_repetitions: int = CONNECT_REPETITIONS
+    # How long to wait for the server's core to come to rest, with the server idle.
+    rest_seconds: float = 5.0
 
     def estimate(self, load):
         """Seconds that one run may take, before any has been seen."""
         if load.kind == "connect":
             return 4 * (self.connect_repetitions + 1)
-        return 25 if load.kind == "memory" else self.duration_seconds + self.warmup_seconds + 1.5
+        return 25 if load.kind == "memory" else self.duration_seconds + self.warmup_seconds + 2
 
 
 def run(load, entrant, binaries, timing):
@@ -39,13 +45,31 @@ def run(load, entrant, binaries, timing):
     server = SERVERS[entrant.server]
     measure = {"stream": stream, "connect": connect, "memory": memory}[load.kind]
     with running(server, binaries, entrant.server_options) as instance:
+        unrest = await_rest(timing.rest_seconds)
         before, waits = meter.Ticks.now(meter.SERVER_CORE), meter.run_queue_waits_ns(instance.pid)
         began = time.monotonic()
         found = measure(Generator(server, instance, entrant, load, binaries), timing)
         seconds = time.monotonic() - began
         waited = meter.longest_wait_ns(waits, meter.run_queue_waits_ns(instance.pid)) / 1e9 / seconds
         stolen = (meter.Ticks.now(meter.SERVER_CORE) - before).steal_share
-    return found | {"steal_share": stolen, "waiting_share": waited, "load_average": meter.load_average()}
+    return found | {
+        "unrest_share": unrest,
+        "steal_share": stolen,
+        "waiting_share": waited,
+        "load_average": meter.load_average(),
+    }
+
+
+def await_rest(seconds):
+    """How busy the server's core is before anything is asked of the server. What the kernel does after the end of a server,
+    such as taking down its ring, is waited for; whoever else runs there shows."""
+    deadline = time.monotonic() + seconds
+    while True:
+        before = meter.Ticks.now(meter.SERVER_CORE)
+        time.sleep(REST_WINDOW_SECONDS)
+        share = (meter.Ticks.now(meter.SERVER_CORE) - before).busy_share
+        if share <= MOST_UNREST_SHARE or time.monotonic() > deadline:
+            return share
 
 
 @dataclass(frozen=True)

@@ -127,11 +127,12 @@ class TextTest(TestCase):
 
 class NotesTest(TestCase):
     def test_what_disturbed_is_counted(self):
-        runs = [row("bun", 1, 2e6, waiting_share=0.2), row("bun", 2, 2e6, waiting_share=0.07, generator_limited=True)]
+        runs = [row("bun", 1, 2e6, waiting_share=0.2), row("bun", 2, 2e6, waiting_share=0.11, generator_limited=True)]
         self.assertEqual(
-            report.notes([*runs, row("bun", 3, 2e6, waiting_share=0.04, steal_share=0.03)]),
+            report.notes([*runs, row("bun", 3, 2e6, waiting_share=0.09, steal_share=0.03, unrest_share=0.5)]),
             [
                 "in 1 of 3 runs the generator was the limit: no less than this, and no latencies from them",
+                "in 1 of 3 runs the core was busy before anything was asked of the server, up to 50%",
                 "in 2 of 3 runs a thread waited for the core, up to 20% of the time: was it alone there?",
                 "in 1 of 3 runs up to 3% of the core went to other guests of the host",
             ],
