@@ -18,18 +18,20 @@ Without arguments all stages run, in this order:
   unprivileged  a server without any privilege passes messages
   instructions  what the hot parts execute, counted by callgrind, against benches/instructions/baseline.json
   load          corecast-load: 1,000 subscribers for 3 s, nothing may be lost
+  compare       benches/compare: its unit tests, and every server of the comparison passes messages
   doc           documentation, private items too, warnings are errors
   deny          licences, bans and sources of the dependencies (needs cargo-deny)
 
 Each stage prints one line; what it wrote is shown only if it failed. The last line counts the tests, a stage without tests
 as one. Exit code 0: nothing failed.
 
-Python packages go to tests/.env, npm packages to node_modules in tests/clients/node and tests/clients/browser. Debian packages
-that are missing are installed with apt-get by root; for others the stages that need them are skipped, with the reason.
+Python packages go to tests/.env, npm packages to node_modules in tests/clients/node, tests/clients/browser and
+benches/compare/peers. Debian packages that are missing are installed with apt-get by root; for others the stages that
+need them are skipped, with the reason.
 END
 }
 
-STAGES=(fmt clippy test build python node browser unprivileged instructions load doc deny)
+STAGES=(fmt clippy test build python node browser unprivileged instructions load compare doc deny)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
@@ -39,9 +41,18 @@ export CARGO_TERM_COLOR=never PYTHONDONTWRITEBYTECODE=1
 # Stages --------------------------------------------------------------------------------------------------------
 # Each one runs in a shell of its own, with `set -e`. `skip REASON` ends it.
 
-stage_fmt() { cargo fmt --all --check; }
+# Servers to compare with, which are a workspace of their own.
+peers=benches/compare/peers/rust/Cargo.toml
 
-stage_clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+stage_fmt() {
+  cargo fmt --all --check
+  cargo fmt --all --check --manifest-path $peers
+}
+
+stage_clippy() {
+  cargo clippy --workspace --all-targets --locked -- -D warnings
+  cargo clippy --all-targets --locked --manifest-path $peers --target-dir "$target/peers" -- -D warnings
+}
 
 # Tests that need what a host may lack print SKIPPED and why, which only shows with --show-output.
 stage_test() { cargo test --workspace --locked --no-fail-fast -- --show-output; }
@@ -101,6 +112,15 @@ stage_load() {
   # 3: everything arrived, but other work on this host held the generator up, so its latencies are worth nothing. They are
   # not what is tested here.
   [ $code -eq 3 ] || return $code
+}
+
+stage_compare() {
+  need_command python3 python3
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || skip "Python is too old, 3.11 or newer is needed"
+  # run.sh installs the others; a server that it can't have is skipped, with the reason.
+  need_command taskset util-linux
+  (cd benches/compare && python3 -m unittest)
+  benches/compare/run.sh --check
 }
 
 stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }
@@ -165,6 +185,10 @@ count() {
     /^SKIPPED: / { passed -= 1; skipped += 1 }
     # benches/instructions/run.py
     /^[0-9]+ cases passed, / { passed += $1; failed += $4; skipped += $6 }
+    # unittest, and benches/compare/run.sh --check
+    /^Ran [0-9]+ tests? in / { passed += $2 }
+    /^FAILED \((failures|errors)=/ { gsub(/[^0-9]+/, " "); passed -= $1 + $2; failed += $1 + $2 }
+    /^check: / { passed += $2; failed += $4; skipped += $6 }
     # pytest
     /^[0-9]+ (passed|failed|skipped|error).* in [0-9.]+s/ {
       for (i = 1; i < NF; i += 1) {

@@ -4,6 +4,9 @@
 //! bookkeeping would. Two ways take turns: a loop of `send(2)`, and `Ring::send_batch` as the server uses it. A thread on
 //! another core empties all sockets and polls without sleeping, so that no send pays for waking it. Only the passes are
 //! timed; between two of them the sender waits until everything has been read, so every send finds an empty socket.
+//!
+//! With `--seconds` there is only the loop of `send(2)`, which never waits: a load that keeps a core busy with nothing but
+//! sends, to prove a meter of busy time on.
 
 mod receiver;
 mod senders;
@@ -37,6 +40,15 @@ struct Options {
     /// Measurements of each way and size, in turn
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
+
+    /// Run only the loop of send(2) for so long, with the first of the sizes, without waiting for the receiver: says
+    /// when it starts and how many sends it made, a line of JSON each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    seconds: Option<u32>,
+
+    /// Print only the medians, a line of JSON for each size
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,20 +97,24 @@ fn run(options: &Options) -> Result<(), FloorError> {
 
     let mut streams = Vec::new();
     let mut send_loop = SendLoop::connect(options.connections, &mut streams)?;
+    if let Some(seconds) = options.seconds {
+        let mut receiver = Receiver::start(streams, receiving)?;
+        return send_for(Duration::from_secs(seconds.into()), &mut send_loop, options, &mut receiver);
+    }
     let mut ring_batch = RingBatch::connect(options.connections, &mut streams)?;
     let mut receiver = Receiver::start(streams, receiving)?;
 
-    println!(
-        "{} connections, {} passes a measurement, sender on core {}, receiver on core {}, load average {}",
-        options.connections,
-        options.passes,
-        sending.id,
-        receiving.id,
-        load_average()
-    );
+    let shown = !options.json;
+    if shown {
+        print_head(options, sending, receiving);
+    }
     for &bytes in &options.bytes {
         let message = vec![b'x'; bytes as usize];
-        println!("\n{bytes} bytes a send\n  round   send() us   ring us   ring / send()   sends not whole");
+        if shown {
+            println!(
+                "\n{bytes} bytes a send\n  round   send() us   ring us   ring / send()   sends not whole"
+            );
+        }
         let mut results = Vec::new();
         for round in 0..options.rounds {
             // Who goes first alternates, so that neither always finds what the other left.
@@ -109,13 +125,60 @@ fn run(options: &Options) -> Result<(), FloorError> {
                 let ring = measure(&mut ring_batch, &message, options, &mut receiver)?;
                 (measure(&mut send_loop, &message, options, &mut receiver)?, ring)
             };
-            print_row(&(round + 1).to_string(), &plain, &ring);
+            if shown {
+                print_row(&(round + 1).to_string(), &plain, &ring);
+            }
             results.push((plain, ring));
         }
         let (plain, ring): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-        print_row("median", &Measurement::median(plain), &Measurement::median(ring));
+        let (plain, ring) = (Measurement::median(plain), Measurement::median(ring));
+        if shown {
+            print_row("median", &plain, &ring);
+        } else {
+            let not_whole = plain.not_whole + ring.not_whole;
+            let (send_us, ring_us) = (plain.send_us, ring.send_us);
+            println!(
+                r#"{{"bytes":{bytes},"send_us":{send_us:.3},"ring_us":{ring_us:.3},"not_whole":{not_whole}}}"#
+            );
+        }
     }
     Ok(())
+}
+
+fn print_head(options: &Options, sending: CoreId, receiving: CoreId) {
+    println!(
+        "{} connections, {} passes a measurement, sender on core {}, receiver on core {}, load average {}",
+        options.connections,
+        options.passes,
+        sending.id,
+        receiving.id,
+        load_average()
+    );
+}
+
+/// Sends without a pause, so that the core is never idle for a reason of ours.
+fn send_for(
+    time: Duration,
+    sender: &mut SendLoop,
+    options: &Options,
+    receiver: &mut Receiver,
+) -> Result<(), FloorError> {
+    let message = vec![b'x'; options.bytes[0] as usize];
+    let mut bytes = 0;
+    let mut not_whole = 0;
+    let mut passes = 0;
+    println!(r#"{{"event":"sending"}}"#);
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let taken = sender.pass(&message)?;
+        bytes += taken.bytes;
+        not_whole += taken.not_whole;
+        passes += 1;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let sends = passes * u64::from(options.connections);
+    println!(r#"{{"event":"sent","sends":{sends},"seconds":{seconds:.3},"not_whole":{not_whole}}}"#);
+    receiver.await_bytes(bytes)
 }
 
 fn print_row(name: &str, plain: &Measurement, ring: &Measurement) {

@@ -174,6 +174,9 @@ pub struct Server {
     pub core_busy_share: f64,
     /// Workers of this generator may run on those cores too.
     pub shares_cores: bool,
+    /// The same two times while connections were opened: accepts and handshakes, before anything was published.
+    pub connect_cpu_seconds: f64,
+    pub connect_core_busy_seconds: f64,
     pub resident_bytes_before: u64,
     pub resident_bytes_connected: u64,
     pub resident_bytes_end: u64,
@@ -273,6 +276,8 @@ impl Server {
             shares_cores: generator_cores.is_empty()
                 || generator_cores.iter().any(|core| cores.contains(core)),
             cores,
+            connect_cpu_seconds: history.connected.cpu_seconds - history.before.cpu_seconds,
+            connect_core_busy_seconds: history.connected.core_busy_seconds - history.before.core_busy_seconds,
             resident_bytes_before: history.before.resident_bytes,
             resident_bytes_connected: history.connected.resident_bytes,
             resident_bytes_end: history.end.resident_bytes,

@@ -23,7 +23,7 @@ pub struct ServerSnapshot {
     pub cpu_seconds: f64,
     /// Cores that the process may run on.
     pub cores: Vec<usize>,
-    /// Time that those cores were not idle, in seconds: also work that the kernel does in nobody's name.
+    /// Time that those cores worked, in seconds: also on what the kernel does in nobody's name.
     pub core_busy_seconds: f64,
     /// Resident memory of the tree.
     pub resident_bytes: u64,
@@ -131,11 +131,12 @@ fn allowed_cores(pid: u32) -> Vec<usize> {
     list.and_then(|list| parse_cores(list).ok()).unwrap_or_default()
 }
 
-/// proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal. Guest time is part of user time.
+/// proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal. Guest time is part of user time. Steal is time in
+/// which another guest of the host had the core: no work of this one.
 fn busy_ticks(stat: &str, core: usize) -> Option<u64> {
     let name = format!("cpu{core} ");
     let line = stat.lines().find_map(|line| line.strip_prefix(&name))?;
-    Some([0, 1, 2, 5, 6, 7].into_iter().map(|index| field(line, index)).sum())
+    Some([0, 1, 2, 5, 6].into_iter().map(|index| field(line, index)).sum())
 }
 
 /// `TCP: inuse 9 orphan 0 tw 0 alloc 12 mem 3`
@@ -166,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn idle_and_waiting_are_not_busy() {
+    fn idle_waiting_and_stolen_time_is_not_busy() {
         let stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 2 3 1000 2000 4 5 6 0 0\ncpu10 7 0 0 0 0 0 0 0 0 0\n";
-        assert_eq!(busy_ticks(stat, 0), Some(21));
+        assert_eq!(busy_ticks(stat, 0), Some(15));
         assert_eq!(busy_ticks(stat, 10), Some(7));
         assert_eq!(busy_ticks(stat, 1), None);
     }

@@ -431,6 +431,8 @@ mod tests {
                 cores: vec![0],
                 core_busy_seconds: 4.5,
                 core_busy_share: 0.45,
+                connect_cpu_seconds: 0.25,
+                connect_core_busy_seconds: 0.5,
                 shares_cores: false,
                 resident_bytes_before: 4 << 20,
                 resident_bytes_connected: 5 << 20,

@@ -1,0 +1,210 @@
+"""What is judged, over which loads, with which limit. One shard, messages of 64 bytes."""
+
+from dataclasses import asdict, dataclass
+from statistics import median
+
+from . import loads
+from .sampling import FAILED, FEWEST_ROUNDS, NOT_RUN, PASSED, UNDECIDED, Limit, Spread, at_least, at_most, falls, ratios
+
+OURS = "corecast"
+BEST_PEER = "the best peer"
+
+# Figures of which more is better. When the generator was the limit, the server may have had more to give.
+RATES = ("deliveries_per_second",)
+GENERATOR_LOADS = ("fanout-1k-64", "fanout-1k-256", "fanout-1k-1024")
+
+
+class Results:
+    """Rows as `plan.execute` makes them, asked for figures."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def of(self, load, entrant, figure):
+        """{round: value} of the usable runs."""
+        return {
+            row["round"]: row["figures"][figure]
+            for row in self.rows
+            if row["load"] == load and row["entrant"] == entrant and figure in row["figures"]
+        }
+
+    def entrants(self, load):
+        """In the order in which the load names them."""
+        ran = {row["entrant"] for row in self.rows if row["load"] == load}
+        return [entrant.name for entrant in loads.by_name(load).entrants if entrant.name in ran]
+
+    def runs(self, load, entrant):
+        return [row for row in self.rows if row["load"] == load and row["entrant"] == entrant]
+
+    def generator_was_limit(self, load, entrant):
+        return any(row.get("generator_limited") for row in self.runs(load, entrant))
+
+    def best_peer(self, load, figure):
+        medians = {
+            entrant: median(self.of(load, entrant, figure).values())
+            for entrant in self.entrants(load)
+            if entrant in loads.PEERS and self.of(load, entrant, figure)
+        }
+        best = max if figure in RATES else min
+        return best(medians, key=medians.get) if medians else None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    gate: str
+    limit: str
+    spread: Spread | None
+    verdict: str
+    note: str = ""
+
+    def as_json(self):
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Judged from `needs`; `judge` is (results, gate) -> Judgement."""
+
+    name: str
+    needs: tuple
+    limit: Limit | None
+    judge: object
+
+
+def against(load, figure, limit, peer, what):
+    """Our figure over a peer's in the same round. `peer` may be the best one."""
+
+    def judge(results, gate):
+        theirs = results.best_peer(load, figure) if peer == BEST_PEER else peer
+        if theirs is None:
+            return Judgement(gate.name, str(limit), None, NOT_RUN, "no peer has a figure")
+        found = ratios(results.of(load, OURS, figure), results.of(load, theirs, figure))
+        spread = Spread.of(found.values())
+        verdict, note = limit.verdict(spread), theirs if peer == BEST_PEER else ""
+        # A rate that the generator bounded is no less than what was read: ours may still pass, and beat no peer's.
+        if figure in RATES and verdict == PASSED and results.generator_was_limit(load, theirs):
+            verdict, note = UNDECIDED, f"the generator was {theirs}'s limit"
+        if figure in RATES and verdict == FAILED and results.generator_was_limit(load, OURS):
+            verdict, note = UNDECIDED, "the generator was our limit"
+        return Judgement(gate.name, str(limit), spread, verdict, note)
+
+    return Gate(f"{load}: {what} / {peer}'s", (load,), limit, judge)
+
+
+def beside(load, figure, limit, one, other, name):
+    """One entrant's figure over another's in the same round."""
+
+    def judge(results, gate):
+        spread = Spread.of(ratios(results.of(load, one, figure), results.of(load, other, figure)).values())
+        limited = figure in RATES and spread and results.generator_was_limit(load, other)
+        note = f"the generator was the limit of {other}" if limited else ""
+        return Judgement(gate.name, str(limit), spread, limit.verdict(spread), note)
+
+    return Gate(name, (load,), limit, judge)
+
+
+def figure_within(load, figure, limit, name, entrant=OURS):
+    def judge(results, gate):
+        spread = Spread.of(results.of(load, entrant, figure).values())
+        return Judgement(gate.name, str(limit), spread, limit.verdict(spread))
+
+    return Gate(name, (load,), limit, judge)
+
+
+def no_fall(name, needs):
+    """A fall counts when every round shows it."""
+
+    def judge(results, gate):
+        curve = [(load, results.of(load, OURS, "deliveries_per_second")) for load in needs]
+        steps = falls(curve)
+        if len(steps) < len(needs) - 1:
+            return Judgement(gate.name, "≥ 1", None, NOT_RUN, "a load of them has no figure")
+        lowest, before, spread = min(steps, key=lambda step: step[2].median)
+        down = [step for step in steps if step[2].high < 1]
+        note = f"lowest: {lowest} / {before}"
+        if down:
+            note = "falls: " + ", ".join(f"{load} below {best}" for load, best, _ in down)
+        verdict = FAILED if down else PASSED
+        is_generators = down and all(results.generator_was_limit(load, OURS) for load, _, _ in down)
+        if is_generators:
+            note += ", where the generator was the limit"
+        if spread.count < FEWEST_ROUNDS or is_generators:
+            verdict = UNDECIDED
+        return Judgement(gate.name, "≥ 1", spread, verdict, note)
+
+    return Gate(name, needs, None, judge)
+
+
+def no_loss(load):
+    def judge(results, gate):
+        runs = [row for row in results.runs(load, OURS) if "lost" in row]
+        if not runs:
+            return Judgement(gate.name, "0", None, NOT_RUN)
+        spread = Spread.of(row["lost"] for row in runs)
+        whole = all(row["lost"] == 0 and row["delivery_ratio"] == 1.0 and not row["problem"] for row in runs)
+        verdict = FAILED if not whole else PASSED if len(runs) >= FEWEST_ROUNDS else UNDECIDED
+        return Judgement(gate.name, "0", spread, verdict, f"in {len(runs)} runs")
+
+    return Gate(f"{load}: messages lost", (load,), None, judge)
+
+
+def flat(name, needs, limit):
+    """The most over the least of several loads, within each round."""
+
+    def judge(results, gate):
+        curves = [results.of(load, OURS, "cpu_ns") for load in needs]
+        common = set.intersection(*(set(curve) for curve in curves))
+        spread = Spread.of(max(curve[n] for curve in curves) / min(curve[n] for curve in curves) for n in common)
+        return Judgement(gate.name, str(limit), spread, limit.verdict(spread), "most / least")
+
+    return Gate(name, needs, limit, judge)
+
+
+def generator_rate(limit):
+    def judge(results, gate):
+        best = {}
+        for load in GENERATOR_LOADS:
+            for number, rate in results.of(load, OURS, "deliveries_per_second").items():
+                best[number] = max(rate / 1e6, best.get(number, 0))
+        spread = Spread.of(best.values())
+        return Judgement(gate.name, f"{limit} M/s", spread, limit.verdict(spread))
+
+    return Gate("generator-rate: frames/s received and checked on one core", GENERATOR_LOADS, limit, judge)
+
+
+def undefined(load, limit, what):
+    def judge(_results, gate):
+        return Judgement(gate.name, str(limit), None, NOT_RUN, "the load is not defined yet")
+
+    return Gate(f"{load}: {what}", (load,), limit, judge)
+
+
+CURVE = tuple(f"fanout-1k-{count}" for count in loads.IN_FLIGHT)
+COSTS = tuple(f"cost-{name}" for name, _ in loads.SUBSCRIBERS)
+SMALL = "corecast, 16 KiB buffers"
+RATE, CPU = "deliveries_per_second", "cpu_ns"
+
+GATES = (
+    against("fanout-1k-1", CPU, at_most(0.9), BEST_PEER, "CPU per delivery"),
+    against("fanout-1k-16", RATE, at_least(1.3), "bun", "deliveries/s"),
+    against("fanout-1k-64", RATE, at_least(2), "bun", "deliveries/s"),
+    against("fanout-1k-256", CPU, at_most(0.35), "bun", "CPU per delivery"),
+    no_fall("fanout-1k-1 to -4096: deliveries/s / the best with fewer in flight", CURVE),
+    against("fanout-10k-16", RATE, at_least(1.3), BEST_PEER, "deliveries/s"),
+    against("open-1k-100", "p99_us", at_most(0.9), BEST_PEER, "p99 from intended time"),
+    no_loss("open-1k-100"),
+    beside("clamped-1k-16", RATE, at_least(0.6), SMALL, OURS, "clamped-1k-16: deliveries/s / with free buffers"),
+    beside("clamped-1k-64", RATE, at_least(0.6), SMALL, OURS, "clamped-1k-64: deliveries/s / with free buffers"),
+    figure_within("memory", "bytes_per_connection", at_most(200), "memory: bytes an idle connection"),
+    figure_within("memory", "after_share", at_most(1.1), "memory: after all left / before"),
+    against("connect", "connect_us", at_most(0.8), "bun", "CPU per connect"),
+    undefined("topics-many", at_most(1.2), "CPU per delivery / one topic's"),
+    flat("cost-100 to -19k: CPU per delivery", COSTS, at_most(1.15)),
+    beside("shards-two", CPU, at_most(1.15), "corecast, 2 shards", OURS, "shards-two: CPU per delivery / one shard's"),
+    generator_rate(at_least(12)),
+)
+
+
+def judged(results, names):
+    """The gates whose loads are all among `names`; the others were not asked for."""
+    return [gate.judge(results, gate) for gate in GATES if set(gate.needs) <= set(names)]

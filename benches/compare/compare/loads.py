@@ -1,0 +1,147 @@
+"""The loads, as data. All messages have 64 bytes and are binary, except in the JSON dialect, which has only text."""
+
+from dataclasses import dataclass
+
+PEERS = ("bun", "ws", "nchan", "tokio-tungstenite", "fastwebsockets")
+
+# What RLIMIT_NOFILE must have above the connections: a server's files, and the places that corecast keeps free.
+SPARE_DESCRIPTORS = 400
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A server under a load, perhaps with options of its own."""
+
+    name: str
+    server: str
+    server_options: tuple = ()
+    load_options: tuple = ()
+    preset: str | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    name: str
+    what: str
+    entrants: tuple
+    options: tuple
+    connections: int
+    # stream: what a delivery costs. connect: what a connection costs to open. memory: what it costs to keep.
+    kind: str = "stream"
+    is_open_loop: bool = False
+
+
+def servers(*names):
+    return tuple(Entrant(name, name) for name in names)
+
+
+def fanout(name, subscribers, in_flight, entrants):
+    return Load(
+        f"fanout-{name}-{in_flight}",
+        f"{subscribers:,} subscribers, {in_flight:,} in flight",
+        entrants,
+        ("--subscribers", str(subscribers), "--in-flight", str(in_flight)),
+        subscribers,
+    )
+
+
+def cost(name, subscribers):
+    """About the same deliveries/s however many subscribers there are, half of what a core can do."""
+    rate = round(150_000 / subscribers)
+    return Load(
+        f"cost-{name}",
+        f"{subscribers:,} subscribers, {rate:,} messages/s",
+        servers("corecast"),
+        ("--subscribers", str(subscribers), "--rate", str(rate), *SOURCES),
+        subscribers,
+        is_open_loop=True,
+    )
+
+
+def clamped(in_flight):
+    """Short sends, as they are normal off loopback."""
+    small = Entrant(
+        "corecast, 16 KiB buffers",
+        "corecast",
+        ("--tcp-send-buffer", "16KiB"),
+        ("--receive-buffer", "16384"),
+    )
+    return Load(
+        f"clamped-1k-{in_flight}",
+        f"1,000 subscribers, {in_flight} in flight, socket buffers of 16 KiB on both ends",
+        (*servers("corecast"), small),
+        ("--subscribers", "1000", "--in-flight", str(in_flight)),
+        1_000,
+    )
+
+
+# One address has 28,232 ports; what is being closed still holds some.
+SOURCES = tuple(part for last in range(1, 5) for part in ("--source", f"127.0.0.{last}"))
+
+EVERYBODY = servers("corecast", *PEERS)
+IN_FLIGHT = (1, 4, 16, 64, 256, 1024, 4096)
+BY_EVERYBODY = (1, 16, 64, 256)
+SUBSCRIBERS = (("100", 100), ("1k", 1_000), ("10k", 10_000), ("19k", 19_000))
+MANY = 19_000
+
+LOADS = (
+    *(
+        fanout("1k", 1_000, count, EVERYBODY if count in BY_EVERYBODY else servers("corecast", "bun"))
+        for count in IN_FLIGHT
+    ),
+    fanout("10k", 10_000, 16, EVERYBODY),
+    Load(
+        "open-1k-100",
+        "1,000 subscribers, 100 messages/s whatever happens",
+        EVERYBODY,
+        ("--subscribers", "1000", "--rate", "100"),
+        1_000,
+        is_open_loop=True,
+    ),
+    *(cost(name, subscribers) for name, subscribers in SUBSCRIBERS),
+    clamped(16),
+    clamped(64),
+    Load(
+        "shards-two",
+        "1,000 subscribers, 8 publishers with 12 messages/s each; two shards that share the core do what one does",
+        (
+            Entrant("corecast", "corecast", ("--shards", "1")),
+            Entrant("corecast, 2 shards", "corecast", ("--shards", "2")),
+        ),
+        ("--subscribers", "1000", "--publishers", "8", "--rate", "12"),
+        1_000,
+        is_open_loop=True,
+    ),
+    Load(
+        "connect",
+        "10,000 connections opened and closed again, several times",
+        servers("corecast", "bun", "tokio-tungstenite", "fastwebsockets"),
+        ("--subscribers", "10000", "--rate", "2", *SOURCES),
+        10_000,
+        kind="connect",
+    ),
+    Load(
+        "memory",
+        "19,000 connections, after each got one message",
+        (
+            *servers("corecast", "bun"),
+            Entrant("corecast, JSON, 1 topic", "corecast", preset="corecast-json"),
+            Entrant(
+                "corecast, JSON, 10 topics",
+                "corecast",
+                load_options=("--topics", "10", "--topics-per-subscriber", "10"),
+                preset="corecast-json",
+            ),
+        ),
+        ("--subscribers", str(MANY), "--rate", "0.5", *SOURCES),
+        MANY,
+        kind="memory",
+    ),
+)
+
+# Named, judged, and not yet defined: many topics with a few subscribers each beside one topic, in the JSON dialect.
+TO_BE_DEFINED = ("topics-many",)
+
+
+def by_name(name):
+    return next(load for load in LOADS if load.name == name)

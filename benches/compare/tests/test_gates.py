@@ -1,0 +1,128 @@
+"""Gates on rows that are made up."""
+
+from unittest import TestCase
+
+from compare import loads
+from compare.gates import GATES, Results, judged
+from compare.sampling import FAILED, NOT_RUN, PASSED, UNDECIDED
+
+
+def row(load, entrant, number, limited=False, **figures):
+    return {
+        "round": number,
+        "load": load,
+        "entrant": entrant,
+        "figures": figures,
+        "problem": None,
+        "lost": 0,
+        "delivery_ratio": 1.0,
+        "generator_limited": limited,
+    }
+
+
+def rows(load, entrant, figure, values, limited=False):
+    return [row(load, entrant, number, limited, **{figure: value}) for number, value in enumerate(values, 1)]
+
+
+def judgement(found, loads_run, begins):
+    (one,) = (each for each in judged(Results(found), loads_run) if each.gate.startswith(begins))
+    return one
+
+
+class PeerGateTest(TestCase):
+    LOAD = "fanout-1k-16"
+
+    def verdict(self, ours, theirs, limited=None):
+        found = rows(self.LOAD, "corecast", "deliveries_per_second", ours, limited == "corecast")
+        found += rows(self.LOAD, "bun", "deliveries_per_second", theirs, limited == "bun")
+        return judgement(found, [self.LOAD], self.LOAD).verdict
+
+    def test_the_ratio_of_every_round_counts(self):
+        self.assertEqual(self.verdict([4.0, 4.2, 6.0], [3.0, 3.0, 3.0]), PASSED)
+        self.assertEqual(self.verdict([4.0, 3.8, 6.0], [3.0, 3.0, 3.0]), UNDECIDED)
+        self.assertEqual(self.verdict([3.0, 3.1, 3.8], [3.0, 3.0, 3.0]), FAILED)
+
+    def test_a_peers_rate_that_the_generator_bounded_is_not_beaten(self):
+        self.assertEqual(self.verdict([4.0, 4.2, 6.0], [3.0, 3.0, 3.0], limited="bun"), UNDECIDED)
+        self.assertEqual(self.verdict([3.0, 3.1, 3.8], [3.0, 3.0, 3.0], limited="bun"), FAILED)
+
+    def test_our_rate_that_the_generator_bounded_does_not_fail(self):
+        self.assertEqual(self.verdict([4.0, 4.2, 6.0], [3.0, 3.0, 3.0], limited="corecast"), PASSED)
+        self.assertEqual(self.verdict([3.0, 3.1, 3.8], [3.0, 3.0, 3.0], limited="corecast"), UNDECIDED)
+
+    def test_without_the_peer_it_was_not_run(self):
+        self.assertEqual(self.verdict([4.0, 4.2, 6.0], []), NOT_RUN)
+
+
+class BestPeerTest(TestCase):
+    def test_best_is_the_best_median_of_the_peers_only(self):
+        found = rows("fanout-1k-1", "corecast", "cpu_ns", [1.0, 1.0, 1.0])
+        found += rows("fanout-1k-1", "bun", "cpu_ns", [4.0, 2.0, 9.0])
+        found += rows("fanout-1k-1", "nchan", "cpu_ns", [5.0, 3.0, 3.0])
+        one = judgement(found, ["fanout-1k-1"], "fanout-1k-1: CPU")
+        self.assertEqual((one.note, one.verdict), ("nchan", PASSED))
+        self.assertEqual((one.spread.low, one.spread.high), (1 / 5, 1 / 3))
+
+
+class CurveTest(TestCase):
+    NAMES = [f"fanout-1k-{count}" for count in loads.IN_FLIGHT]
+
+    def judge(self, *last, limited=False):
+        curve = [[1.0] * 3, [2.0] * 3, [3.0] * 3, [6.0] * 3, [9.0] * 3, [10.0] * 3, list(last)]
+        found = [
+            each
+            for load, values in zip(self.NAMES, curve, strict=True)
+            for each in rows(load, "corecast", "deliveries_per_second", values, limited)
+        ]
+        return judgement(found, self.NAMES, "fanout-1k-1 to")
+
+    def test_a_fall_that_every_round_shows_fails(self):
+        one = self.judge(9.0, 9.5, 9.9)
+        self.assertEqual((one.verdict, one.note), (FAILED, "falls: fanout-1k-4096 below fanout-1k-1024"))
+
+    def test_a_fall_that_may_be_the_generators_is_undecided(self):
+        self.assertEqual(self.judge(9.0, 9.5, 9.9, limited=True).verdict, UNDECIDED)
+
+    def test_a_fall_within_the_spread_is_none(self):
+        self.assertEqual(self.judge(9.0, 9.5, 10.0).verdict, PASSED)
+
+
+class OtherGatesTest(TestCase):
+    def test_lost_messages_fail(self):
+        found = [row("open-1k-100", "corecast", number, p99_us=1.0) for number in (1, 2, 3)]
+        self.assertEqual(judgement(found, ["open-1k-100"], "open-1k-100: messages lost").verdict, PASSED)
+        found[1] |= {"lost": 3, "delivery_ratio": 0.99, "problem": "3 deliveries were lost", "figures": {}}
+        one = judgement(found, ["open-1k-100"], "open-1k-100: messages lost")
+        self.assertEqual((one.verdict, one.spread.high), (FAILED, 3))
+
+    def test_flat_compares_the_most_with_the_least_of_a_round(self):
+        names = ["cost-100", "cost-1k", "cost-10k", "cost-19k"]
+        costs = ([4.0, 5.0, 4.0], [4.0, 5.0, 4.0], [4.4, 5.0, 4.0], [4.2, 5.5, 4.4])
+        found = [
+            each for name, values in zip(names, costs, strict=True) for each in rows(name, "corecast", "cpu_ns", values)
+        ]
+        one = judgement(found, names, "cost-100")
+        self.assertEqual((one.spread.low, one.spread.high, one.verdict), (1.1, 1.1, PASSED))
+
+    def test_the_generators_rate_is_the_best_of_three_loads(self):
+        names = ["fanout-1k-64", "fanout-1k-256", "fanout-1k-1024"]
+        best = ([11e6, 12e6, 13e6], [14e6, 11e6, 12e6], [1e6, 13e6, 1e6])
+        found = [
+            each
+            for name, values in zip(names, best, strict=True)
+            for each in rows(name, "corecast", "deliveries_per_second", values)
+        ]
+        one = judgement(found, names, "generator-rate")
+        self.assertEqual((one.spread.median, one.spread.low, one.verdict), (13.0, 13.0, PASSED))
+
+    def test_a_gate_is_judged_only_if_all_its_loads_were_asked_for(self):
+        gates = [one.gate for one in judged(Results([]), ["cost-100", "shards-two"])]
+        self.assertEqual(gates, ["shards-two: CPU per delivery / one shard's"])
+
+    def test_a_load_that_is_not_defined_is_named_and_not_run(self):
+        (one,) = judged(Results([]), ["topics-many"])
+        self.assertEqual((one.verdict, one.note), (NOT_RUN, "the load is not defined yet"))
+
+    def test_every_gate_has_its_loads(self):
+        known = {load.name for load in loads.LOADS} | set(loads.TO_BE_DEFINED)
+        self.assertEqual({name for gate in GATES for name in gate.needs} - known, set())
