@@ -6,7 +6,8 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // These change with the commit. A path that does not exist would make every build a rebuild.
-    for name in ["HEAD", "refs/heads", "packed-refs"] {
+    let branch = git(&["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_else(|| "HEAD".to_owned());
+    for name in ["HEAD", &branch, "packed-refs"] {
         if let Some(path) = git(&["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists()) {
             println!("cargo::rerun-if-changed={path}");
         }

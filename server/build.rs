@@ -3,8 +3,9 @@
 use std::process::Command;
 
 fn main() {
-    // What moves when the commit does: HEAD on a checkout, the branch (loose or packed) on a commit.
-    for name in ["HEAD", "refs/heads", "packed-refs"] {
+    // What moves when the commit does: HEAD on a checkout, its branch (loose or packed) on a commit.
+    let branch = git(&["symbolic-ref", "--quiet", "HEAD"]).unwrap_or_else(|| "HEAD".to_owned());
+    for name in ["HEAD", &branch, "packed-refs"] {
         // Watching a path that doesn't exist would rebuild every time.
         if let Some(path) =
             git(&["rev-parse", "--git-path", name]).filter(|path| std::path::Path::new(path).exists())
