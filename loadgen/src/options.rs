@@ -30,11 +30,18 @@ pub struct RunOptions {
     #[arg(short = 'c', long, default_value_t = 100)]
     pub subscribers: u32,
 
-    /// Connections that send, dealt out to the topics in turn; each keeps the --rate, and order is checked for each.
-    /// The kernel spreads connections over a server's shards by hash, so for publishers on every shard give each
-    /// topic at least 4 times as many as there are shards [default: one per topic]
+    /// Publishers, each with a sequence of messages on one topic: they are dealt out to the topics in turn, each keeps
+    /// the --rate, and order is checked for each. The kernel spreads connections over a server's shards by hash, so for
+    /// publishers on every shard give each topic at least 4 times as many as there are shards [default: one per topic]
     #[arg(long, value_name = "P")]
     pub publishers: Option<u32>,
+
+    /// Connections that publishers send over, dealt out to them in turn. Fewer than publishers stand for processes that
+    /// each publish to many topics, so that tens of thousands of topics need neither as many sockets nor an own receive
+    /// of the server for each message. Needs publishing that names the topic with each message, as with --preset
+    /// corecast-json or --publish http [default: one for each publisher]
+    #[arg(long, value_name = "N")]
+    pub publisher_connections: Option<u32>,
 
     /// Topics; subscribers and publishers are dealt out to them in turn
     #[arg(long, value_name = "T", default_value_t = 1)]
@@ -102,7 +109,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "URL")]
     pub publish_url: Option<String>,
 
-    /// POST requests a publisher sends ahead of their answers on its connection
+    /// POST requests sent ahead of their answers on each publisher connection
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub http_pipeline: u32,
 
@@ -115,7 +122,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEXT", requires = "subscribe_message")]
     pub subscribed_match: Option<String>,
 
-    /// Text around each published message; {topic}, {payload} and {sequence} (ten digits) are replaced. Needs --text
+    /// Text around each published message; {topic}, {payload}, {publisher} and {sequence} (ten digits each) are replaced.
+    /// Needs --text
     #[arg(long, value_name = "TEMPLATE")]
     pub publish_template: Option<String>,
 
