@@ -173,8 +173,8 @@ impl Publisher {
         produced
     }
 
-    /// When [`produce`](Self::produce) is to be called next if nothing happens to its messages before, given that it has
-    /// produced all that is due. `None` when nothing will ever be due again.
+    /// When [`produce`](Self::produce) is to be called next if nothing happens to its messages before: publishing has not
+    /// begun, or all that is due was produced. `None` when nothing will ever be due again.
     pub(crate) fn wake_ns(&self, now_ns: u64, surroundings: &Surroundings<'_>) -> Option<u64> {
         let timing = &surroundings.timing;
         if self.is_dead {
@@ -184,8 +184,8 @@ impl Publisher {
             Load::Open { .. } => {
                 Some(self.schedule?.due_ns(self.sequence)).filter(|due_ns| *due_ns < timing.until_ns)
             }
-            Load::Closed { .. } if now_ns < timing.start_ns => Some(timing.start_ns),
             Load::Closed { .. } if now_ns >= timing.until_ns => None,
+            Load::Closed { .. } if self.sequence == 0 => Some(timing.start_ns),
             // Completions bring it up before, unless one of its messages is stuck.
             Load::Closed { .. } => Some((self.patience_ends_ns(surroundings) + 1).min(timing.until_ns)),
         }

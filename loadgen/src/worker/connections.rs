@@ -171,12 +171,13 @@ impl Worker<'_> {
 }
 
 impl Endpoint {
-    /// Open for its purpose.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Takes messages now.
+    pub(super) fn is_clear(&self) -> bool {
         self.socket.stage == Stage::Up
+            && !self.socket.blocked
             && match &self.peer {
                 Peer::Subscriber(client) | Peer::Publisher(client) => client.is_open(),
-                Peer::Poster(_) => true,
+                Peer::Poster(poster) => poster.has_room(),
             }
     }
 
