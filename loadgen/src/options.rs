@@ -36,10 +36,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "P")]
     pub publishers: Option<u32>,
 
-    /// Connections that publishers send over, dealt out to them in turn. Fewer than publishers stand for processes that
-    /// each publish to many topics, so that tens of thousands of topics need neither as many sockets nor an own receive
-    /// of the server for each message. Needs publishing that names the topic with each message, as with --preset
-    /// corecast-json or --publish http [default: one for each publisher]
+    /// Connections that publishers send over; publishers are dealt out to them in turn. With fewer connections than
+    /// publishers each stands for a process that publishes to many topics: tens of thousands of topics then need few
+    /// sockets, and the server takes many messages with one receive. Every message must name its topic, as with
+    /// --preset corecast-json or --publish http. For publishers on every shard give at least 4 times as many
+    /// connections as there are shards [default: one for each publisher]
     #[arg(long, value_name = "N")]
     pub publisher_connections: Option<u32>,
 
