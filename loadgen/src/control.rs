@@ -1,6 +1,7 @@
 //! What the threads of a run tell each other: the phase and its times from the coordinator, progress from workers.
 //!
-//! Nearly everything is a plain number that one side writes. Nobody waits for anybody: workers look once a turn.
+//! Nearly everything is a plain number that one side writes. Nobody waits for anybody longer than it takes to append to a
+//! list: workers look once a turn.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -41,6 +42,8 @@ pub(crate) struct Control {
     pub(crate) publishers: Box<[PublisherBoard]>,
     /// Open subscribers of each topic.
     pub(crate) subscribers: Box<[AtomicU32]>,
+    /// Closed loop: for each worker those of its publishers of which the others completed messages.
+    completed: Box<[Mutex<Vec<u32>>]>,
 }
 
 /// One worker's progress. On cache lines of its own: the worker writes it every turn.
@@ -92,6 +95,7 @@ impl Control {
             workers: (0..workers).map(|_| WorkerBoard::default()).collect(),
             publishers: (0..publishers).map(board).collect(),
             subscribers: (0..topics).map(|_| AtomicU32::new(0)).collect(),
+            completed: (0..workers).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -158,6 +162,19 @@ impl Control {
 
     pub(crate) fn all_published(&self) -> bool {
         self.publishers.iter().all(|publisher| publisher.finished.load(Ordering::Acquire))
+    }
+
+    /// Tells a worker that everyone has one more message of its publisher.
+    pub(crate) fn complete(&self, worker: usize, publisher: u32) {
+        self.completed[worker].lock().expect("nobody panics while holding it").push(publisher);
+    }
+
+    /// Takes what others have told a worker so. `publishers` is empty and becomes the next list.
+    pub(crate) fn take_completed(&self, worker: usize, publishers: &mut Vec<u32>) {
+        std::mem::swap(
+            &mut *self.completed[worker].lock().expect("nobody panics while holding it"),
+            publishers,
+        );
     }
 
     pub(crate) fn received(&self) -> u64 {

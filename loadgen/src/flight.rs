@@ -6,8 +6,9 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Messages tracked in all windows together: 32 bytes each.
+/// Messages tracked in all windows together, unless the smallest ones make more: 32 bytes each.
 const TRACKED_MESSAGES: usize = 1 << 20;
+const SMALLEST_WINDOW: usize = 64;
 /// Largest window of one publisher.
 const LARGEST_WINDOW: usize = 1 << 16;
 
@@ -41,13 +42,19 @@ impl Flight {
     /// Windows for `publishers`, each of at least `in_flight` messages, to be received by as many subscribers as
     /// [`set_receivers`](Self::set_receivers) says.
     pub fn new(publishers: usize, in_flight: usize) -> Self {
-        let share = (TRACKED_MESSAGES / publishers.max(1)).clamp(64, LARGEST_WINDOW);
-        let window = (1 << share.ilog2()).max(in_flight.next_power_of_two());
+        let window = Self::window_for(publishers, in_flight);
         Self {
             window,
             slots: (0..publishers * window).map(|_| Slot::default()).collect(),
             publishers: (0..publishers).map(|_| PublisherFlight::default()).collect(),
         }
+    }
+
+    /// The window of each of so many publishers: tens of thousands of them have 64 messages each, which makes 41 MB for
+    /// 20,000.
+    pub fn window_for(publishers: usize, in_flight: usize) -> usize {
+        let share = (TRACKED_MESSAGES / publishers.max(1)).clamp(SMALLEST_WINDOW, LARGEST_WINDOW);
+        (1 << share.ilog2()).max(in_flight.next_power_of_two())
     }
 
     /// Messages of one publisher that can be tracked at once: a power of two.
@@ -227,6 +234,7 @@ mod tests {
         assert_eq!(Flight::new(1, 1).window(), 65_536);
         assert_eq!(Flight::new(1, 100_000).window(), 131_072);
         assert_eq!(Flight::new(1_000, 1).window(), 1_024);
+        assert_eq!(Flight::window_for(20_000, 1), 64);
     }
 
     #[test]

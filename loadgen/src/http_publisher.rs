@@ -1,4 +1,5 @@
-//! Publishing by POST without a socket: requests out, answers matched to them in order (RFC 9112 §9.3.2).
+//! Publishing by POST without a socket: requests out, answers matched to them in order (RFC 9112 §9.3.2). Publishers of
+//! several topics may share a connection, as each request names its own.
 
 use std::collections::VecDeque;
 
@@ -12,17 +13,19 @@ use crate::stamp::Stamp;
 /// Largest answer body that is read over.
 const LARGEST_BODY: u64 = 1 << 20;
 
-/// One publisher's HTTP connection.
+/// What all requests of one topic begin with: request line and headers, up to the number of bytes.
+#[derive(Clone, Debug)]
+pub struct RequestHead(Box<[u8]>);
+
+/// One HTTP connection that is published over.
 #[derive(Debug)]
 pub struct HttpPublisher {
-    /// Request line and headers, up to the number of bytes.
-    head: Vec<u8>,
     limit: usize,
     unanswered: VecDeque<Stamp>,
     inbox: Vec<u8>,
     answer: Answer,
-    /// Sequences the server did not accept.
-    refused: Vec<u32>,
+    /// Messages that the server did not accept and that nobody took yet.
+    refused: Vec<Stamp>,
     /// The server will close after the answer in hand (RFC 9112 §9.6).
     closing: bool,
     answered_since_connect: u64,
@@ -44,7 +47,7 @@ pub struct Answers {
     pub refused_status: Option<u16>,
 }
 
-impl HttpPublisher {
+impl RequestHead {
     pub fn new(scenario: &Scenario, topic: u32) -> Self {
         let content_type = match scenario.kind {
             MessageKind::Text => "text/plain; charset=utf-8",
@@ -62,8 +65,21 @@ impl HttpPublisher {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("Content-Length: ");
+        Self(head.into_bytes().into())
+    }
+
+    /// Appends a request with this body.
+    pub fn write_request(&self, body: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+        out.extend_from_slice(body.len().to_string().as_bytes());
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(body);
+    }
+}
+
+impl HttpPublisher {
+    pub fn new(scenario: &Scenario) -> Self {
         Self {
-            head: head.into_bytes(),
             limit: scenario.http_pipeline as usize,
             unanswered: VecDeque::new(),
             inbox: Vec::new(),
@@ -83,15 +99,20 @@ impl HttpPublisher {
         self.unanswered.is_empty()
     }
 
-    /// Sequences the server did not accept, in the order of its answers.
-    pub fn refused(&self) -> &[u32] {
-        &self.refused
+    /// Messages that the server did not accept since the last call, in the order of its answers.
+    pub fn take_refused(&mut self) -> Vec<Stamp> {
+        std::mem::take(&mut self.refused)
     }
 
-    /// Appends a request.
-    pub fn request(&mut self, stamp: Stamp, body: &[u8], out: &mut Vec<u8>) {
+    /// Messages that were sent and not answered, in this order. After [`end_of_stream`](Self::end_of_stream) they are to
+    /// be sent again.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Stamp> {
+        self.unanswered.iter()
+    }
+
+    /// A request with this message is sent.
+    pub fn sent(&mut self, stamp: Stamp) {
         self.unanswered.push_back(stamp);
-        self.write_request(body, out);
     }
 
     /// Takes what the server sent.
@@ -111,7 +132,7 @@ impl HttpPublisher {
     pub fn end_of_stream(&mut self) -> bool {
         if !self.closing {
             // What was sent may have been published or not. Sending it again could duplicate it.
-            self.refused.extend(self.unanswered.drain(..).map(|stamp| stamp.sequence));
+            self.refused.extend(self.unanswered.drain(..));
         }
         let again = self.closing || self.answered_since_connect > 0;
         self.inbox.clear();
@@ -119,21 +140,6 @@ impl HttpPublisher {
         self.closing = false;
         self.answered_since_connect = 0;
         again
-    }
-
-    /// Appends the requests that are still unanswered, on a new connection. `body` makes a message from its stamp.
-    pub fn repeat_unanswered(&mut self, out: &mut Vec<u8>, mut body: impl FnMut(&Stamp) -> Vec<u8>) {
-        for index in 0..self.unanswered.len() {
-            let body = body(&self.unanswered[index]);
-            self.write_request(&body, out);
-        }
-    }
-
-    fn write_request(&self, body: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        out.extend_from_slice(body.len().to_string().as_bytes());
-        out.extend_from_slice(b"\r\n\r\n");
-        out.extend_from_slice(body);
     }
 
     /// Reads one part of an answer at `at` in the inbox; `None` when more bytes are needed.
@@ -190,7 +196,7 @@ impl HttpPublisher {
         } else {
             answers.refused += 1;
             answers.refused_status = Some(status);
-            self.refused.push(stamp.sequence);
+            self.refused.push(stamp);
         }
         Ok(())
     }
@@ -218,10 +224,14 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    fn publisher(arguments: &[&str]) -> HttpPublisher {
+    fn scenario(arguments: &[&str]) -> Scenario {
         let arguments = ["run", "--publish", "http"].iter().chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        HttpPublisher::new(&Scenario::from_options(&options).expect("a valid scenario"), 0)
+        Scenario::from_options(&options).expect("a valid scenario")
+    }
+
+    fn publisher(arguments: &[&str]) -> HttpPublisher {
+        HttpPublisher::new(&scenario(arguments))
     }
 
     fn stamp(sequence: u32) -> Stamp {
@@ -231,7 +241,7 @@ mod tests {
     #[test]
     fn request_has_the_documented_bytes() {
         let mut out = Vec::new();
-        publisher(&["--header", "X-Key: 1"]).request(stamp(0), b"hello", &mut out);
+        RequestHead::new(&scenario(&["--header", "X-Key: 1"]), 0).write_request(b"hello", &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "POST /topics/load-0 HTTP/1.1\r\nHost: 127.0.0.1:9001\r\nContent-Type: application/octet-stream\r\n\
@@ -249,7 +259,7 @@ mod tests {
         for split in 0..=stream.len() {
             let mut publisher = publisher(&[]);
             for sequence in 0..5 {
-                publisher.request(stamp(sequence), b"", &mut Vec::new());
+                publisher.sent(stamp(sequence));
             }
             let (first, second) = stream.split_at(split);
             let a = publisher.handle_bytes(first, &Limits::default()).unwrap();
@@ -257,16 +267,17 @@ mod tests {
             assert_eq!((a.accepted + b.accepted, a.refused + b.refused), (3, 1), "split at {split}");
             assert_eq!(a.refused_status.or(b.refused_status), Some(503));
             assert!(!publisher.is_idle(), "one is unanswered");
-            assert_eq!(publisher.refused(), [1]);
+            assert_eq!(publisher.take_refused(), [stamp(1)]);
+            assert_eq!(publisher.take_refused(), [], "taken once");
         }
     }
 
     #[test]
     fn requests_ahead_are_bounded() {
         let mut publisher = publisher(&["--http-pipeline", "2"]);
-        publisher.request(stamp(0), b"", &mut Vec::new());
+        publisher.sent(stamp(0));
         assert!(publisher.has_room());
-        publisher.request(stamp(1), b"", &mut Vec::new());
+        publisher.sent(stamp(1));
         assert!(!publisher.has_room());
         publisher.handle_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", &Limits::default()).unwrap();
         assert!(publisher.has_room());
@@ -276,27 +287,22 @@ mod tests {
     fn requests_behind_an_announced_close_are_repeated() {
         let mut publisher = publisher(&[]);
         for sequence in 0..3 {
-            publisher.request(stamp(sequence), b"", &mut Vec::new());
+            publisher.sent(stamp(sequence));
         }
         let close = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(publisher.handle_bytes(close, &Limits::default()).unwrap().accepted, 1);
         assert!(!publisher.has_room());
         assert!(publisher.end_of_stream(), "worth a new connection");
-        let mut repeated = Vec::new();
-        publisher.repeat_unanswered(&mut Vec::new(), |stamp| {
-            repeated.push(stamp.sequence);
-            Vec::new()
-        });
-        assert_eq!(repeated, [1, 2]);
+        assert_eq!(publisher.unanswered().map(|stamp| stamp.sequence).collect::<Vec<_>>(), [1, 2]);
     }
 
     #[test]
     fn requests_cut_off_without_notice_are_not_repeated() {
         let mut publisher = publisher(&[]);
-        publisher.request(stamp(0), b"", &mut Vec::new());
+        publisher.sent(stamp(0));
         assert!(!publisher.end_of_stream(), "it never answered");
         assert!(publisher.is_idle());
-        assert_eq!(publisher.refused(), [0]);
+        assert_eq!(publisher.take_refused(), [stamp(0)]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod check;
 pub mod client;
 pub mod clock;
 mod control;
+mod dealing;
 mod endpoint;
 pub mod failure;
 pub mod flight;

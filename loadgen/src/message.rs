@@ -2,7 +2,7 @@
 
 use corecast_protocol::Opcode;
 
-use crate::json_dialect::SEQUENCE_DIGITS;
+use crate::json_dialect::DIGITS;
 use crate::scenario::Scenario;
 use crate::stamp::{Encoding, Stamp};
 
@@ -29,7 +29,11 @@ impl Message {
             };
         }
         let topic = scenario.topic_name(scenario.topic_of(publisher));
-        let template = scenario.publish_template.as_ref().map(|template| template.replace("{topic}", &topic));
+        let number = format!("{publisher:0DIGITS$}");
+        let template = scenario
+            .publish_template
+            .as_ref()
+            .map(|template| template.replace("{topic}", &topic).replace("{publisher}", &number));
         let (before, after) =
             template.as_deref().and_then(|template| template.split_once("{payload}")).unwrap_or_default();
         let (before, in_front) = with_digits(before);
@@ -49,7 +53,7 @@ impl Message {
         stamp.write(self.encoding, &mut self.bytes[self.stamp_at..]);
         if let Some(at) = self.sequence_at {
             let mut rest = stamp.sequence;
-            for digit in self.bytes[at..at + SEQUENCE_DIGITS].iter_mut().rev() {
+            for digit in self.bytes[at..at + DIGITS].iter_mut().rev() {
                 *digit = b'0' + (rest % 10) as u8;
                 rest /= 10;
             }
@@ -61,9 +65,7 @@ impl Message {
 /// Makes room for the sequence where the text names it, and says where.
 fn with_digits(text: &str) -> (String, Option<usize>) {
     match text.split_once("{sequence}") {
-        Some((before, after)) => {
-            (format!("{before}{}{after}", "0".repeat(SEQUENCE_DIGITS)), Some(before.len()))
-        }
+        Some((before, after)) => (format!("{before}{}{after}", "0".repeat(DIGITS)), Some(before.len())),
         None => (text.to_owned(), None),
     }
 }
@@ -115,6 +117,15 @@ mod tests {
             assert_eq!(text.len(), 64 + 61);
         }
         assert_eq!(message.opcode(), Opcode::Text);
+    }
+
+    #[test]
+    fn on_a_shared_connection_the_id_names_the_publisher_too() {
+        let arguments = ["--preset", "corecast-json", "--topics", "3", "--publisher-connections", "2"];
+        let text = message(&arguments).stamped(&Stamp { sequence: 90, ..STAMP }).to_vec();
+        let text = String::from_utf8(text).expect("text is UTF-8");
+        assert!(text.starts_with(r#"{"op":"publish","topic":"load-1","data":"amkmhf"#), "{text}");
+        assert!(text.ends_with(r#"","id":"0000000001.0000000090"}"#), "{text}");
     }
 
     #[test]

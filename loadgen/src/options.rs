@@ -30,11 +30,19 @@ pub struct RunOptions {
     #[arg(short = 'c', long, default_value_t = 100)]
     pub subscribers: u32,
 
-    /// Connections that send, dealt out to the topics in turn; each keeps the --rate, and order is checked for each.
-    /// The kernel spreads connections over a server's shards by hash, so for publishers on every shard give each
-    /// topic at least 4 times as many as there are shards [default: one per topic]
+    /// Publishers, each with a sequence of messages on one topic: they are dealt out to the topics in turn, each keeps
+    /// the --rate, and order is checked for each. The kernel spreads connections over a server's shards by hash, so for
+    /// publishers on every shard give each topic at least 4 times as many as there are shards [default: one per topic]
     #[arg(long, value_name = "P")]
     pub publishers: Option<u32>,
+
+    /// Connections that publishers send over; publishers are dealt out to them in turn. With fewer connections than
+    /// publishers each stands for a process that publishes to many topics: tens of thousands of topics then need few
+    /// sockets, and the server takes many messages with one receive. Every message must name its topic, as with
+    /// --preset corecast-json or --publish http. For publishers on every shard give at least 4 times as many
+    /// connections as there are shards [default: one for each publisher]
+    #[arg(long, value_name = "N")]
+    pub publisher_connections: Option<u32>,
 
     /// Topics; subscribers and publishers are dealt out to them in turn
     #[arg(long, value_name = "T", default_value_t = 1)]
@@ -102,7 +110,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "URL")]
     pub publish_url: Option<String>,
 
-    /// POST requests a publisher sends ahead of their answers on its connection
+    /// POST requests sent ahead of their answers on each publisher connection
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub http_pipeline: u32,
 
@@ -115,7 +123,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEXT", requires = "subscribe_message")]
     pub subscribed_match: Option<String>,
 
-    /// Text around each published message; {topic}, {payload} and {sequence} (ten digits) are replaced. Needs --text
+    /// Text around each published message; {topic}, {payload}, {publisher} and {sequence} (ten digits each) are replaced.
+    /// Needs --text
     #[arg(long, value_name = "TEMPLATE")]
     pub publish_template: Option<String>,
 

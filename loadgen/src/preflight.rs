@@ -5,9 +5,10 @@ use std::fs;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::dealing::share;
 use crate::preset::Via;
 use crate::scenario::Scenario;
-use crate::worker::{share, table_size};
+use crate::worker::table_size;
 
 /// A shortage of this host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +37,8 @@ pub fn shortages(scenario: &Scenario) -> Vec<Shortage> {
 
 fn check(scenario: &Scenario, file_limit: u64, ports: u64) -> Vec<Shortage> {
     let workers = scenario.workers.len();
-    let publishers = share(scenario.publishers, 0, workers);
-    let table = u64::from(table_size(share(scenario.subscribers, 0, workers) + publishers, publishers));
+    let publishing = share(scenario.publisher_connections, 0, workers);
+    let table = u64::from(table_size(share(scenario.subscribers, 0, workers) + publishing, publishing));
     // Everything else of the process: rings, standard streams, files of the report.
     let needed = table.max(64 + workers as u64);
     let mut found = Vec::new();

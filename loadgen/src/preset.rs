@@ -111,8 +111,8 @@ impl Preset {
     }
 
     /// Around messages that are published over WebSocket on a path that does not name the topic.
-    pub const fn publish_template(self) -> Option<&'static str> {
-        self.if_json(json_dialect::PUBLISH)
+    pub const fn publish_template(self, is_shared: bool) -> Option<&'static str> {
+        self.if_json(if is_shared { json_dialect::PUBLISH_SHARED } else { json_dialect::PUBLISH })
     }
 
     /// How every message of a topic begins, where that is known.

@@ -1,4 +1,4 @@
-//! One publisher: which messages are due, and their bytes, without its socket.
+//! One publisher: which messages are due, and their bytes, without its connection, which it may share with others.
 
 use std::sync::atomic::Ordering;
 
@@ -7,18 +7,17 @@ use corecast_protocol::frame::encode_frame;
 use crate::control::{Control, Timing};
 use crate::endpoint::Peer;
 use crate::flight::Flight;
-use crate::json_dialect::{self, Answer};
+use crate::http_publisher::RequestHead;
+use crate::json_dialect::{Answer, MessageId};
 use crate::measure::Measure;
 use crate::message::Message;
+use crate::preset::Via;
 use crate::scenario::{Load, Scenario};
 use crate::schedule::Schedule;
 use crate::stamp::Stamp;
 
 /// Bytes encoded ahead of one send. More that is due follows in the next turn.
 const MOST_BYTES_A_TURN: usize = 256 << 10;
-/// In the closed loop with several workers, how long until a publisher looks whether the others' subscribers have its
-/// messages.
-const CLOSED_LOOP_LOOK_NS: u64 = 50_000;
 
 #[derive(Debug)]
 pub(crate) struct Publisher {
@@ -31,21 +30,14 @@ pub(crate) struct Publisher {
     sequence: u32,
     measured_from: Option<u32>,
     message: Message,
-    /// Something was due, but the connection took nothing.
-    is_held: bool,
-    /// Since when the connection takes messages again.
-    clear_since_ns: u64,
+    /// Around messages that are posted.
+    head: Option<RequestHead>,
     is_dead: bool,
     /// Measured messages that the server refused.
     measured_refused: u32,
     window: ClosedWindow,
-    /// Where every publish is answered on the publisher's connection.
-    answers: Option<Answers>,
-}
-
-#[derive(Debug, Default)]
-struct Answers {
-    count: u32,
+    /// How many publishes are answered, where each of them is.
+    answers: Option<u32>,
 }
 
 /// The closed loop's account of messages on their way.
@@ -66,6 +58,26 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) timing: Timing,
 }
 
+/// Where messages go: a connection that takes some now.
+#[derive(Debug)]
+pub(crate) struct Outlet<'a> {
+    pub(crate) peer: &'a mut Peer,
+    pub(crate) out: &'a mut Vec<u8>,
+    /// Lateness before this is not the generator's: the connection took nothing.
+    pub(crate) clear_since_ns: u64,
+}
+
+/// How far a publisher got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Produced {
+    /// All that was due.
+    All,
+    /// As much as one turn takes.
+    FullTurn,
+    /// As much as the server wants before it has answered.
+    NoRoom,
+}
+
 impl Publisher {
     pub(crate) fn new(scenario: &Scenario, run: u32, index: u32) -> Self {
         Self {
@@ -76,12 +88,11 @@ impl Publisher {
             sequence: 0,
             measured_from: None,
             message: Message::new(scenario, index),
-            is_held: false,
-            clear_since_ns: 0,
+            head: (scenario.via == Via::Http).then(|| RequestHead::new(scenario, scenario.topic_of(index))),
             is_dead: false,
             measured_refused: 0,
             window: ClosedWindow::default(),
-            answers: scenario.is_acknowledged.then(Answers::default),
+            answers: scenario.is_acknowledged.then_some(0),
         }
     }
 
@@ -98,11 +109,6 @@ impl Publisher {
         self.window.progress_ns = timing.start_ns;
     }
 
-    /// The connection takes nothing for now. Lateness from here until it does again is not the generator's.
-    pub(crate) fn hold(&mut self) {
-        self.is_held = true;
-    }
-
     /// The connection is gone for good.
     pub(crate) fn kill(&mut self) {
         self.is_dead = true;
@@ -116,95 +122,73 @@ impl Publisher {
         control.publishers[self.index as usize].refuse(sequences, self.measured_refused);
     }
 
-    /// Takes what the server sent on the publisher's connection. The reason, when it is a refusal.
-    pub(crate) fn take_answer(&mut self, message: &[u8], control: &Control) -> Option<String> {
-        let answers = self.answers.as_mut()?;
-        match json_dialect::answer(message)? {
-            Answer::Published { sequence, offset } => {
-                answers.count += 1;
+    /// Takes what the server says of one of its messages.
+    pub(crate) fn take_answer(&mut self, answer: &Answer, control: &Control) {
+        let Some(answers) = &mut self.answers else { return };
+        match *answer {
+            Answer::Published { id: MessageId { sequence, .. }, offset } => {
+                *answers += 1;
                 let board = &control.publishers[self.index as usize];
                 let is_measured = self.measured_from.is_some_and(|first| sequence >= first);
                 if is_measured && offset < board.measured_offset.load(Ordering::Relaxed) {
                     board.measured_offset.store(offset, Ordering::Relaxed);
                 }
-                None
             }
-            Answer::Refused { sequence: None, reason } => Some(reason),
-            Answer::Refused { sequence: Some(sequence), reason } => {
-                answers.count += 1;
+            Answer::Refused { id: Some(MessageId { sequence, .. }), .. } => {
+                *answers += 1;
                 self.refused(&[sequence], control);
-                Some(reason)
             }
+            Answer::Refused { id: None, .. } => {}
         }
     }
 
     /// Publishes whose answers are still to come.
     pub(crate) fn unanswered(&self) -> u32 {
-        self.answers.as_ref().map_or(0, |answers| self.sequence.saturating_sub(answers.count))
+        self.answers.map_or(0, |answers| self.sequence.saturating_sub(answers))
     }
 
-    /// Appends all messages that are due at `now_ns` and fit. True when more are due.
+    /// Appends all messages that are due at `now_ns` and fit.
     pub(crate) fn produce(
         &mut self,
         now_ns: u64,
         surroundings: &Surroundings<'_>,
-        peer: &mut Peer,
-        out: &mut Vec<u8>,
+        outlet: &mut Outlet<'_>,
         measure: &mut Measure,
-    ) -> bool {
-        if std::mem::take(&mut self.is_held) {
-            self.clear_since_ns = now_ns;
-        }
+    ) -> Produced {
         self.give_up_stuck(now_ns, surroundings);
-        let mut has_more = false;
+        let mut produced = Produced::All;
         while let Some(intended_ns) = self.due(now_ns, surroundings) {
-            if out.len() >= MOST_BYTES_A_TURN {
-                has_more = true;
+            if outlet.out.len() >= MOST_BYTES_A_TURN {
+                produced = Produced::FullTurn;
                 break;
             }
-            if matches!(peer, Peer::Poster(poster) if !poster.has_room()) {
-                self.is_held = true;
+            if matches!(outlet.peer, Peer::Poster(poster) if !poster.has_room()) {
+                produced = Produced::NoRoom;
                 break;
             }
-            self.send(intended_ns, now_ns, surroundings, peer, out, measure);
+            self.send(intended_ns, now_ns, surroundings, outlet, measure);
         }
         let board = &surroundings.control.publishers[self.index as usize];
         board.sent.store(self.sequence, Ordering::Release);
-        has_more
+        produced
     }
 
-    /// When [`produce`](Self::produce) is to be called next, if nothing else happens.
+    /// When [`produce`](Self::produce) is to be called next if nothing happens to its messages before: publishing has not
+    /// begun, or all that is due was produced. `None` when nothing will ever be due again.
     pub(crate) fn wake_ns(&self, now_ns: u64, surroundings: &Surroundings<'_>) -> Option<u64> {
         let timing = &surroundings.timing;
-        if self.is_dead || self.is_held {
+        if self.is_dead {
             return None;
         }
         match self.load {
             Load::Open { .. } => {
                 Some(self.schedule?.due_ns(self.sequence)).filter(|due_ns| *due_ns < timing.until_ns)
             }
-            Load::Closed { .. } if now_ns < timing.start_ns => Some(timing.start_ns),
             Load::Closed { .. } if now_ns >= timing.until_ns => None,
-            // Alone, this worker sees every completion itself.
-            Load::Closed { .. } => {
-                (surroundings.control.workers.len() > 1).then_some(now_ns + CLOSED_LOOP_LOOK_NS)
-            }
+            Load::Closed { .. } if self.sequence == 0 => Some(timing.start_ns),
+            // Completions bring it up before, unless one of its messages is stuck.
+            Load::Closed { .. } => Some((self.patience_ends_ns(surroundings) + 1).min(timing.until_ns)),
         }
-    }
-
-    /// Until when [`produce`](Self::produce) need not be called: nothing is due, nothing is held up.
-    pub(crate) fn rests_until_ns(&self, timing: &Timing) -> Option<u64> {
-        let schedule = self.schedule.filter(|_| !self.is_dead && !self.is_held)?;
-        Some(schedule.due_ns(self.sequence)).filter(|due_ns| *due_ns < timing.until_ns)
-    }
-
-    /// Everything that was to be sent is encoded, or never will be.
-    pub(crate) fn is_finished(&self, now_ns: u64, timing: &Timing) -> bool {
-        self.is_dead
-            || match self.schedule {
-                Some(schedule) => schedule.due_ns(self.sequence) >= timing.until_ns,
-                None => now_ns >= timing.until_ns,
-            }
     }
 
     /// The measured messages sent, by sequence.
@@ -219,9 +203,9 @@ impl Publisher {
         })
     }
 
-    /// The bytes of a message that was sent before.
-    pub(crate) fn repeat(&mut self, stamp: &Stamp) -> Vec<u8> {
-        self.message.stamped(stamp).to_vec()
+    /// Appends the request of a message that was posted before.
+    pub(crate) fn repeat(&mut self, stamp: &Stamp, out: &mut Vec<u8>) {
+        self.write(stamp, out);
     }
 
     /// Intended time of the next message, if it is due.
@@ -249,8 +233,7 @@ impl Publisher {
         intended_ns: u64,
         now_ns: u64,
         surroundings: &Surroundings<'_>,
-        peer: &mut Peer,
-        out: &mut Vec<u8>,
+        outlet: &mut Outlet<'_>,
         measure: &mut Measure,
     ) {
         let measured = intended_ns >= surroundings.timing.measure_ns;
@@ -271,20 +254,25 @@ impl Publisher {
         if !surroundings.flight.publish(self.index as usize, self.sequence) {
             measure.counts.untracked += 1;
         }
-        let opcode = self.message.opcode();
-        let payload = self.message.stamped(&stamp);
-        match peer {
-            Peer::Poster(poster) => poster.request(stamp, payload, out),
-            Peer::Publisher(_) | Peer::Subscriber(_) => {
-                // RFC 6455 §5.3: the key is new for each frame and cannot be foretold.
-                encode_frame(out, opcode, payload, Some(rand::random()));
-            }
+        if let Peer::Poster(poster) = outlet.peer {
+            poster.sent(stamp);
         }
+        self.write(&stamp, outlet.out);
         if measured && matches!(self.load, Load::Open { .. }) {
             measure.schedule_lag.record(now_ns - intended_ns);
-            measure.own_lag.record(now_ns.saturating_sub(intended_ns.max(self.clear_since_ns)));
+            measure.own_lag.record(now_ns.saturating_sub(intended_ns.max(outlet.clear_since_ns)));
         }
         self.sequence += 1;
+    }
+
+    fn write(&mut self, stamp: &Stamp, out: &mut Vec<u8>) {
+        let opcode = self.message.opcode();
+        let payload = self.message.stamped(stamp);
+        match &self.head {
+            Some(head) => head.write_request(payload, out),
+            // RFC 6455 §5.3: the key is new for each frame and cannot be foretold.
+            None => encode_frame(out, opcode, payload, Some(rand::random())),
+        }
     }
 
     /// A subscriber that never gets a message must not stop the closed loop for good.
@@ -297,12 +285,16 @@ impl Publisher {
             self.window.complete = complete;
             self.window.progress_ns = now_ns;
         }
-        let patience_ns = surroundings.scenario.grace.as_nanos() as u64;
         let stuck = u64::from(self.sequence).saturating_sub(complete + self.window.given_up);
-        if stuck > 0 && now_ns.saturating_sub(self.window.progress_ns) > patience_ns {
+        if now_ns > self.patience_ends_ns(surroundings) {
             self.window.given_up += stuck;
             self.window.progress_ns = now_ns;
         }
+    }
+
+    /// How long the closed loop waits for progress.
+    fn patience_ends_ns(&self, surroundings: &Surroundings<'_>) -> u64 {
+        self.window.progress_ns + surroundings.scenario.grace.as_nanos() as u64
     }
 }
 
@@ -323,6 +315,7 @@ mod tests {
         flight: Flight,
         publisher: Publisher,
         peer: Peer,
+        clear_since_ns: u64,
         measure: Measure,
     }
 
@@ -336,20 +329,21 @@ mod tests {
         flight.set_receivers(0, 1);
         let control = Control::new(1, 1, 1);
         let peer = Peer::Publisher(Client::new(0));
-        Bench { scenario, control, flight, publisher, peer, measure: Measure::default() }
+        Bench { scenario, control, flight, publisher, peer, clear_since_ns: 0, measure: Measure::default() }
     }
 
     impl Bench {
+        fn produce_into(&mut self, now_ns: u64, out: &mut Vec<u8>) -> Produced {
+            let Self { scenario, control, flight, publisher, peer, clear_since_ns, measure } = self;
+            let surroundings = Surroundings { scenario, control, flight, timing: TIMING };
+            let mut outlet = Outlet { peer, out, clear_since_ns: *clear_since_ns };
+            publisher.produce(now_ns, &surroundings, &mut outlet, measure)
+        }
+
         /// The stamps of all messages produced at this time.
         fn produce(&mut self, now_ns: u64) -> Vec<Stamp> {
             let mut out = Vec::new();
-            let surroundings = Surroundings {
-                scenario: &self.scenario,
-                control: &self.control,
-                flight: &self.flight,
-                timing: TIMING,
-            };
-            self.publisher.produce(now_ns, &surroundings, &mut self.peer, &mut out, &mut self.measure);
+            assert_eq!(self.produce_into(now_ns, &mut out), Produced::All);
             let mut server = Connection::new(Side::Server);
             let mut input = Input::new(&mut out);
             let mut stamps = Vec::new();
@@ -358,6 +352,11 @@ mod tests {
                 stamps.push(Finder::new(Encoding::Binary).find(&payload).expect("a stamp"));
             }
             stamps
+        }
+
+        fn wake_ns(&self, now_ns: u64) -> Option<u64> {
+            let Self { scenario, control, flight, .. } = self;
+            self.publisher.wake_ns(now_ns, &Surroundings { scenario, control, flight, timing: TIMING })
         }
     }
 
@@ -380,7 +379,7 @@ mod tests {
         assert_eq!(sent.iter().filter(|stamp| stamp.measured).count(), 500);
         assert_eq!(bench.publisher.measured(), 500..1_000);
         assert_eq!(bench.control.publishers[0].measured_from.load(Ordering::Relaxed), 500);
-        assert!(bench.publisher.is_finished(3_000_000_000, &TIMING));
+        assert_eq!(bench.wake_ns(3_000_000_000), None);
         assert_eq!(bench.publisher.unsent(&TIMING), 0);
         assert_eq!(bench.measure.schedule_lag.histogram().len(), 500);
     }
@@ -390,7 +389,7 @@ mod tests {
         let mut bench = bench(&["--rate", "1000"]);
         bench.produce(1_600_000_000);
         bench.measure = Measure::default();
-        bench.publisher.hold();
+        bench.clear_since_ns = 1_700_000_000;
         assert_eq!(bench.produce(1_700_000_000).len(), 100);
         assert!(bench.measure.schedule_lag.histogram().max() >= 99_000_000);
         // All of them fell due before the connection took messages again, which is when they were sent.
@@ -403,52 +402,59 @@ mod tests {
         bench.produce(1_099_000_000);
         bench.publisher.kill();
         assert_eq!(bench.produce(2_500_000_000), []);
-        assert!(bench.publisher.is_finished(1_100_000_000, &TIMING));
+        assert_eq!(bench.wake_ns(1_100_000_000), None);
         assert_eq!(bench.publisher.unsent(&TIMING), 900);
     }
 
     #[test]
     fn between_messages_a_publisher_rests() {
         let mut bench = bench(&["--rate", "1000"]);
+        assert_eq!(bench.wake_ns(0), Some(1_000_000_000));
         bench.produce(1_000_500_000);
-        assert_eq!(bench.publisher.rests_until_ns(&TIMING), Some(1_001_000_000));
-        bench.publisher.hold();
-        assert_eq!(
-            bench.publisher.rests_until_ns(&TIMING),
-            None,
-            "it is to be looked at when it is clear again"
-        );
-        bench.produce(3_000_000_000);
-        assert_eq!(bench.publisher.rests_until_ns(&TIMING), None, "nothing will be due");
+        assert_eq!(bench.wake_ns(1_000_500_000), Some(1_001_000_000));
+        bench.produce(1_999_500_000);
+        assert_eq!(bench.wake_ns(1_999_500_000), None, "nothing will be due");
+    }
+
+    #[test]
+    fn in_the_closed_loop_a_publisher_comes_up_by_itself_when_its_patience_ends() {
+        let mut bench = bench(&["--in-flight", "1", "--grace", "100ms"]);
+        assert_eq!(bench.wake_ns(0), Some(1_000_000_000));
+        bench.produce(1_000_000_000);
+        assert_eq!(bench.wake_ns(1_000_000_000), Some(1_100_000_001));
+        bench.flight.arrive(0, 0, 1, 1_950_000_000);
+        bench.produce(1_950_000_000);
+        assert_eq!(bench.wake_ns(1_950_000_000), Some(2_000_000_000), "or when its time is over");
+        assert_eq!(bench.wake_ns(2_000_000_000), None);
+    }
+
+    #[test]
+    fn a_turn_takes_a_bounded_number_of_bytes() {
+        let mut bench = bench(&["--rate", "1000000", "--size", "1KiB"]);
+        let mut out = Vec::new();
+        assert_eq!(bench.produce_into(1_900_000_000, &mut out), Produced::FullTurn);
+        // 1,032 bytes each, with the frame's header.
+        assert_eq!(out.len(), 255 * 1_032);
     }
 
     #[test]
     fn answers_are_matched_by_sequence() {
         let mut bench = bench(&["--preset", "corecast-json", "--rate", "1000"]);
-        let mut out = Vec::new();
-        let surroundings = Surroundings {
-            scenario: &bench.scenario,
-            control: &bench.control,
-            flight: &bench.flight,
-            timing: TIMING,
-        };
         // Sequences 0 to 502; from 500 on they are measured.
-        bench.publisher.produce(1_502_000_000, &surroundings, &mut bench.peer, &mut out, &mut bench.measure);
+        bench.produce_into(1_502_000_000, &mut Vec::new());
         assert_eq!(bench.publisher.unanswered(), 503);
-        let mut answer = |text: &str| bench.publisher.take_answer(text.as_bytes(), &bench.control);
+        let id = |sequence| MessageId { publisher: None, sequence };
+        let mut answer = |answer| bench.publisher.take_answer(&answer, &bench.control);
         let offset = || bench.control.publishers[0].measured_offset.load(Ordering::Relaxed);
-        assert_eq!(answer(r#"{"op":"published","offset":900,"id":"0000000499"}"#), None);
+        answer(Answer::Published { id: id(499), offset: 900 });
         assert_eq!(offset(), u64::MAX, "warm-up");
-        assert_eq!(answer(r#"{"op":"published","offset":902,"id":"0000000501"}"#), None);
-        assert_eq!(answer(r#"{"op":"published","offset":901,"id":"0000000500"}"#), None);
+        answer(Answer::Published { id: id(501), offset: 902 });
+        answer(Answer::Published { id: id(500), offset: 901 });
         assert_eq!(offset(), 901);
-        let refusal =
-            |id| format!(r#"{{"op":"error","code":"overloaded","message":"wait","id":"{id:010}"}}"#);
-        assert_eq!(answer(&refusal(502)).as_deref(), Some("overloaded: wait"));
-        assert_eq!(answer(&refusal(3)).as_deref(), Some("overloaded: wait"));
-        let about_nothing = r#"{"op":"error","code":"bad_request","message":"no JSON"}"#;
-        assert_eq!(answer(about_nothing).as_deref(), Some("bad_request: no JSON"));
-        assert_eq!(answer(r#"{"op":"pong"}"#), None);
+        for sequence in [502, 3] {
+            answer(Answer::Refused { id: Some(id(sequence)), reason: "overloaded: wait".to_owned() });
+        }
+        answer(Answer::Refused { id: None, reason: "bad_request: no JSON".to_owned() });
         assert_eq!(bench.control.publishers[0].refused.load(Ordering::Relaxed), 1, "measured ones");
         assert_eq!(bench.publisher.unanswered(), 498);
         assert_eq!(bench.control.publishers[0].refused_sequences(), [3, 502]);

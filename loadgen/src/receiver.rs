@@ -8,7 +8,7 @@ use crate::flight::{Flight, LocalArrivals};
 use crate::json_dialect::{Missed, missed};
 use crate::measure::Measure;
 use crate::repeats::{Noted, Repeat, Repeats};
-use crate::scenario::Scenario;
+use crate::scenario::{Load, Scenario};
 use crate::stamp::Finder;
 
 /// Announcements that may wait for the first acknowledgement of a measured message. More are counted whole.
@@ -33,6 +33,9 @@ pub(crate) struct Receiver {
     undecided: Vec<(u32, Missed)>,
     arrivals: LocalArrivals,
     repeats: Repeats,
+    is_closed_loop: bool,
+    /// Closed loop: the publisher of each message that everyone has since the last reap.
+    pub(crate) completed: Vec<u32>,
     pub(crate) check: Check,
     pub(crate) measure: Measure,
     /// Publishing has begun: what is not of this run is no greeting any more.
@@ -55,6 +58,8 @@ impl Receiver {
             undecided: Vec::new(),
             arrivals: LocalArrivals::new(scenario.publishers as usize, flight.window()),
             repeats: Repeats::default(),
+            is_closed_loop: matches!(scenario.load, Load::Closed { .. }),
+            completed: Vec::new(),
             check: Check::new(subscribers, scenario.publishers_heard() as usize),
             measure: Measure::default(),
             is_counting: false,
@@ -160,8 +165,11 @@ impl Receiver {
         for repeat in self.repeats.each() {
             settle(repeat, &mut self.arrivals, &mut self.measure, now_ns);
         }
-        let spread = &mut self.measure.spread;
+        let Self { measure: Measure { spread, .. }, completed, is_closed_loop, .. } = self;
         self.arrivals.enter(flight, now_ns, |publisher, sequence, spread_ns| {
+            if *is_closed_loop {
+                completed.push(publisher as u32);
+            }
             // Before the first measured message this is the largest number: warm-up is left out.
             if sequence >= control.publishers[publisher].measured_from.load(Ordering::Relaxed) {
                 spread.record(spread_ns);

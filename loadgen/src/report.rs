@@ -43,6 +43,8 @@ pub struct Setup {
     pub publish_url: String,
     pub subscribers: u32,
     pub publishers: u32,
+    /// Connections that they send over.
+    pub publisher_connections: u32,
     pub topics: u32,
     pub topics_per_subscriber: u32,
     /// `open` or `closed`.

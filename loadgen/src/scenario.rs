@@ -1,6 +1,7 @@
 //! A run, resolved: options and preset made into values that fit together, or all mistakes at once.
 
-use std::fmt;
+mod mistakes;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,15 +11,10 @@ use crate::metrics_page::MetricsPage;
 use crate::options::RunOptions;
 use crate::preset::{Preset, Via};
 use crate::stamp::Encoding;
-use crate::target::{Scheme, Target, TargetError};
+use crate::target::{Scheme, Target};
 use crate::units::{Rate, parse_cores};
-
-/// Pairs of subscriber and publisher that are checked: four bytes each.
-const MOST_CHECKED_PAIRS: u64 = 1 << 28;
-/// A worker's connections are numbered with 24 bits.
-const MOST_CONNECTIONS: u64 = 1 << 24;
-const LARGEST_MESSAGE: u32 = 16 << 20;
-const MOST_IN_FLIGHT: u32 = 1 << 20;
+pub use mistakes::{Mistake, Mistakes};
+use mistakes::{check_lines, check_sizes, check_sources, check_template, check_topics};
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -33,6 +29,8 @@ pub struct Scenario {
     pub http_pipeline: u32,
     pub subscribers: u32,
     pub publishers: u32,
+    /// Connections that publishers are dealt out to in turn: at most one for each.
+    pub publisher_connections: u32,
     pub topics: u32,
     /// Topics that follow each other, the first one behind the last.
     pub topics_per_subscriber: u32,
@@ -73,54 +71,6 @@ pub enum Load {
     Open { rate: Rate },
     /// The completion of an earlier one.
     Closed { in_flight: u32 },
-}
-
-/// Options that do not make a run: every mistake, so that one correction is enough.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mistakes(pub Vec<Mistake>);
-
-/// One mistake and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    #[error("{option} must be at least 1")]
-    Zero { option: &'static str },
-    #[error("{option} is {given}, but at most {most} is possible; {remedy}")]
-    TooMuch { option: &'static str, given: u64, most: u64, remedy: &'static str },
-    #[error("--size {given} is smaller than the stamp of a {kind} message: give at least {least}")]
-    Size { given: u32, kind: &'static str, least: usize },
-    #[error(
-        "--topics {topics} needs to tell topics apart: put {{topic}} in the URL or in --subscribe-message"
-    )]
-    TopicsNotNamed { topics: u32 },
-    #[error("--topics {topics} needs a publisher for each: give --publishers {topics} or more")]
-    TopicWithoutPublisher { topics: u32 },
-    #[error("--topics-per-subscriber {given} is more than there are: give at most the {topics} of --topics")]
-    TooFewTopics { given: u32, topics: u32 },
-    #[error(
-        "--topics-per-subscriber {given}: here a connection is one topic, the one in its URL. Use --preset \
-         corecast-json, or a URL without {{topic}} and a --subscribe-message with it"
-    )]
-    OneTopicPerConnection { given: u32 },
-    #[error("--binary: the preset {preset} carries text only, leave --binary out")]
-    TextOnly { preset: &'static str },
-    #[error("--publish-template has no {{payload}}: without it subscribers cannot check what they receive")]
-    TemplateWithoutPayload,
-    #[error("--publish-template makes text: add --text")]
-    TemplateNeedsText,
-    #[error("--header '{0}' is not of the form 'Name: value'")]
-    Header(String),
-    #[error("the {family} --source cannot reach {server}: give addresses of the same family as the server's")]
-    SourceFamily { family: &'static str, server: String },
-    #[error("{0}")]
-    Cores(String),
-    #[error("core {core} is not among the allowed ones ({allowed}): choose from those, or widen the cpuset")]
-    CoreNotAllowed { core: usize, allowed: String },
-    #[error(
-        "--rate and --duration make {messages} messages a publisher, more than 4294967294: shorten the run"
-    )]
-    TooManyMessages { messages: u64 },
 }
 
 impl Scenario {
@@ -165,10 +115,18 @@ impl Scenario {
             Some(message) => (Some(message.clone()), options.subscribed_match.clone()),
             None => (owned(preset.subscribe_message()), owned(preset.subscribed_match())),
         };
-        let preset_template = preset.publish_template().filter(|_| via == Via::Ws && !names_topic);
         let publishers = options.publishers.unwrap_or(options.topics);
+        let publisher_connections = options.publisher_connections.unwrap_or(publishers);
+        let preset_template = preset
+            .publish_template(publisher_connections != publishers)
+            .filter(|_| via == Via::Ws && !names_topic);
+        let publish_template = options.publish_template.as_deref().or(preset_template);
+        // By its request, or by the text around its payload.
+        let names_its_topic = via == Via::Http
+            || (!names_topic && publish_template.is_some_and(|template| template.contains("{topic}")));
         check_sizes(options, publishers, kind, &mut mistakes);
         check_topics(options, publishers, &url, subscribe_message.as_deref(), &mut mistakes);
+        check_lines(publisher_connections, publishers, names_its_topic, &mut mistakes);
         check_template(options, kind, &mut mistakes);
         let metrics = match &options.metrics {
             Some(url) => Target::parse(url, Scheme::Http).map(|target| Some(MetricsPage::given(target))),
@@ -212,6 +170,7 @@ impl Scenario {
             http_pipeline: options.http_pipeline,
             subscribers: options.subscribers,
             publishers,
+            publisher_connections,
             topics: options.topics,
             topics_per_subscriber: options.topics_per_subscriber,
             topic_prefix: options.topic_prefix.clone(),
@@ -222,7 +181,7 @@ impl Scenario {
             kind,
             message_bytes: options.size,
             is_acknowledged: preset_template.is_some() && options.publish_template.is_none(),
-            publish_template: options.publish_template.clone().or_else(|| owned(preset_template)),
+            publish_template: owned(publish_template),
             subscribe_message,
             subscribed_match,
             headers,
@@ -282,21 +241,9 @@ impl Scenario {
     }
 
     pub const fn connections(&self) -> u32 {
-        self.subscribers + self.publishers
+        self.subscribers + self.publisher_connections
     }
 }
-
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(f, "{separator}{mistake}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Mistakes {}
 
 /// The URL without the role query, which the target gets later: HTTP publishing derives from it.
 fn subscribe_url(options: &RunOptions, preset: Preset) -> String {
@@ -353,76 +300,6 @@ fn with_query(url: &str, query: Option<&str>) -> String {
     }
 }
 
-fn check_sizes(options: &RunOptions, publishers: u32, kind: MessageKind, mistakes: &mut Vec<Mistake>) {
-    let least = encoding(kind).stamp_bytes();
-    if (options.size as usize) < least {
-        let kind = if kind == MessageKind::Text { "text" } else { "binary" };
-        mistakes.push(Mistake::Size { given: options.size, kind, least });
-    }
-    let counts = [
-        ("--subscribers", options.subscribers),
-        ("--publishers", options.publishers.unwrap_or(1)),
-        ("--topics", options.topics),
-        ("--topics-per-subscriber", options.topics_per_subscriber),
-        ("--connect-concurrency", options.connect_concurrency),
-        ("--http-pipeline", options.http_pipeline),
-        ("--in-flight", options.in_flight.unwrap_or(1)),
-        ("--duration", u32::from(!options.duration.is_zero())),
-    ];
-    mistakes.extend(counts.iter().filter(|c| c.1 == 0).map(|&(option, _)| Mistake::Zero { option }));
-    let mut bound = |option, given: u64, most: u64, remedy| {
-        if given > most {
-            mistakes.push(Mistake::TooMuch { option, given, most, remedy });
-        }
-    };
-    let connections = u64::from(options.subscribers) + u64::from(publishers);
-    bound("--size", options.size.into(), LARGEST_MESSAGE.into(), "send smaller messages");
-    bound("--in-flight", options.in_flight.unwrap_or(0).into(), MOST_IN_FLIGHT.into(), "give less");
-    bound("the number of connections", connections, MOST_CONNECTIONS, "start several generators");
-    let per_topic = u64::from(publishers.div_ceil(options.topics.max(1)));
-    let heard = per_topic.saturating_mul(options.topics_per_subscriber.into());
-    let pairs = u64::from(options.subscribers).saturating_mul(heard);
-    bound("subscribers times publishers they hear", pairs, MOST_CHECKED_PAIRS, "use fewer publishers");
-    let seconds = (options.warmup + options.duration).as_millis();
-    let messages = (seconds * u128::from(options.rate.per_thousand_seconds()) / 1_000_000) as u64;
-    if options.in_flight.is_none() && messages >= u64::from(u32::MAX) {
-        mistakes.push(Mistake::TooManyMessages { messages });
-    }
-}
-
-fn check_topics(
-    options: &RunOptions,
-    publishers: u32,
-    url: &str,
-    subscribe_message: Option<&str>,
-    mistakes: &mut Vec<Mistake>,
-) {
-    let (topics, given) = (options.topics, options.topics_per_subscriber);
-    let by_message = subscribe_message.is_some_and(|message| message.contains("{topic}"));
-    let by_url = url.contains("{topic}");
-    if topics > 1 && !by_url && !by_message {
-        mistakes.push(Mistake::TopicsNotNamed { topics });
-    }
-    if topics > publishers.max(1) {
-        mistakes.push(Mistake::TopicWithoutPublisher { topics });
-    }
-    if given > 1 && (by_url || !by_message) {
-        mistakes.push(Mistake::OneTopicPerConnection { given });
-    } else if given > topics.max(1) {
-        mistakes.push(Mistake::TooFewTopics { given, topics });
-    }
-}
-
-fn check_template(options: &RunOptions, kind: MessageKind, mistakes: &mut Vec<Mistake>) {
-    let Some(template) = &options.publish_template else { return };
-    if !template.contains("{payload}") {
-        mistakes.push(Mistake::TemplateWithoutPayload);
-    }
-    if kind != MessageKind::Text {
-        mistakes.push(Mistake::TemplateNeedsText);
-    }
-}
-
 fn parse_headers(lines: &[String], mistakes: &mut Vec<Mistake>) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     for line in lines {
@@ -436,16 +313,6 @@ fn parse_headers(lines: &[String], mistakes: &mut Vec<Mistake>) -> Vec<(String, 
         }
     }
     headers
-}
-
-fn check_sources(sources: &[IpAddr], targets: [&Target; 2], mistakes: &mut Vec<Mistake>) {
-    for target in targets {
-        if let Some(source) = sources.iter().find(|source| source.is_ipv4() != target.address.is_ipv4()) {
-            let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
-            mistakes.push(Mistake::SourceFamily { family, server: target.address.to_string() });
-            return;
-        }
-    }
 }
 
 /// One worker per chosen core. Threads are pinned when cores were named, or when there is one for each allowed core.
@@ -592,6 +459,54 @@ mod tests {
     }
 
     #[test]
+    fn publishers_share_connections_where_each_message_names_its_topic() {
+        let shared = |arguments: &[&str]| {
+            let base = ["--topics", "60", "--publisher-connections", "4", "-c", "7"];
+            scenario(&[&base[..], arguments].concat())
+        };
+        let json = shared(&["--preset", "corecast-json"]).unwrap();
+        assert_eq!((json.publishers, json.publisher_connections, json.connections()), (60, 4, 11));
+        assert_eq!(
+            json.publish_template.as_deref(),
+            Some(r#"{"op":"publish","topic":"{topic}","data":"{payload}","id":"{publisher}.{sequence}"}"#)
+        );
+        assert!(json.is_acknowledged);
+        assert_eq!(shared(&["--publish", "http"]).unwrap().publisher_connections, 4);
+        let others = ["ws://127.0.0.1:9001/", "--subscribe-message", "+{topic}", "--text"];
+        let others = [&others[..], &["--publish-template", "{topic} {payload}"]].concat();
+        assert_eq!(shared(&others).unwrap().publisher_connections, 4);
+        assert_eq!(scenario(&["--topics", "60"]).unwrap().publisher_connections, 60);
+    }
+
+    #[test]
+    fn where_a_connection_is_one_topic_each_publisher_has_its_own() {
+        let remedy = "here a connection publishes to one topic, the one in its URL. Use --preset corecast-json, \
+                      --publish http, or a URL without {topic} and a --publish-template with it";
+        let given = ["--topics", "3", "--publisher-connections", "2"];
+        assert_eq!(mistakes(&given), [format!("--publisher-connections 2 for 3 publishers: {remedy}")]);
+        let raw = ["--preset", "corecast-json", "--publish-url", "ws://127.0.0.1:9001/topics/{topic}"];
+        let raw = mistakes(&[&given[..], &raw].concat());
+        assert_eq!(raw, [format!("--publisher-connections 2 for 3 publishers: {remedy}")]);
+        let each = scenario(&["--topics", "3", "--publisher-connections", "3"]).unwrap();
+        assert_eq!(each.publisher_connections, 3);
+        let json = ["--preset", "corecast-json", "--publishers", "3", "--publisher-connections"];
+        assert_eq!(
+            mistakes(&[&json[..], &["4"]].concat()),
+            ["--publisher-connections is 4, but at most 3 is possible; give one for each publisher, or less"]
+        );
+        assert_eq!(mistakes(&[&json[..], &["0"]].concat()), ["--publisher-connections must be at least 1"]);
+    }
+
+    #[test]
+    fn tens_of_thousands_of_topics_fit() {
+        let many = ["--topics", "20000", "--topics-per-subscriber", "60", "--subscribers", "1000"];
+        let few = ["--preset", "corecast-json", "--publisher-connections", "4", "--rate", "0.05"];
+        let scenario = scenario(&[&many[..], &few].concat()).unwrap();
+        assert_eq!((scenario.publishers, scenario.connections()), (20_000, 1_004));
+        assert_eq!((scenario.publishers_per_topic(), scenario.publishers_heard()), (1, 60));
+    }
+
+    #[test]
     fn metrics_are_looked_for_beside_a_local_corecast() {
         let page = |arguments: &[&str]| scenario(arguments).unwrap().metrics.map(|page| page.to_string());
         assert_eq!(page(&[]).as_deref(), Some("http://127.0.0.1:9002/metrics"));
@@ -658,6 +573,13 @@ mod tests {
         assert_eq!(
             mistakes(&["--in-flight", "1048577"]),
             ["--in-flight is 1048577, but at most 1048576 is possible; give less"]
+        );
+        assert_eq!(
+            mistakes(&["--publishers", "1025", "--in-flight", "65536"]),
+            [
+                "the number of messages on their way is 67174400, but at most 67108864 is possible; give fewer \
+                 --publishers, or less --in-flight"
+            ]
         );
         assert_eq!(
             mistakes(&["--source", "::1"]),

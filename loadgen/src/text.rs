@@ -21,7 +21,11 @@ impl fmt::Display for Report {
 }
 
 fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
-    let publishers = plural(setup.publishers.into(), "publisher");
+    let mut publishers = plural(setup.publishers.into(), "publisher");
+    if setup.publisher_connections != setup.publishers {
+        let connections = plural(setup.publisher_connections.into(), "connection");
+        publishers = format!("{publishers} ({connections})");
+    }
     let load = match (setup.rate_milli, setup.in_flight) {
         (Some(rate), _) => format!("open loop: {publishers} x {}/s{}", per_second(rate), sums(setup, rate)),
         (_, in_flight) => format!("closed loop: {publishers} x {} in flight", in_flight.unwrap_or_default()),
@@ -368,6 +372,7 @@ mod tests {
                 publish_url: "ws://127.0.0.1:9001/topics/{topic}?role=publisher".into(),
                 subscribers: 1_000,
                 publishers: 1,
+                publisher_connections: 1,
                 topics: 1,
                 topics_per_subscriber: 1,
                 load: "open",
@@ -502,14 +507,24 @@ verdict: not valid; generator-limited: no
     #[test]
     fn several_publishers_have_their_rates_added_up() {
         let mut report = report();
-        report.setup = Setup { publishers: 8, topics: 4, topics_per_subscriber: 2, ..report.setup };
+        report.setup = Setup {
+            publishers: 8,
+            publisher_connections: 8,
+            topics: 4,
+            topics_per_subscriber: 2,
+            ..report.setup
+        };
         let text = report.to_string();
         let load = "open loop: 8 publishers x 100/s = 200/s a topic, 800/s in all, 64 bytes binary, \
                     1,000 subscribers on 4 topics (2 each)\n";
         assert!(text.contains(load), "{text}");
-        report.setup = Setup { publishers: 9, topics_per_subscriber: 1, ..report.setup };
+        report.setup =
+            Setup { publishers: 9, publisher_connections: 9, topics_per_subscriber: 1, ..report.setup };
         let text = report.to_string();
         assert!(text.contains("9 publishers x 100/s = 200 to 300/s a topic, 900/s in all, 64"), "{text}");
+        report.setup.publisher_connections = 2;
+        let text = report.to_string();
+        assert!(text.contains("open loop: 9 publishers (2 connections) x 100/s = "), "{text}");
     }
 
     #[test]

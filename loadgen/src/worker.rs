@@ -3,8 +3,10 @@
 //! A turn: wait for completions until the next message is due, read the clock once, handle what came, publish what is due,
 //! send.
 
+mod agenda;
 mod connections;
 mod dispatch;
+mod publishing;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -18,16 +20,18 @@ use crate::check::Check;
 use crate::client::{Client, Role};
 use crate::clock::{now_ns, thread_cpu_ns, thread_run_queue_ns};
 use crate::control::{Control, Phase, Timing, WorkerBoard};
-use crate::endpoint::{Endpoint, Peer, Stage};
+use crate::dealing::{Dealing, share};
+use crate::endpoint::{Endpoint, Peer};
 use crate::failure::Reasons;
 use crate::flight::Flight;
 use crate::http_publisher::HttpPublisher;
 use crate::measure::Measure;
 use crate::pacing::Pacing;
 use crate::preset::Via;
-use crate::publisher::{Publisher, Surroundings};
+use crate::publisher::Surroundings;
 use crate::receiver::Receiver;
 use crate::scenario::Scenario;
+use publishing::Publishing;
 
 /// Longest wait: phases change and stuck connections are looked for at least this often.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
@@ -95,23 +99,14 @@ pub(crate) struct Usage {
     pub(crate) run_queue_ns: u64,
 }
 
-/// The number of subscribers (or publishers) that worker `worker` of `workers` has, out of `total`.
-pub(crate) fn share(total: u32, worker: usize, workers: usize) -> usize {
-    (total as usize + workers - 1 - worker) / workers
-}
-
 pub(crate) struct Worker<'a> {
     shared: Shared<'a>,
     number: usize,
     ring: KernelRing,
-    /// Subscribers first, then publishers.
+    /// Subscribers first, then the publishers' connections.
     endpoints: Vec<Endpoint>,
     subscribers: usize,
-    publishers: Vec<Publisher>,
-    /// Until when there is nothing to do for a publisher; 0 when it is to be looked at every turn.
-    rest_ns: Vec<u64>,
-    /// The end of publishing for which `rest_ns` holds.
-    rest_holds_until_ns: u64,
+    publishing: Publishing,
     receiver: Receiver,
 
     /// Endpoints started so far: the next one to start.
@@ -129,7 +124,6 @@ pub(crate) struct Worker<'a> {
 
     failures: Reasons,
     disconnections: Reasons,
-    refusals: Reasons,
     closed: u64,
     not_closed: u64,
     receives: u64,
@@ -150,19 +144,18 @@ impl<'a> Worker<'a> {
         let mut endpoints: Vec<Endpoint> = (0..subscribers)
             .map(|local| Endpoint::new(Peer::Subscriber(Client::new(scenario.first_topic_of(global(local))))))
             .collect();
-        let mut publishers = Vec::new();
-        for local in 0..share(scenario.publishers, number, workers) {
-            let index = global(local);
-            let topic = scenario.topic_of(index);
+        let Scenario { publishers, publisher_connections: connections, .. } = *scenario;
+        let dealing = Dealing { publishers, connections, worker: number, workers };
+        for own in 0..dealing.own_connections() {
             endpoints.push(Endpoint::new(match scenario.via {
-                Via::Ws => Peer::Publisher(Client::new(topic)),
-                Via::Http => Peer::Poster(Box::new(HttpPublisher::new(scenario, topic))),
+                // The topic of its first publisher. Where there are several it is not in the path.
+                Via::Ws => Peer::Publisher(Client::new(scenario.topic_of(dealing.publisher(own)))),
+                Via::Http => Peer::Poster(Box::new(HttpPublisher::new(scenario))),
             }));
-            publishers.push(Publisher::new(scenario, shared.run, index));
         }
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
-            files: table_size(endpoints.len(), publishers.len()),
+            files: table_size(endpoints.len(), dealing.own_connections()),
             receive_buffers: RECEIVE_BUFFERS,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             ..RingConfig::default()
@@ -174,9 +167,7 @@ impl<'a> Worker<'a> {
             ring,
             endpoints,
             subscribers,
-            rest_ns: vec![0; publishers.len()],
-            rest_holds_until_ns: 0,
-            publishers,
+            publishing: Publishing::new(scenario, shared.run, dealing),
             started: 0,
             opening: VecDeque::new(),
             opening_count: 0,
@@ -186,7 +177,6 @@ impl<'a> Worker<'a> {
             phase: Phase::Connect,
             failures: Reasons::default(),
             disconnections: Reasons::default(),
-            refusals: Reasons::default(),
             closed: 0,
             not_closed: 0,
             receives: 0,
@@ -217,6 +207,7 @@ impl<'a> Worker<'a> {
                 self.dispatch(completion, now);
             }
             self.receiver.end_reap(self.shared.flight, now, self.shared.control);
+            self.publishing.completed(&mut self.receiver.completed, self.shared.control);
             self.change_phase();
             let timing = self.shared.control.timing();
             match self.phase {
@@ -268,15 +259,7 @@ impl<'a> Worker<'a> {
                 for mark_ns in [timing.measure_ns, timing.until_ns] {
                     wait_ns = if mark_ns > now { wait_ns.min(mark_ns - now) } else { wait_ns };
                 }
-                for (publisher, &rest_ns) in self.publishers.iter().zip(&self.rest_ns) {
-                    let wake_ns = match rest_ns {
-                        0 => publisher.wake_ns(now, &surroundings),
-                        rest_ns => Some(rest_ns),
-                    };
-                    if let Some(wake_ns) = wake_ns {
-                        wait_ns = wait_ns.min(wake_ns.saturating_sub(now));
-                    }
-                }
+                wait_ns = wait_ns.min(self.publishing.wait_ns(now, &surroundings).unwrap_or(wait_ns));
             }
             Phase::Connect | Phase::Close => {}
         }
@@ -293,10 +276,7 @@ impl<'a> Worker<'a> {
             Phase::Connect => unreachable!("no phase comes before connecting"),
             Phase::Run => {
                 self.receiver.is_counting = true;
-                let timing = self.shared.control.timing();
-                for publisher in &mut self.publishers {
-                    publisher.start(self.shared.scenario, timing);
-                }
+                self.publishing.start(&self.surroundings(self.shared.control.timing()));
             }
             Phase::Close => self.close_all(),
         }
@@ -305,48 +285,11 @@ impl<'a> Worker<'a> {
     /// Publishes what is due. True when there is more than one turn takes.
     fn publish(&mut self, timing: &Timing) -> bool {
         let surroundings = self.surroundings(*timing);
-        let mut has_more = false;
-        if self.rest_holds_until_ns != timing.until_ns {
-            self.rest_holds_until_ns = timing.until_ns;
-            self.rest_ns.fill(0);
-        }
-        let turn_ns = now_ns();
-        for local in 0..self.publishers.len() {
-            // With a publisher for each of many topics, most of them have nothing to do in most turns.
-            if self.rest_ns[local] > turn_ns {
-                continue;
-            }
-            let at = self.subscribers + local;
-            let publisher = &mut self.publishers[local];
-            let endpoint = &mut self.endpoints[at];
-            // Handling completions took time: lateness is measured against now, not against the reap.
-            let now = now_ns();
-            if endpoint.socket.blocked || !endpoint.is_ready() {
-                publisher.hold();
-            } else {
-                let measure = &mut self.receiver.measure;
-                has_more |= publisher.produce(
-                    now,
-                    &surroundings,
-                    &mut endpoint.peer,
-                    &mut endpoint.socket.out,
-                    measure,
-                );
-                list(&mut self.to_send, at, endpoint);
-            }
-            let publisher = &self.publishers[local];
-            let endpoint = &self.endpoints[at];
-            let has_answers = endpoint.socket.stage == Stage::Down || publisher.unanswered() == 0;
-            let is_sent = endpoint.socket.out.is_empty() && !endpoint.has_unanswered() && has_answers;
-            let is_finished = publisher.is_finished(now, timing) && is_sent;
-            let board = &self.shared.control.publishers[publisher.index() as usize];
-            board.finished.store(is_finished, Ordering::Release);
-            self.rest_ns[local] = match is_finished {
-                true => u64::MAX,
-                false => publisher.rests_until_ns(timing).unwrap_or(0),
-            };
-        }
-        has_more
+        let Self { publishing, endpoints, subscribers, receiver, to_send, .. } = self;
+        let connections = &mut endpoints[*subscribers..];
+        publishing.publish(connections, &surroundings, &mut receiver.measure, |line, endpoint| {
+            list(to_send, *subscribers + line, endpoint);
+        })
     }
 
     fn report_progress(&self) {
@@ -358,7 +301,7 @@ impl<'a> Worker<'a> {
         self.receiver.finish(self.shared.control);
         let subscribers = &self.endpoints[..self.subscribers];
         let boards = &self.shared.control.publishers;
-        let publishers = self.publishers.iter().map(|publisher| PublisherOutcome {
+        let publishers = self.publishing.publishers().iter().map(|publisher| PublisherOutcome {
             index: publisher.index(),
             measured: publisher.measured(),
             refused: boards[publisher.index() as usize].refused_sequences(),
@@ -372,7 +315,7 @@ impl<'a> Worker<'a> {
             check: self.receiver.check,
             failures: self.failures,
             disconnections: self.disconnections,
-            refusals: self.refusals,
+            refusals: self.publishing.refusals,
             closed: self.closed,
             not_closed: self.not_closed + self.closing as u64,
             usage: self.usage.usage,
@@ -384,8 +327,8 @@ impl<'a> Worker<'a> {
 }
 
 /// Slots of a worker's table: posters that connect again need a second one while the first is being closed.
-pub(crate) fn table_size(endpoints: usize, publishers: usize) -> u32 {
-    (endpoints + publishers + 8) as u32
+pub(crate) fn table_size(endpoints: usize, publishing: usize) -> u32 {
+    (endpoints + publishing + 8) as u32
 }
 
 /// Notes that an endpoint has something to send.
@@ -441,17 +384,5 @@ impl UsageMeter {
         };
         self.receives_without_buffer = snapshot.receives_without_buffer - begin.receives_without_buffer;
         self.receives = snapshot.receives - begin.receives;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_add_up_and_match_the_round_robin() {
-        assert_eq!([share(10, 0, 3), share(10, 1, 3), share(10, 2, 3)], [4, 3, 3]);
-        assert_eq!([share(1, 0, 2), share(1, 1, 2)], [1, 0]);
-        assert_eq!(share(0, 0, 1), 0);
     }
 }

@@ -112,6 +112,7 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         publish_url: scenario.publish_url.clone(),
         subscribers: scenario.subscribers,
         publishers: scenario.publishers,
+        publisher_connections: scenario.publisher_connections,
         topics: scenario.topics,
         topics_per_subscriber: scenario.topics_per_subscriber,
         load,

@@ -67,8 +67,9 @@ impl Worker<'_> {
             Peer::Subscriber(client) => client.begin(rand::random(), self.shared.subscriber, out),
             Peer::Publisher(client) => client.begin(rand::random(), self.shared.publisher, out),
             Peer::Poster(poster) => {
-                let publisher = &mut self.publishers[at - self.subscribers];
-                poster.repeat_unanswered(out, |stamp| publisher.repeat(stamp));
+                for stamp in poster.unanswered() {
+                    self.publishing.repeat(stamp, out);
+                }
             }
         }
         list(&mut self.to_send, at, endpoint);
@@ -120,8 +121,7 @@ impl Worker<'_> {
             }
         }
         if at >= self.subscribers {
-            self.publishers[at - self.subscribers].kill();
-            self.rest_ns[at - self.subscribers] = 0;
+            self.publishing.kill(at - self.subscribers);
         }
     }
 
@@ -171,12 +171,13 @@ impl Worker<'_> {
 }
 
 impl Endpoint {
-    /// Open for its purpose.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Takes messages now.
+    pub(super) fn is_clear(&self) -> bool {
         self.socket.stage == Stage::Up
+            && !self.socket.blocked
             && match &self.peer {
                 Peer::Subscriber(client) | Peer::Publisher(client) => client.is_open(),
-                Peer::Poster(_) => true,
+                Peer::Poster(poster) => poster.has_room(),
             }
     }
 

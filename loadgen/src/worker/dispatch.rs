@@ -136,16 +136,12 @@ impl Worker<'_> {
                 receiver.end_receive(is_noted && is_plain && client.is_between_messages());
                 progress
             }
-            // A server that sends publishers what they publish does nothing wrong.
             Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |message| {
-                if let Some(reason) = self.publishers[at - self.subscribers].take_answer(message, control) {
-                    self.refusals.add_reason(reason);
-                }
+                self.publishing.take_answer(at - self.subscribers, message, control);
             }),
             Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
                 if answers.refused > 0 {
-                    let known = poster.refused().len() - answers.refused as usize;
-                    self.publishers[at - self.subscribers].refused(&poster.refused()[known..], control);
+                    self.publishing.refused(&poster.take_refused(), control);
                 }
                 Progress::Open
             }),
@@ -168,10 +164,8 @@ impl Worker<'_> {
         let failure = match &mut endpoint.peer {
             Peer::Subscriber(client) | Peer::Publisher(client) => client.end_of_stream(),
             Peer::Poster(poster) => {
-                let publisher = &mut self.publishers[at - self.subscribers];
-                let known = poster.refused().len();
                 let again = poster.end_of_stream();
-                publisher.refused(&poster.refused()[known..], self.shared.control);
+                self.publishing.refused(&poster.take_refused(), self.shared.control);
                 if again && endpoint.socket.stage == Stage::Up {
                     return self.connect_again(at);
                 }

@@ -84,6 +84,50 @@ fn many_publishers_of_one_topic_are_each_in_order() {
     assert_eq!((delivery.lost, delivery.reordered, delivery.unanswered), (0, 0, 0));
 }
 
+/// 50 publishers of a topic each on two connections: 8 messages from each. Every topic has a subscriber.
+const SHARED: [&str; 10] = [
+    "--topics",
+    "50",
+    "--topics-per-subscriber",
+    "10",
+    "-c",
+    "5",
+    "--publisher-connections",
+    "2",
+    "--rate",
+    "40",
+];
+
+#[test]
+fn publishers_share_connections() {
+    let server = TestServer::start(Behaviour::default());
+    let report = try_run(&server, &SHARED).expect("a run that reports");
+    println!("{report}");
+    let delivery = &report.delivery;
+    assert_eq!((delivery.published, delivery.expected, delivery.received), (400, 400, 400));
+    assert_eq!((delivery.lost, delivery.duplicated, delivery.reordered, delivery.unexpected), (0, 0, 0, 0));
+    assert_eq!((delivery.unsent, delivery.refused, delivery.unanswered), (0, 0, 0));
+    assert_eq!((report.connect.wanted, report.connect.connected), (7, 7));
+    assert_eq!(server.connections(), 7);
+    assert_eq!((report.setup.publishers, report.setup.publisher_connections), (50, 2));
+    assert!(report.to_string().contains("open loop: 50 publishers (2 connections) x 40/s"), "{report}");
+}
+
+#[test]
+fn on_shared_connections_answers_are_matched_too() {
+    let refuse_every = Some(20);
+    let report = run_against(Behaviour { refuse_every, ..Behaviour::default() }, &SHARED);
+    let delivery = &report.delivery;
+    // Each connection carries 200 publishes.
+    assert_eq!((delivery.published, delivery.refused, delivery.unanswered), (400, 20, 0));
+    assert_eq!((delivery.expected, delivery.received, delivery.lost), (380, 380, 0));
+    assert_eq!((delivery.refusals.len(), delivery.refusals[0].count), (1, 20));
+    let leave_unanswered = Some(50);
+    let arguments = [&SHARED[..], &["--grace", "500ms"]].concat();
+    let report = run_against(Behaviour { leave_unanswered, ..Behaviour::default() }, &arguments);
+    assert_eq!((report.delivery.unanswered, report.delivery.received, report.delivery.lost), (8, 400, 0));
+}
+
 #[test]
 fn announced_gaps_are_no_silent_loss() {
     let behaviour = Behaviour {
@@ -137,20 +181,39 @@ fn publishes_without_an_answer_are_counted() {
 
 #[test]
 fn closed_loop_goes_on_past_refusals() {
-    let behaviour = Behaviour { refuse_every: Some(3), ..Behaviour::default() };
-    let server = TestServer::start(behaviour);
-    let url = server.url();
-    let arguments =
-        ["run", "--preset", "corecast-json", &url, "--threads", "1", "-c", "2", "--in-flight", "4"];
-    let times = ["--warmup", "0s", "--duration", "100ms", "--grace", "10s"];
-    let options = RunOptions::try_parse_from(arguments.iter().chain(&times)).expect("options that parse");
-    let scenario = Scenario::from_options(&options).expect("a valid scenario");
-    let report = run(&scenario, &[], &mut |_| ControlFlow::Continue(())).expect("a run that reports");
+    let report = run_closed(&["--threads", "1", "-c", "2", "--in-flight", "4"]);
     let delivery = &report.delivery;
     assert!(delivery.published > 4, "the window moves: {}", delivery.published);
     assert_eq!(delivery.refused, delivery.published / 3);
     assert_eq!(delivery.received, (delivery.published - delivery.refused) * 2);
     assert_eq!((delivery.lost, delivery.unanswered), (0, 0));
+}
+
+#[test]
+fn in_the_closed_loop_publishers_that_share_connections_go_on_each() {
+    let shared =
+        ["--topics", "12", "--topics-per-subscriber", "6", "-c", "4", "--publisher-connections", "3"];
+    for threads in ["1", "2"] {
+        let report = run_closed(&[&shared[..], &["--in-flight", "1", "--threads", threads]].concat());
+        let delivery = &report.delivery;
+        // A publisher goes on when its message is complete, or refused.
+        assert!(delivery.published > 12, "the windows move: {}", delivery.published);
+        assert!(delivery.refused >= 3, "{}", delivery.refused);
+        assert_eq!(delivery.received, (delivery.published - delivery.refused) * 2);
+        assert_eq!((delivery.lost, delivery.reordered, delivery.unanswered), (0, 0, 0));
+    }
+}
+
+/// A closed loop against a server that refuses every third publish of a connection.
+fn run_closed(arguments: &[&str]) -> Report {
+    let server = TestServer::start(Behaviour { refuse_every: Some(3), ..Behaviour::default() });
+    let url = server.url();
+    let preset = ["run", "--preset", "corecast-json", &url];
+    let times = ["--warmup", "0s", "--duration", "100ms", "--grace", "10s"];
+    let all = preset.iter().chain(&times).chain(arguments);
+    let options = RunOptions::try_parse_from(all).expect("options that parse");
+    let scenario = Scenario::from_options(&options).expect("a valid scenario");
+    run(&scenario, &[], &mut |_| ControlFlow::Continue(())).expect("a run that reports")
 }
 
 #[test]

@@ -189,6 +189,23 @@ fn posts_are_matched_with_their_answers_over_several_connections() {
 }
 
 #[test]
+fn posts_of_several_publishers_share_connections() {
+    let server = TestServer::start(Behaviour {
+        refuse_every: Some(20),
+        close_after: Some(70),
+        ..Behaviour::default()
+    });
+    let shared = ["-c", "6", "--topics", "6", "--publish", "http", "--publisher-connections", "2"];
+    let report = run_against(&server, &with_short(&shared));
+    let delivery = &report.delivery;
+    // 600 requests of each of the two: eight times 70, of which three are refused, and 40, of which two are.
+    assert_eq!((delivery.published, delivery.refused), (1_200, 2 * (8 * 3 + 2)));
+    assert_eq!((delivery.expected, delivery.received, delivery.lost), (1_148, 1_148, 0));
+    assert_eq!((delivery.reordered, delivery.disconnected), (0, 0));
+    assert_eq!(server.connections(), 6 + 2 * 9);
+}
+
+#[test]
 fn templates_wrap_what_is_published() {
     let server = TestServer::start(Behaviour::default());
     let template = r#"{"topic":"{topic}","data":"{payload}"}"#;

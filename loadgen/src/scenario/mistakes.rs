@@ -1,0 +1,197 @@
+//! What is wrong with options, in words that say how to mend it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use corecast_protocol::MessageKind;
+
+use super::encoding;
+use crate::flight::Flight;
+use crate::options::RunOptions;
+use crate::target::{Target, TargetError};
+
+/// Pairs of subscriber and publisher that are checked: four bytes each.
+const MOST_CHECKED_PAIRS: u64 = 1 << 28;
+/// A worker's connections are numbered with 24 bits.
+const MOST_CONNECTIONS: u64 = 1 << 24;
+const LARGEST_MESSAGE: u32 = 16 << 20;
+const MOST_IN_FLIGHT: u32 = 1 << 20;
+/// Messages on their way that are tracked: 32 bytes each, and 8 in each worker.
+const MOST_TRACKED: u64 = 1 << 26;
+
+/// Options that do not make a run: every mistake, so that one correction is enough.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+/// One mistake and how to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mistake {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("{option} must be at least 1")]
+    Zero { option: &'static str },
+    #[error("{option} is {given}, but at most {most} is possible; {remedy}")]
+    TooMuch { option: &'static str, given: u64, most: u64, remedy: &'static str },
+    #[error("--size {given} is smaller than the stamp of a {kind} message: give at least {least}")]
+    Size { given: u32, kind: &'static str, least: usize },
+    #[error(
+        "--topics {topics} needs to tell topics apart: put {{topic}} in the URL or in --subscribe-message"
+    )]
+    TopicsNotNamed { topics: u32 },
+    #[error("--topics {topics} needs a publisher for each: give --publishers {topics} or more")]
+    TopicWithoutPublisher { topics: u32 },
+    #[error("--topics-per-subscriber {given} is more than there are: give at most the {topics} of --topics")]
+    TooFewTopics { given: u32, topics: u32 },
+    #[error(
+        "--topics-per-subscriber {given}: here a connection is one topic, the one in its URL. Use --preset \
+         corecast-json, or a URL without {{topic}} and a --subscribe-message with it"
+    )]
+    OneTopicPerConnection { given: u32 },
+    #[error(
+        "--publisher-connections {given} for {publishers} publishers: here a connection publishes to one topic, the one \
+         in its URL. Use --preset corecast-json, --publish http, or a URL without {{topic}} and a --publish-template \
+         with it"
+    )]
+    OneTopicPerPublisher { given: u32, publishers: u32 },
+    #[error("--binary: the preset {preset} carries text only, leave --binary out")]
+    TextOnly { preset: &'static str },
+    #[error("--publish-template has no {{payload}}: without it subscribers cannot check what they receive")]
+    TemplateWithoutPayload,
+    #[error("--publish-template makes text: add --text")]
+    TemplateNeedsText,
+    #[error("--header '{0}' is not of the form 'Name: value'")]
+    Header(String),
+    #[error("the {family} --source cannot reach {server}: give addresses of the same family as the server's")]
+    SourceFamily { family: &'static str, server: String },
+    #[error("{0}")]
+    Cores(String),
+    #[error("core {core} is not among the allowed ones ({allowed}): choose from those, or widen the cpuset")]
+    CoreNotAllowed { core: usize, allowed: String },
+    #[error(
+        "--rate and --duration make {messages} messages a publisher, more than 4294967294: shorten the run"
+    )]
+    TooManyMessages { messages: u64 },
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+pub(super) fn check_sizes(
+    options: &RunOptions,
+    publishers: u32,
+    kind: MessageKind,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let least = encoding(kind).stamp_bytes();
+    if (options.size as usize) < least {
+        let kind = if kind == MessageKind::Text { "text" } else { "binary" };
+        mistakes.push(Mistake::Size { given: options.size, kind, least });
+    }
+    let counts = [
+        ("--subscribers", options.subscribers),
+        ("--publishers", options.publishers.unwrap_or(1)),
+        ("--publisher-connections", options.publisher_connections.unwrap_or(1)),
+        ("--topics", options.topics),
+        ("--topics-per-subscriber", options.topics_per_subscriber),
+        ("--connect-concurrency", options.connect_concurrency),
+        ("--http-pipeline", options.http_pipeline),
+        ("--in-flight", options.in_flight.unwrap_or(1)),
+        ("--duration", u32::from(!options.duration.is_zero())),
+    ];
+    mistakes.extend(counts.iter().filter(|c| c.1 == 0).map(|&(option, _)| Mistake::Zero { option }));
+    let mut bound = |option, given: u64, most: u64, remedy| {
+        if given > most {
+            mistakes.push(Mistake::TooMuch { option, given, most, remedy });
+        }
+    };
+    let connections = u64::from(options.subscribers)
+        + u64::from(options.publisher_connections.unwrap_or(publishers).min(publishers));
+    bound("--size", options.size.into(), LARGEST_MESSAGE.into(), "send smaller messages");
+    bound("--in-flight", options.in_flight.unwrap_or(0).into(), MOST_IN_FLIGHT.into(), "give less");
+    bound("the number of connections", connections, MOST_CONNECTIONS, "start several generators");
+    let in_flight = options.in_flight.filter(|in_flight| *in_flight <= MOST_IN_FLIGHT).unwrap_or(1);
+    let tracked = u64::from(publishers)
+        .saturating_mul(Flight::window_for(publishers as usize, in_flight as usize) as u64);
+    let remedy = "give fewer --publishers, or less --in-flight";
+    bound("the number of messages on their way", tracked, MOST_TRACKED, remedy);
+    let per_topic = u64::from(publishers.div_ceil(options.topics.max(1)));
+    let heard = per_topic.saturating_mul(options.topics_per_subscriber.into());
+    let pairs = u64::from(options.subscribers).saturating_mul(heard);
+    bound("subscribers times publishers they hear", pairs, MOST_CHECKED_PAIRS, "use fewer publishers");
+    let seconds = (options.warmup + options.duration).as_millis();
+    let messages = (seconds * u128::from(options.rate.per_thousand_seconds()) / 1_000_000) as u64;
+    if options.in_flight.is_none() && messages >= u64::from(u32::MAX) {
+        mistakes.push(Mistake::TooManyMessages { messages });
+    }
+}
+
+pub(super) fn check_topics(
+    options: &RunOptions,
+    publishers: u32,
+    url: &str,
+    subscribe_message: Option<&str>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (topics, given) = (options.topics, options.topics_per_subscriber);
+    let by_message = subscribe_message.is_some_and(|message| message.contains("{topic}"));
+    let by_url = url.contains("{topic}");
+    if topics > 1 && !by_url && !by_message {
+        mistakes.push(Mistake::TopicsNotNamed { topics });
+    }
+    if topics > publishers.max(1) {
+        mistakes.push(Mistake::TopicWithoutPublisher { topics });
+    }
+    if given > 1 && (by_url || !by_message) {
+        mistakes.push(Mistake::OneTopicPerConnection { given });
+    } else if given > topics.max(1) {
+        mistakes.push(Mistake::TooFewTopics { given, topics });
+    }
+}
+
+/// `names_its_topic`: every message does, so that a connection can carry messages of several topics.
+pub(super) fn check_lines(
+    connections: u32,
+    publishers: u32,
+    names_its_topic: bool,
+    mistakes: &mut Vec<Mistake>,
+) {
+    if connections > publishers.max(1) {
+        mistakes.push(Mistake::TooMuch {
+            option: "--publisher-connections",
+            given: connections.into(),
+            most: publishers.into(),
+            remedy: "give one for each publisher, or less",
+        });
+    } else if (1..publishers).contains(&connections) && !names_its_topic {
+        mistakes.push(Mistake::OneTopicPerPublisher { given: connections, publishers });
+    }
+}
+
+pub(super) fn check_template(options: &RunOptions, kind: MessageKind, mistakes: &mut Vec<Mistake>) {
+    let Some(template) = &options.publish_template else { return };
+    if !template.contains("{payload}") {
+        mistakes.push(Mistake::TemplateWithoutPayload);
+    }
+    if kind != MessageKind::Text {
+        mistakes.push(Mistake::TemplateNeedsText);
+    }
+}
+
+pub(super) fn check_sources(sources: &[IpAddr], targets: [&Target; 2], mistakes: &mut Vec<Mistake>) {
+    for target in targets {
+        if let Some(source) = sources.iter().find(|source| source.is_ipv4() != target.address.is_ipv4()) {
+            let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
+            mistakes.push(Mistake::SourceFamily { family, server: target.address.to_string() });
+            return;
+        }
+    }
+}
