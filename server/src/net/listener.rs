@@ -3,6 +3,7 @@
 
 use super::unix_path::{self, UnixPath, UnixPathError};
 use crate::config::ListenAddress;
+use corecast_uring::socket::set_tcp_defer_accept;
 use corecast_uring::{Errno, KernelRing, ListenerId};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -15,6 +16,10 @@ use std::time::Duration;
 
 /// Connections that may wait to be accepted: the kernel's own default for `net.core.somaxconn`, which caps it.
 pub const BACKLOG: i32 = 4096;
+
+/// A connection that says nothing is accepted after so long. Others are when their request is there, so that it is read at once
+/// instead of being waited for: measured, a sixth of what connecting costs.
+const SILENT_SECONDS: u8 = 1;
 
 /// How long to wait for an address in use that may be on its way back: the kernel takes the rings of a killed process apart
 /// some 30 ms after it is gone, and until then its listening sockets live on.
@@ -183,6 +188,7 @@ fn local_address(socket: &Socket, asked: SocketAddr) -> Result<SocketAddr, Liste
 
 fn set_options(socket: &Socket, options: SocketOptions) -> Result<(), (&'static str, io::Error)> {
     let failed = |step| move |source| (step, source);
+    set_tcp_defer_accept(socket, SILENT_SECONDS).map_err(failed("TCP_DEFER_ACCEPT"))?;
     socket.set_tcp_nodelay(true).map_err(failed("TCP_NODELAY"))?;
     socket.set_tcp_notsent_lowat(options.notsent_lowat).map_err(failed("TCP_NOTSENT_LOWAT"))?;
     if let Some(bytes) = options.send_buffer {

@@ -30,6 +30,7 @@ mod kernel;
 mod op;
 pub mod probe;
 mod ring;
+pub mod socket;
 pub mod testing;
 mod token;
 pub mod wake;

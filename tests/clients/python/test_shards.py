@@ -32,6 +32,13 @@ def sharded(module_server):
     module_server.close_clients()
 
 
+def asked(server):
+    """An HTTP client that has asked something: one that says nothing is not accepted at once."""
+    client = server.http()
+    assert client.request("GET", "/health").status == 200
+    return client
+
+
 def one_on_each(server, shards, connect):
     """A client on each shard. The kernel chooses who serves a connection, so more are made until every shard has one; the
     others stay open."""
@@ -70,7 +77,7 @@ def test_connections_are_listed_by_shard(sharded):
 
 def test_topics_have_one_offset_from_everywhere(sharded, topic):
     """Who publishes where makes no difference: each topic counts for itself, by one, and keeps its epoch."""
-    clients = one_on_each(sharded, sharded.shards, lambda: sharded.http())
+    clients = one_on_each(sharded, sharded.shards, lambda: asked(sharded))
     for number, name in enumerate(names(topic)):
         epochs = set()
         for offset in range(1, 6):
@@ -86,7 +93,7 @@ def test_topics_have_one_offset_from_everywhere(sharded, topic):
 
 
 def test_unknown_topic_is_404_from_everywhere(sharded, topic):
-    for client in one_on_each(sharded, sharded.shards, lambda: sharded.http()):
+    for client in one_on_each(sharded, sharded.shards, lambda: asked(sharded)):
         for name in names(topic):
             assert client.request("GET", f"/topics/{name}").status == 404
             assert client.request("HEAD", f"/topics/{name}").status == 404
@@ -98,7 +105,7 @@ def test_subscribers_are_counted_over_all_shards(sharded, topic):
     everybody = sharded.topic(topic).json()["subscribers"]
     for client in clients:
         client.subscribe(topic)
-    asking = one_on_each(sharded, sharded.shards, lambda: sharded.http())
+    asking = one_on_each(sharded, sharded.shards, lambda: asked(sharded))
     for http in asking:
 
         def count():
@@ -119,7 +126,7 @@ def test_subscribers_are_counted_over_all_shards(sharded, topic):
 def test_subscription_is_there_with_the_answer_from_everywhere(sharded, topic):
     """Whoever has read `subscribed` or the 101 misses nothing, wherever it is, and wherever the topic's home is."""
     clients = one_on_each(sharded, sharded.shards, sharded.json)
-    posting = one_on_each(sharded, sharded.shards, lambda: sharded.http())
+    posting = one_on_each(sharded, sharded.shards, lambda: asked(sharded))
     for number, name in enumerate(names(topic)):
         client, http = clients[number % len(clients)], posting[number // 3 % len(posting)]
         assert client.subscribe(name)["offset"] == 0
@@ -143,7 +150,7 @@ def test_all_see_the_same_order_with_publishers_everywhere(sharded, topic):
         for name in ours:
             subscriber.subscribe(name)
     publishers = one_on_each(sharded, sharded.shards, sharded.json)
-    posting = one_on_each(sharded, sharded.shards, lambda: sharded.http())
+    posting = one_on_each(sharded, sharded.shards, lambda: asked(sharded))
 
     def publish(who, publisher):
         for number in range(count):
