@@ -173,6 +173,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
+    /// Worker threads never sleep: what arrives is seen at once, and no server is charged for waking them. For cores that
+    /// they have to themselves; time without work does not count as busy
+    #[arg(long)]
+    pub busy_poll: bool,
+
     /// No progress bars
     #[arg(long)]
     pub quiet: bool,

@@ -65,6 +65,8 @@ pub struct Setup {
     pub threads: usize,
     /// Cores the threads were pinned to; empty when they were not.
     pub cores: Vec<usize>,
+    /// They looked for work instead of sleeping.
+    pub busy_poll: bool,
     pub run: u32,
     pub seed: u64,
 }

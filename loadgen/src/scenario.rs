@@ -50,6 +50,8 @@ pub struct Scenario {
     pub warmup: Duration,
     pub duration: Duration,
     pub grace: Duration,
+    /// Workers look for work instead of sleeping.
+    pub busy_poll: bool,
     pub connect_rate: Option<Rate>,
     pub connect_concurrency: u32,
     pub connect_timeout: Duration,
@@ -193,6 +195,7 @@ impl Scenario {
             warmup: options.warmup,
             duration: options.duration,
             grace: options.grace,
+            busy_poll: options.busy_poll,
             connect_rate: options.connect_rate,
             connect_concurrency: options.connect_concurrency,
             connect_timeout: options.connect_timeout,

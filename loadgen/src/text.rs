@@ -57,11 +57,12 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
         f,
         "host",
         &format!(
-            "{}, {}, {}; {} on {cores}",
+            "{}, {}, {}; {} on {cores}{}",
             setup.host.kernel,
             setup.host.cpu_model,
             plural(setup.host.allowed_cores as u64, "core"),
-            plural(setup.threads as u64, "thread")
+            plural(setup.threads as u64, "thread"),
+            if setup.busy_poll { ", busy polling" } else { "" }
         ),
     )
 }
@@ -387,6 +388,7 @@ mod tests {
                 grace_ns: 2_000_000_000,
                 threads: 1,
                 cores: vec![1],
+                busy_poll: false,
                 run: 7,
                 seed: 42,
             },

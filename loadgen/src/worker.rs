@@ -9,6 +9,7 @@ mod dispatch;
 mod publishing;
 
 use std::collections::VecDeque;
+use std::hint;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -127,6 +128,8 @@ pub(crate) struct Worker<'a> {
     closed: u64,
     not_closed: u64,
     receives: u64,
+    /// Time spent looking for work.
+    idle_ns: u64,
     usage: UsageMeter,
 
     outcomes: Vec<SendOutcome>,
@@ -180,6 +183,7 @@ impl<'a> Worker<'a> {
             closed: 0,
             not_closed: 0,
             receives: 0,
+            idle_ns: 0,
             usage: UsageMeter::default(),
             outcomes: Vec::new(),
             batch: Vec::new(),
@@ -199,7 +203,12 @@ impl<'a> Worker<'a> {
         let mut has_more = false;
         loop {
             let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
-            self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+            if scenario.busy_poll {
+                self.look_for_work(wait_ns);
+                self.ring.poll(&mut completions);
+            } else {
+                self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+            }
             now = now_ns();
             self.receives +=
                 completions.iter().filter(|completion| completion.buffer.is_some()).count() as u64;
@@ -221,7 +230,7 @@ impl<'a> Worker<'a> {
                     }
                 }
             }
-            self.usage.observe(now, &timing, &self.ring.stats(), self.receives);
+            self.usage.observe(now, &timing, &self.ring.stats(), self.receives, self.idle_ns);
             self.flush();
             self.rearm();
             self.report_progress();
@@ -230,6 +239,17 @@ impl<'a> Worker<'a> {
             }
         }
         self.into_outcome()
+    }
+
+    /// Returns when the ring has something to do, or after this long.
+    fn look_for_work(&mut self, wait_ns: u64) {
+        let began = now_ns();
+        let mut now = began;
+        while !self.ring.has_work() && now - began < wait_ns {
+            hint::spin_loop();
+            now = now_ns();
+        }
+        self.idle_ns += now - began;
     }
 
     fn board(&self) -> &'a WorkerBoard {
@@ -359,7 +379,8 @@ struct Snapshot {
 }
 
 impl UsageMeter {
-    fn observe(&mut self, now_ns: u64, timing: &Timing, stats: &RingStats, receives: u64) {
+    /// `idle_ns` is processor time that was spent without work.
+    fn observe(&mut self, now_ns: u64, timing: &Timing, stats: &RingStats, receives: u64, idle_ns: u64) {
         let is_planned = timing.measure_ns > 0;
         let is_before = now_ns < timing.measure_ns || (self.begin.is_some() && now_ns < timing.until_ns);
         if self.is_over || !is_planned || is_before {
@@ -367,7 +388,7 @@ impl UsageMeter {
         }
         let snapshot = Snapshot {
             now_ns,
-            cpu_ns: thread_cpu_ns(),
+            cpu_ns: thread_cpu_ns().saturating_sub(idle_ns),
             run_queue_ns: thread_run_queue_ns(),
             receives_without_buffer: stats.receives_without_buffer,
             receives,
@@ -379,7 +400,8 @@ impl UsageMeter {
         self.is_over = true;
         self.usage = Usage {
             wall_ns: snapshot.now_ns - begin.now_ns,
-            cpu_ns: snapshot.cpu_ns - begin.cpu_ns,
+            // Looking for work is timed by the clock, which goes on when the thread is interrupted.
+            cpu_ns: snapshot.cpu_ns.saturating_sub(begin.cpu_ns),
             run_queue_ns: snapshot.run_queue_ns - begin.run_queue_ns,
         };
         self.receives_without_buffer = snapshot.receives_without_buffer - begin.receives_without_buffer;

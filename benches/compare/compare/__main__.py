@@ -36,7 +36,6 @@ loads:
 def parse():
     width = max(len(load.name) for load in loads.LOADS)
     listing = "\n".join(f"  {load.name:<{width}}  {load.what}" for load in loads.LOADS)
-    listing += "".join(f"\n  {name:<{width}}  (not defined yet)" for name in loads.TO_BE_DEFINED)
     parser = argparse.ArgumentParser(
         prog="benches/compare/run.sh",
         description="Runs the same work on corecast and on other WebSocket servers, in turn, and judges the result.",
@@ -64,7 +63,7 @@ def parse():
     add("--binaries", type=Path, default=Path(target) / "release", metavar="DIR", help=argparse.SUPPRESS)
     add("--peer-binaries", type=Path, default=Path(target) / "peers/release", metavar="DIR", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.loads = picked(parser, "--loads", options.loads, [load.name for load in loads.LOADS], loads.TO_BE_DEFINED)
+    options.loads = picked(parser, "--loads", options.loads, [load.name for load in loads.LOADS])
     options.servers = picked(parser, "--servers", options.servers, list(SERVERS))
     if options.quick:
         options.rounds, options.duration, options.warmup = 1, 2.0, 1.0
@@ -89,14 +88,12 @@ def seconds(text):
     raise argparse.ArgumentTypeError("a time, as in 10s")
 
 
-def picked(parser, option, text, known, undefined=()):
+def picked(parser, option, text, known):
     """In the order of `known`."""
     if text is None:
         return known
     wanted = [name.strip() for name in text.split(",")]
     for name in wanted:
-        if name in undefined:
-            parser.error(f"{option}: {name} is not defined yet")
         if name not in known:
             parser.error(f"{option}: there is no {name}; there are {', '.join(known)}")
     return [name for name in known if name in wanted]

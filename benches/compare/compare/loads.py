@@ -78,6 +78,17 @@ def clamped(in_flight):
 # One address has 28,232 ports; what is being closed still holds some.
 SOURCES = tuple(part for last in range(1, 5) for part in ("--source", f"127.0.0.{last}"))
 
+# With a core to itself, a server need not sleep between messages.
+POLLING = "corecast, busy polling"
+
+ONE_TOPIC, MANY_TOPICS = "corecast, one topic", "corecast, 20,000 topics"
+
+# A thousand subscribers with 60 topics each, and publishers that share connections as those of one process would.
+EACH_FOR_THREE = (
+    *("--topics", "20000", "--topics-per-subscriber", "60"),
+    *("--publishers", "20000", "--publisher-connections", "4", "--rate", "6"),
+)
+
 EVERYBODY = servers("corecast", *PEERS)
 IN_FLIGHT = (1, 4, 16, 64, 256, 1024, 4096)
 BY_EVERYBODY = (1, 16, 64, 256)
@@ -93,7 +104,7 @@ LOADS = (
     Load(
         "open-1k-100",
         "1,000 subscribers, 100 messages/s whatever happens",
-        EVERYBODY,
+        (*EVERYBODY, Entrant(POLLING, "corecast", ("--busy-poll", "20ms"))),
         ("--subscribers", "1000", "--rate", "100"),
         1_000,
         is_open_loop=True,
@@ -109,6 +120,17 @@ LOADS = (
             Entrant("corecast, 2 shards", "corecast", ("--shards", "2")),
         ),
         ("--subscribers", "1000", "--publishers", "8", "--rate", "12"),
+        1_000,
+        is_open_loop=True,
+    ),
+    Load(
+        "topics-many",
+        "JSON dialect, 360,000 deliveries/s, which is what one core can do: 20,000 topics with 3 subscribers each, and one topic",
+        (
+            Entrant(MANY_TOPICS, "corecast", ("--max-topics", "30000"), EACH_FOR_THREE, "corecast-json"),
+            Entrant(ONE_TOPIC, "corecast", (), ("--rate", "360"), "corecast-json"),
+        ),
+        ("--subscribers", "1000"),
         1_000,
         is_open_loop=True,
     ),
@@ -138,10 +160,6 @@ LOADS = (
         kind="memory",
     ),
 )
-
-# Named, judged, and not yet defined: many topics with a few subscribers each beside one topic, in the JSON dialect.
-TO_BE_DEFINED = ("topics-many",)
-
 
 def by_name(name):
     return next(load for load in LOADS if load.name == name)

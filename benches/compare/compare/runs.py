@@ -89,7 +89,7 @@ class Generator:
                 *self.server.generator_options(self.instance.port, self.entrant.preset),
                 *("--cores", str(meter.GENERATOR_CORE), "--server-pid", str(self.instance.pid)),
                 *("--duration", f"{round(duration_seconds * 1000)}ms", "--warmup", f"{round(warmup_seconds * 1000)}ms"),
-                *("--connect-timeout", "30s", "--grace", "5s", "--quiet", "--json", str(path)),
+                *("--connect-timeout", "30s", "--grace", "5s", "--busy-poll", "--quiet", "--json", str(path)),
                 *self.load.options,
                 *self.entrant.load_options,
                 # The last of two wins.

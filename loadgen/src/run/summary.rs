@@ -129,6 +129,7 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         duration_ns: scenario.duration.as_nanos() as u64,
         grace_ns: scenario.grace.as_nanos() as u64,
         threads: scenario.workers.len(),
+        busy_poll: scenario.busy_poll,
         cores: scenario.workers.iter().copied().flatten().collect(),
         run,
         seed: scenario.seed,
