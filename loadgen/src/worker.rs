@@ -373,6 +373,7 @@ struct UsageMeter {
 struct Snapshot {
     now_ns: u64,
     cpu_ns: u64,
+    idle_ns: u64,
     run_queue_ns: u64,
     receives_without_buffer: u64,
     receives: u64,
@@ -388,7 +389,8 @@ impl UsageMeter {
         }
         let snapshot = Snapshot {
             now_ns,
-            cpu_ns: thread_cpu_ns().saturating_sub(idle_ns),
+            cpu_ns: thread_cpu_ns(),
+            idle_ns,
             run_queue_ns: thread_run_queue_ns(),
             receives_without_buffer: stats.receives_without_buffer,
             receives,
@@ -401,7 +403,7 @@ impl UsageMeter {
         self.usage = Usage {
             wall_ns: snapshot.now_ns - begin.now_ns,
             // Looking for work is timed by the clock, which goes on when the thread is interrupted.
-            cpu_ns: snapshot.cpu_ns.saturating_sub(begin.cpu_ns),
+            cpu_ns: (snapshot.cpu_ns - begin.cpu_ns).saturating_sub(snapshot.idle_ns - begin.idle_ns),
             run_queue_ns: snapshot.run_queue_ns - begin.run_queue_ns,
         };
         self.receives_without_buffer = snapshot.receives_without_buffer - begin.receives_without_buffer;

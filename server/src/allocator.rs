@@ -17,6 +17,10 @@ const PURGE_DELAY_DEFAULT: std::ffi::c_long = 1000;
 /// To be called before there are other threads.
 #[allow(unsafe_code)] // the only way to set it other than the environment, which is read before `main`
 pub(crate) fn give_back_at_once() {
+    let is_set = |name| std::env::var_os(name).is_some();
+    if is_set("MIMALLOC_PURGE_DELAY") || is_set("mimalloc_purge_delay") {
+        return;
+    }
     // SAFETY: the functions check the number against the enumeration's end, and options are plain numbers that are only
     // written here, before there is a thread that could read them.
     unsafe {

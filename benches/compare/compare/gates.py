@@ -1,9 +1,9 @@
 """What is judged, over which loads, with which limit. One shard, messages of 64 bytes."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
-from . import loads
+from . import loads, meter
 from .sampling import FAILED, FEWEST_ROUNDS, NOT_RUN, PASSED, UNDECIDED, Limit, Spread, at_least, at_most, falls, ratios
 
 OURS = "corecast"
@@ -48,6 +48,23 @@ class Results:
         best = max if figure in RATES else min
         return best(medians, key=medians.get) if medians else None
 
+    def absent_peers(self, load, figure):
+        """Peers of the load that are not in the field: too few figures, and not because they lost messages."""
+        peers = [entrant.name for entrant in loads.by_name(load).entrants if entrant.name in loads.PEERS]
+
+        def has_lost(peer):
+            return any(row.get("lost") for row in self.runs(load, peer))
+
+        return [peer for peer in peers if len(self.of(load, peer, figure)) < FEWEST_ROUNDS and not has_lost(peer)]
+
+    def troubles(self, names):
+        """What speaks against relying on the runs of these loads: ours that went wrong, and any that were disturbed."""
+        rows = [row for row in self.rows if row["load"] in names]
+        wrong = [row for row in rows if row["entrant"].startswith(OURS) and row.get("problem")]
+        disturbed = [row for row in rows if meter.is_disturbed(row)]
+        found = [f"{len(wrong)} of our runs went wrong"] if wrong else []
+        return found + ([f"{len(disturbed)} runs were disturbed"] if disturbed else [])
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -71,6 +88,15 @@ class Gate:
     judge: object
 
 
+def bounded(results, load, figure, verdict, one, other):
+    """A rate that the generator bounded is no less than what was read: it may still pass, and nothing passes against it."""
+    if figure in RATES and verdict == PASSED and results.generator_was_limit(load, other):
+        return UNDECIDED, f"the generator was the limit of {other}"
+    if figure in RATES and verdict == FAILED and results.generator_was_limit(load, one):
+        return UNDECIDED, f"the generator was the limit of {one}"
+    return verdict, ""
+
+
 def against(load, figure, limit, peer, what, ours=OURS):
     """Our figure over a peer's in the same round. `peer` may be the best one."""
 
@@ -80,12 +106,12 @@ def against(load, figure, limit, peer, what, ours=OURS):
             return Judgement(gate.name, str(limit), None, NOT_RUN, "no peer has a figure")
         found = ratios(results.of(load, ours, figure), results.of(load, theirs, figure))
         spread = Spread.of(found.values())
-        verdict, note = limit.verdict(spread), theirs if peer == BEST_PEER else ""
-        # A rate that the generator bounded is no less than what was read: ours may still pass, and beat no peer's.
-        if figure in RATES and verdict == PASSED and results.generator_was_limit(load, theirs):
-            verdict, note = UNDECIDED, f"the generator was {theirs}'s limit"
-        if figure in RATES and verdict == FAILED and results.generator_was_limit(load, ours):
-            verdict, note = UNDECIDED, "the generator was our limit"
+        verdict, note = bounded(results, load, figure, limit.verdict(spread), ours, theirs)
+        if peer == BEST_PEER:
+            note = note or theirs
+            absent = results.absent_peers(load, figure)
+            if absent and verdict == PASSED:
+                verdict, note = UNDECIDED, f"{theirs}, without {', '.join(absent)}"
         return Judgement(gate.name, str(limit), spread, verdict, note)
 
     who = "" if ours == OURS else f"{ours}, "
@@ -97,9 +123,8 @@ def beside(load, figure, limit, one, other, name):
 
     def judge(results, gate):
         spread = Spread.of(ratios(results.of(load, one, figure), results.of(load, other, figure)).values())
-        limited = figure in RATES and spread and results.generator_was_limit(load, other)
-        note = f"the generator was the limit of {other}" if limited else ""
-        return Judgement(gate.name, str(limit), spread, limit.verdict(spread), note)
+        verdict, note = bounded(results, load, figure, limit.verdict(spread), one, other)
+        return Judgement(gate.name, str(limit), spread, verdict, note)
 
     return Gate(name, (load,), limit, judge)
 
@@ -122,14 +147,15 @@ def no_fall(name, needs):
             return Judgement(gate.name, "≥ 1", None, NOT_RUN, "a load of them has no figure")
         lowest, before, spread = min(steps, key=lambda step: step[2].median)
         down = [step for step in steps if step[2].high < 1]
+        perhaps = [step for step in steps if step[2].median < 1 <= step[2].high]
         note = f"lowest: {lowest} / {before}"
         if down:
             note = "falls: " + ", ".join(f"{load} below {best}" for load, best, _ in down)
-        verdict = FAILED if down else PASSED
+        verdict = FAILED if down else UNDECIDED if perhaps else PASSED
         is_generators = down and all(results.generator_was_limit(load, OURS) for load, _, _ in down)
         if is_generators:
             note += ", where the generator was the limit"
-        if spread.count < FEWEST_ROUNDS or is_generators:
+        if min(step[2].count for step in steps) < FEWEST_ROUNDS or is_generators:
             verdict = UNDECIDED
         return Judgement(gate.name, "≥ 1", spread, verdict, note)
 
@@ -138,11 +164,13 @@ def no_fall(name, needs):
 
 def no_loss(load):
     def judge(results, gate):
-        runs = [row for row in results.runs(load, OURS) if "lost" in row]
-        if not runs:
+        runs = results.runs(load, OURS)
+        told = [row for row in runs if "lost" in row]
+        if not told:
             return Judgement(gate.name, "0", None, NOT_RUN)
-        spread = Spread.of(row["lost"] for row in runs)
-        whole = all(row["lost"] == 0 and row["delivery_ratio"] == 1.0 and not row["problem"] for row in runs)
+        spread = Spread.of(row["lost"] for row in told)
+        # A run that told nothing has a problem, and is no proof of anything.
+        whole = all(not row["problem"] and row["lost"] == 0 and row["delivery_ratio"] == 1.0 for row in runs)
         verdict = FAILED if not whole else PASSED if len(runs) >= FEWEST_ROUNDS else UNDECIDED
         return Judgement(gate.name, "0", spread, verdict, f"in {len(runs)} runs")
 
@@ -209,4 +237,13 @@ GATES = (
 
 def judged(results, names):
     """The gates whose loads are all among `names`; the others were not asked for."""
-    return [gate.judge(results, gate) for gate in GATES if set(gate.needs) <= set(names)]
+    return [relied_on(results, gate) for gate in GATES if set(gate.needs) <= set(names)]
+
+
+def relied_on(results, gate):
+    judgement = gate.judge(results, gate)
+    troubles = results.troubles(gate.needs)
+    if judgement.verdict != PASSED or not troubles:
+        return judgement
+    note = "; ".join(filter(None, [judgement.note, *troubles]))
+    return replace(judgement, verdict=UNDECIDED, note=note)

@@ -14,10 +14,20 @@ SERVER_CORE, GENERATOR_CORE = 0, 1
 LEAST_BUSY_SHARE = 0.95
 MOST_WAITING_SHARE = 0.05
 
+# A core this busy is at rest; a tick in a window is already so much.
+MOST_UNREST_SHARE = 0.05
+# More than this of the server's core went to other guests of the host.
+MOST_STEAL_SHARE = 0.02
+
 PROC = Path("/proc")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 ESTABLISHED = "01"
+
+
+def is_disturbed(row):
+    """Whether somebody else had a part of what a run was charged for."""
+    return row.get("unrest_share", 0) > MOST_UNREST_SHARE or row.get("steal_share", 0) > MOST_STEAL_SHARE
 
 
 class Disturbed(Exception):

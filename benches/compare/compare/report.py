@@ -2,7 +2,7 @@
 
 from . import loads
 from .gates import Results, judged
-from .runs import MOST_UNREST_SHARE
+from .meter import MOST_STEAL_SHARE, MOST_UNREST_SHARE
 from .sampling import FAILED, NOT_RUN, PASSED, Spread
 
 SCHEMA = "corecast-compare/1"
@@ -13,8 +13,6 @@ ALL_PASSED, COULD_NOT_RUN, A_GATE_FAILED, UNDECIDED_ONES = 0, 1, 2, 3
 # A server's thread that waited longer for its core shared it, perhaps with another thread of the server. The kernel's
 # own threads take some on an idle machine, too.
 MOST_WAITING_SHARE = 0.10
-# More than this of the server's core went to other guests of the host.
-MOST_STEAL_SHARE = 0.02
 
 # Columns of each kind of load: heading, figure, and how it is shown.
 COLUMNS = {
@@ -157,7 +155,7 @@ def status(rows, judgements, interrupted):
         return A_GATE_FAILED
     if interrupted or any(row.get("skipped") or row.get("problem") for row in rows):
         return COULD_NOT_RUN
-    return ALL_PASSED if verdicts <= {PASSED} else UNDECIDED_ONES
+    return ALL_PASSED if verdicts == {PASSED} else UNDECIDED_ONES
 
 
 # As text ---------------------------------------------------------------------------------------------------------

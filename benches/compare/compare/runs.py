@@ -16,8 +16,6 @@ EMPTY_PATIENCE_SECONDS = 20
 RETURN_PATIENCE_SECONDS = 10
 RETURNED_SHARE = 1.1
 
-# A core this busy is at rest; a tick in a window is already so much.
-MOST_UNREST_SHARE = 0.05
 REST_WINDOW_SECONDS = 0.25
 
 # What corecast-load says with its exit status.
@@ -68,7 +66,7 @@ def await_rest(seconds):
         before = meter.Ticks.now(meter.SERVER_CORE)
         time.sleep(REST_WINDOW_SECONDS)
         share = (meter.Ticks.now(meter.SERVER_CORE) - before).busy_share
-        if share <= MOST_UNREST_SHARE or time.monotonic() > deadline:
+        if share <= meter.MOST_UNREST_SHARE or time.monotonic() > deadline:
             return share
 
 
@@ -197,7 +195,7 @@ def connect(generate, timing):
 
 def memory(generate, _timing):
     """Growth against the same process after one small run, so that what is set up once is no part of it."""
-    generate(2.1, 0.1, "--subscribers", "100")
+    generate(2.1, 0.1, "--subscribers", "1000")
     if not generate.await_empty():
         raise CannotRun("connections of the run before are still open")
     before = generate.resident_bytes()

@@ -60,6 +60,11 @@ class BestPeerTest(TestCase):
         found += rows("fanout-1k-1", "bun", "cpu_ns", [4.0, 2.0, 9.0])
         found += rows("fanout-1k-1", "nchan", "cpu_ns", [5.0, 3.0, 3.0])
         one = judgement(found, ["fanout-1k-1"], "fanout-1k-1: CPU")
+        absent = "nchan, without ws, tokio-tungstenite, fastwebsockets"
+        self.assertEqual((one.note, one.verdict), (absent, UNDECIDED))
+        for peer in ("ws", "tokio-tungstenite", "fastwebsockets"):
+            found += rows("fanout-1k-1", peer, "cpu_ns", [9.0, 9.0, 9.0])
+        one = judgement(found, ["fanout-1k-1"], "fanout-1k-1: CPU")
         self.assertEqual((one.note, one.verdict), ("nchan", PASSED))
         self.assertEqual((one.spread.low, one.spread.high), (1 / 5, 1 / 3))
 
@@ -83,8 +88,10 @@ class CurveTest(TestCase):
     def test_a_fall_that_may_be_the_generators_is_undecided(self):
         self.assertEqual(self.judge(9.0, 9.5, 9.9, limited=True).verdict, UNDECIDED)
 
-    def test_a_fall_within_the_spread_is_none(self):
-        self.assertEqual(self.judge(9.0, 9.5, 10.0).verdict, PASSED)
+    def test_a_fall_within_the_spread_is_undecided(self):
+        self.assertEqual(self.judge(9.0, 9.5, 10.0).verdict, UNDECIDED)
+        self.assertEqual(self.judge(9.0, 10.0, 10.5).verdict, PASSED, "the median is none")
+        self.assertEqual(self.judge(10.0, 10.5).verdict, UNDECIDED, "too few rounds")
 
 
 class OtherGatesTest(TestCase):
@@ -94,6 +101,30 @@ class OtherGatesTest(TestCase):
         found[1] |= {"lost": 3, "delivery_ratio": 0.99, "problem": "3 deliveries were lost", "figures": {}}
         one = judgement(found, ["open-1k-100"], "open-1k-100: messages lost")
         self.assertEqual((one.verdict, one.spread.high), (FAILED, 3))
+
+    def test_a_run_that_broke_down_is_no_proof_that_nothing_was_lost(self):
+        found = [row("open-1k-100", "corecast", number) for number in (1, 2, 3)]
+        found.append({"round": 4, "load": "open-1k-100", "entrant": "corecast", "figures": {}, "problem": "it ended"})
+        self.assertEqual(judgement(found, ["open-1k-100"], "open-1k-100: messages lost").verdict, FAILED)
+
+    def test_nothing_passes_on_the_rounds_that_went_well_or_were_disturbed(self):
+        found = rows("shards-two", "corecast", "cpu_ns", [1.0] * 3)
+        found += rows("shards-two", "corecast, 2 shards", "cpu_ns", [1.0] * 3)
+        self.assertEqual(judgement(found, ["shards-two"], "shards-two").verdict, PASSED)
+        disturbed = [*found[:-1], found[-1] | {"steal_share": 0.03}]
+        one = judgement(disturbed, ["shards-two"], "shards-two")
+        self.assertEqual((one.verdict, one.note), (UNDECIDED, "1 runs were disturbed"))
+        broken = {"round": 4, "load": "shards-two", "entrant": "corecast, 2 shards", "figures": {}, "problem": "it ended"}
+        one = judgement([*found, broken], ["shards-two"], "shards-two")
+        self.assertEqual((one.verdict, one.note), (UNDECIDED, "1 of our runs went wrong"))
+
+    def test_a_ratio_to_a_rate_that_the_generator_bounded_does_not_pass(self):
+        figure = "deliveries_per_second"
+        small = rows("clamped-1k-16", "corecast, 16 KiB buffers", figure, [3.0] * 3)
+        free = rows("clamped-1k-16", "corecast", figure, [4.0] * 3)
+        bounded = rows("clamped-1k-16", "corecast", figure, [4.0] * 3, limited=True)
+        self.assertEqual(judgement(small + free, ["clamped-1k-16"], "clamped-1k-16").verdict, PASSED)
+        self.assertEqual(judgement(small + bounded, ["clamped-1k-16"], "clamped-1k-16").verdict, UNDECIDED)
 
     def test_flat_compares_the_most_with_the_least_of_a_round(self):
         names = ["cost-100", "cost-1k", "cost-10k", "cost-19k"]

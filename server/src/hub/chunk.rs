@@ -69,7 +69,7 @@ impl Chunk {
 pub(super) struct ChunkSize {
     /// Bytes that have to go in.
     pub(super) need: usize,
-    /// Bytes that are likely to come. The class that holds them is taken,
+    /// Bytes that are likely to come. The class that holds them is taken while half of the pool is free,
     pub(super) wanted: usize,
     /// and one above the log's last chunk (0: it has none), which is full,
     pub(super) previous: usize,
@@ -112,6 +112,8 @@ impl ChunkPool {
         now: Now,
     ) -> Result<Chunk, Exhausted> {
         let ChunkSize { need, wanted, previous, largest } = size;
+        // A guess is not worth what somebody else may need soon.
+        let wanted = if self.used < self.limit / 2 { wanted } else { 0 };
         let grown = CLASSES
             .into_iter()
             .find(|&class| class > previous && class >= wanted)
@@ -152,6 +154,12 @@ mod tests {
         ChunkPool::new(&HubLimits { log_bytes, ..HubLimits::for_tests() })
     }
 
+    fn pool_of_half() -> ChunkPool {
+        let mut pool = pool(128 << 10);
+        pool.take(size(60_000, 0, 65_536), Offset(1), Now(0)).unwrap();
+        pool
+    }
+
     fn size(need: usize, previous: usize, largest: usize) -> ChunkSize {
         ChunkSize { need, wanted: 0, previous, largest }
     }
@@ -167,6 +175,13 @@ mod tests {
         assert_eq!(capacity(4097, 65_536), 16_384);
         assert_eq!(capacity(100_000, 65_536), 65_536);
         assert_eq!(capacity(100_000, 16_384), 16_384);
+        let mut half_used = pool_of_half();
+        let size = ChunkSize { need: 66, wanted: 5_000, previous: 0, largest: 65_536 };
+        assert_eq!(
+            half_used.take(size, Offset(1), Now(0)).unwrap().capacity(),
+            4096,
+            "the rest may be needed"
+        );
     }
 
     #[test]

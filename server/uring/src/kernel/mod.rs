@@ -51,10 +51,10 @@ const REFUSALS_MAX: u32 = 1_000;
 const REFUSALS_AT_ONCE: u32 = 8;
 const REFUSAL_PAUSE: Duration = Duration::from_millis(1);
 
-/// Whoever waits for what was dropped would wait for ever, and its socket would never be closed.
 /// With so many in hand a poll asks for no more: a caller with a turn to finish gets one even when completions never cease.
 const COMPLETIONS_PER_TURN: usize = 1024;
 
+/// Whoever waits for what was dropped would wait for ever, and its socket would never be closed.
 const COMPLETIONS_DROPPED: &str = "the kernel dropped completions: out of memory";
 
 /// An io_uring with its table of sockets and its receive buffers. It is made, used and dropped on one thread:
