@@ -194,7 +194,7 @@ async fn turn(
         shard.record_turn(clock().since(now));
         match turn {
             Turn::Busy => glommio::yield_if_needed().await,
-            Turn::Idle if finds_work(&ring, doorbell, &clock, busy_poll) => {}
+            Turn::Idle if finds_work(&ring, doorbell, clock, busy_poll) => {}
             Turn::Idle if doorbell.lie_down() => wait.wait(),
             Turn::Idle => {}
             Turn::Finished => return,
