@@ -1,9 +1,10 @@
 //! Publishers that are held back: in turn, not for ever, and without losing the thread of their stream.
 
-use super::server::{ENDLESS, Server, answers, message, post, publish, statuses};
+use super::server::{ENDLESS, Server, answers, message, post, publish, statuses, upgrade};
 use corecast::config::Config;
 use corecast_protocol::Side;
 use corecast_tests::wire::{CLOSE, close_body, frame_to};
+use corecast_uring::Ring;
 use corecast_uring::testing::Peer;
 use std::time::Duration;
 
@@ -21,6 +22,38 @@ fn fill_log(server: &mut Server, publisher: Peer) {
     }
     server.steps(2);
     assert_eq!((server.counters().messages_published, server.counters().publishes_held_back), (8, 0));
+}
+
+/// What it costs to go to the kernel does not grow with the topics that have news.
+#[test]
+fn news_of_many_topics_go_out_in_one_call() {
+    let calls = |topics: usize| {
+        let mut server = Server::start(|_| {});
+        let subscribers: Vec<Peer> = (0..topics)
+            .map(|topic| {
+                let peer = server.connect_with_room(ENDLESS);
+                server.send(peer, &upgrade(&format!("{topic}?role=subscriber")));
+                server.steps(4);
+                server.read(peer);
+                peer
+            })
+            .collect();
+        let publisher = server.connect_with_room(ENDLESS);
+        for topic in 0..topics {
+            let posted = String::from_utf8(post(b"x")).expect("text");
+            let posted = posted.replace("/topics/t ", &format!("/topics/t{topic} "));
+            server.send(publisher, posted.as_bytes());
+        }
+        let before = server.ring.stats();
+        server.steps(4);
+        let after = server.ring.stats();
+        for peer in subscribers {
+            assert_eq!(server.read(peer), message(b"x"));
+        }
+        assert!(after.sends - before.sends >= topics as u64);
+        after.enters - before.enters
+    };
+    assert_eq!(calls(20), calls(2));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use corecast::shard::Turn;
 use corecast_protocol::Side;
 use corecast_tests::seeds::for_seeds;
 use corecast_tests::wire::{CLOSE, close_body, frame_to};
-use corecast_uring::ListenerId;
 use corecast_uring::testing::{Faults, Peer};
+use corecast_uring::{ListenerId, Ring};
 
 const LATE: Faults = Faults { late_completion: 0.8, ..Faults::none() };
 
@@ -35,6 +35,25 @@ fn connection_whose_receive_is_cancelled_twice_gives_its_slot_back() {
         assert_eq!(server.ring.peer_file(publisher), None, "half a minute later it is still open");
         assert_eq!(server.closes(), [("1000", 1)]);
     });
+}
+
+/// What a cancel met ends in its own time. Asking again meanwhile would, with thousands of connections dying at once, fill the
+/// queue with cancels.
+#[test]
+fn a_receive_is_cancelled_once_however_late_it_ends() {
+    let operations = |seed, faults| {
+        let mut server = Server::start_seeded(seed, |_| {});
+        let client = server.subscriber();
+        server.ring.set_faults(faults);
+        server.send(client, &frame_to(Side::Server, CLOSE, &close_body(1000, "")));
+        let before = server.ring.stats().sqes;
+        // A client's turn more than it takes, and less than a tick.
+        server.steps(200);
+        assert_eq!(server.ring.peer_file(client), None, "it is closed");
+        server.ring.stats().sqes - before
+    };
+    let at_best = operations(1, Faults::none());
+    for_seeds(200, |rng| assert_eq!(operations(rng.u64(..), LATE), at_best));
 }
 
 /// With few free slots an accept for many is cancelled and one for a single connection armed in its place.

@@ -14,7 +14,7 @@
 
 use super::{Context, Shard, file};
 use crate::hub::{Backlog, Progress};
-use crate::ids::{FeedId, MemberId, Slot};
+use crate::ids::{MemberId, Slot};
 use crate::net::connection::{Flag, Operation, Phase};
 use corecast_uring::{Errno, Op, Ring, Send};
 
@@ -47,9 +47,13 @@ impl Shard {
         while left > 0 {
             while left > 0 && targets.len() < SENDS_PER_CALL {
                 left -= 1;
+                let first = targets.len();
                 let Some(batch) = self.hub.next_batch(SENDS_PER_TOPIC_AND_TURN, cx.now, &mut targets) else {
                     break;
                 };
+                // As if all were sent whole: what was not is taken off below.
+                let sends = targets.len() - first;
+                self.metrics.counters.delivered_bytes += (batch.bytes.len() * sends) as u64;
                 batches.push((batch.feed, targets.len()));
             }
             let mut start = 0;
@@ -59,7 +63,6 @@ impl Shard {
                 of_feed.iter().map(move |&slot| Send { file: file(slot), bytes })
             });
             cx.ring.send_batch(sends, &mut outcomes);
-            self.count_delivered(&batches);
             for outcome in outcomes.drain(..) {
                 let index = outcome.index as usize;
                 let slot = targets[index];
@@ -87,15 +90,6 @@ impl Shard {
         self.scratch.targets = targets;
         self.scratch.batches = batches;
         self.scratch.outcomes = outcomes;
-    }
-
-    /// Counts the bytes of batches as if all were sent whole.
-    fn count_delivered(&mut self, batches: &[(FeedId, usize)]) {
-        let mut start = 0;
-        for &(feed, end) in batches {
-            let sends = end - std::mem::replace(&mut start, end);
-            self.metrics.counters.delivered_bytes += (self.hub.batch_bytes(feed).len() * sends) as u64;
-        }
     }
 
     /// Serves the connections that were marked, and the laggers that the passes left behind.

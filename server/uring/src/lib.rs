@@ -17,7 +17,8 @@
 //!
 //! Sockets are direct descriptors: indexes into a table of the ring, not file descriptors of the process.
 //!
-//! This crate is one of the two places in the workspace with unsafe code, and knows nothing of WebSocket.
+//! This crate is where the workspace has its unsafe code, but for the vectors of `protocol::mask` and an option of the
+//! server's allocator, and knows nothing of WebSocket.
 
 #![allow(unsafe_code)] // the kernel's rings are shared memory and its interface is raw pointers
 
