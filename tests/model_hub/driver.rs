@@ -67,7 +67,7 @@ impl World {
     /// One batch each of some JSON feeds, to at most `max` members of each.
     fn pass_json(&mut self, max_per_feed: usize) {
         let mut plan = Plan::default();
-        let (ready, max) = (self.hub.ready_json(), self.rng.usize(1..=8));
+        let (ready, max) = (self.hub.ready_json(), self.choices.usize(1..=8));
         self.hub.next_json_batches(max_per_feed, max, self.now, &mut plan);
         assert!(plan.feeds.len() <= ready && plan.parts.len() <= max);
         self.check_parts(&plan.parts, Encoding::Json);
@@ -94,7 +94,7 @@ impl World {
 
     /// One send of all a connection's parts.
     fn send_gathered(&mut self, slot: Slot, parts: &[Part]) -> Option<Short> {
-        if parts.len() > 1 && self.rng.u8(..8) == 0 {
+        if parts.len() > 1 && self.choices.u8(..8) == 0 {
             // Full just between two of them.
             let first = self.hub.batch_bytes(parts[0].feed).len();
             let connection = self.connection(slot);
@@ -123,12 +123,12 @@ impl World {
 
     /// Completions come in any order.
     fn fall_behind(&mut self, mut short: Vec<Short>) {
-        self.rng.shuffle(&mut short);
+        self.choices.shuffle(&mut short);
         for Short { slot, taken, behind } in short {
             for (member, taken) in behind {
                 self.hub.fell_behind(member, taken);
             }
-            if taken == 0 && self.rng.u8(..100) < self.breaks_percent {
+            if taken == 0 && self.choices.u8(..100) < self.breaks_percent {
                 self.seen.broken += 1;
                 self.die(slot);
                 continue;
@@ -179,7 +179,7 @@ impl World {
         }
         marked.sort_unstable();
         marked.dedup();
-        self.rng.shuffle(&mut marked);
+        self.choices.shuffle(&mut marked);
         for slot in marked {
             let connection = self.connection(slot);
             if connection.phase != Phase::Vacant && !connection.is_polling {
@@ -216,7 +216,7 @@ impl World {
             self.resume(slot, member);
         }
         if self.connection(slot).reply > 0 {
-            if self.rng.bool() {
+            if self.choices.bool() {
                 self.seen.told_later += 1;
                 self.mark(slot);
                 return;

@@ -5,7 +5,7 @@ use super::stream::{Reader, Topic};
 use corecast::config::LagPolicy;
 use corecast::hub::{Backlog, HeldBack, Hub, HubLimits, Lapped};
 use corecast::ids::{Encoding, Form, MemberId, Now, Offset, Slot};
-use fastrand::Rng;
+use corecast_tests::choices::Choices;
 
 /// More turns than any publisher may have to wait for, and than any case needs to come to rest.
 pub(crate) const TURNS_MAX: usize = 2000;
@@ -138,11 +138,11 @@ pub(crate) struct World {
     pub(crate) breaks_percent: u8,
     /// For the tails of those whom one publish laps.
     pub(crate) tail_room: usize,
-    pub(crate) rng: Rng,
+    pub(crate) choices: Choices,
 }
 
 impl World {
-    pub(crate) fn new(limits: HubLimits, slots: u32, rng: &mut Rng) -> Self {
+    pub(crate) fn new(limits: HubLimits, slots: u32, choices: Choices) -> Self {
         Self {
             hub: Hub::new(limits),
             limits,
@@ -153,7 +153,7 @@ impl World {
             attention: Vec::new(),
             breaks_percent: 0,
             tail_room: usize::MAX,
-            rng: rng.fork(),
+            choices,
         }
     }
 
@@ -214,7 +214,7 @@ impl World {
         let is_clear = connection.is_clear();
         assert!(!is_clear || connection.is_between_frames());
         connection.subscriptions.push(Subscription { member, topic, reader, has_to_be_told: false });
-        if encoding == Encoding::Json && (!is_clear || self.rng.bool()) {
+        if encoding == Encoding::Json && (!is_clear || self.choices.bool()) {
             // The answer has to go out first.
             self.seen.subscribed_while_full += u64::from(connection.is_polling);
             connection.subscription_mut(member).has_to_be_told = true;
