@@ -36,6 +36,10 @@ pub(crate) fn judge(side: Side, bounds: Bounds, bytes: &[u8]) -> (Vec<Seen>, End
             return (seen, End::Open { mid_message: message.is_some() });
         }
         let Some(header) = Header::read(rest) else { return (seen, End::Undecided) };
+        // What may go on as an HTTP method is reported when it is one, or not.
+        if rest.len() < 4 && rest[0].is_ascii_uppercase() {
+            return (seen, End::Undecided);
+        }
         let codes = header.broken_rules(side, bounds, message.as_ref());
         if !codes.is_empty() {
             return (seen, End::Failed(codes));

@@ -80,8 +80,10 @@ impl<'a> ClientHandshake<'a> {
             return Err(refused(&head, &bytes[length..]));
         }
         let headers = &head.headers;
-        let upgrade = head.header("upgrade").next().unwrap_or_default();
-        if !upgrade.eq_ignore_ascii_case(b"websocket") {
+        // RFC 6455 §4.1: "websocket" and nothing else. Two lines are a list of two (RFC 9110 §5.3).
+        let mut upgrades = head.header("upgrade");
+        let upgrade = upgrades.next().unwrap_or_default();
+        if !upgrade.eq_ignore_ascii_case(b"websocket") || upgrades.next().is_some() {
             return Err(HandshakeError::MissingUpgrade);
         }
         if !headers.has_token("connection", "upgrade") {
@@ -215,6 +217,7 @@ mod tests {
         for (line, replacement, error) in [
             ("Upgrade: websocket", "", HandshakeError::MissingUpgrade),
             ("Upgrade: websocket", "Upgrade: h2c", HandshakeError::MissingUpgrade),
+            ("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: h2c", HandshakeError::MissingUpgrade),
             ("Connection: Upgrade", "", HandshakeError::MissingConnection),
             ("Connection: Upgrade", "Connection: keep-alive", HandshakeError::MissingConnection),
             ("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "", HandshakeError::WrongAccept),
