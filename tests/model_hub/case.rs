@@ -28,8 +28,9 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(choices: Choices) -> Self {
-        let topic_log_bytes = choices.one_of(&[2_000, 10_000, 16 << 10, 40_000, 64 << 10, 200_000]);
+    /// With one of these for each topic's log. The smaller they are the faster a case is.
+    pub(crate) fn new(topic_log_bytes: &[usize], choices: Choices) -> Self {
+        let topic_log_bytes = choices.one_of(topic_log_bytes);
         let limits = HubLimits {
             max_subscribers: choices.usize(8..100),
             log_bytes: topic_log_bytes * choices.usize(100..=300) / 100,

@@ -11,6 +11,8 @@ use std::cell::RefCell;
 
 const CASES: u64 = 2000;
 
+const TOPIC_LOG_BYTES: [usize; 6] = [2_000, 10_000, 16 << 10, 40_000, 64 << 10, 200_000];
+
 /// What all cases together have met.
 #[derive(Default, Debug)]
 struct Coverage {
@@ -32,7 +34,7 @@ fn every_subscriber_gets_every_message_once_and_in_order() {
 }
 
 fn run(rng: &mut Rng, coverage: &mut Coverage) {
-    let mut case = Case::new(Choices::of_seed(rng));
+    let mut case = Case::new(&TOPIC_LOG_BYTES, Choices::of_seed(rng));
     case.run(rng.usize(20..150));
 
     coverage.cases += 1;
