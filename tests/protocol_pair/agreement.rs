@@ -1,10 +1,10 @@
 //! What a connection makes of bytes, whatever they are: the same however they are cut, what the oracle says, and
 //! all that in bounded memory.
 
-use corecast_protocol::{Limits, Side};
+use corecast_protocol::{Connection, Limits};
 use corecast_tests::wire::Receiver;
 
-use super::oracle::{Bounds, End, judge};
+use super::oracle::{Bounds, End, Terms, judge};
 
 /// Small, so that random streams reach them.
 pub(crate) const SMALL: Bounds = Bounds { frame_bytes: 300, message_bytes: 500, fragments: 4 };
@@ -18,9 +18,11 @@ fn limits(bounds: Bounds) -> Limits {
 }
 
 /// Has the bytes heard whole, byte by byte, and in pieces of these lengths over and over.
-pub(crate) fn check(side: Side, bounds: Bounds, bytes: &[u8], piece_lengths: &[usize]) {
+pub(crate) fn check(terms: Terms, bytes: &[u8], piece_lengths: &[usize]) {
+    let Terms { side, deflate, bounds } = terms;
     let hear = |piece_lengths: &[usize]| {
         let mut receiver = Receiver::with_limits(side, limits(bounds));
+        receiver.connection = Connection::new(side).with_deflate(deflate);
         // What `Limits` states: the message, an incomplete control frame, and a fixed part.
         let most = bounds.message_bytes as usize + 250 + 160;
         let mut lengths = piece_lengths.iter().cycle();
@@ -30,24 +32,24 @@ pub(crate) fn check(side: Side, bounds: Bounds, bytes: &[u8], piece_lengths: &[u
             let (piece, later) = rest.split_at(length);
             receiver.hear(piece);
             let kept = receiver.connection.buffered_bytes();
-            assert!(kept <= most, "{side:?}: {kept} bytes kept with limits of {bounds:?}, {bytes:02x?}");
+            assert!(kept <= most, "{terms:?}: {kept} bytes kept, {bytes:02x?}");
             rest = later;
         }
         receiver
     };
     let whole = hear(&[]);
     for (other, how) in [(hear(&[1]), "byte by byte"), (hear(piece_lengths), "in pieces")] {
-        assert_eq!(other.seen, whole.seen, "{side:?}, {how}, {bytes:02x?}");
-        assert_eq!(other.error, whole.error, "{side:?}, {how}, {bytes:02x?}");
+        assert_eq!(other.seen, whole.seen, "{terms:?}, {how}, {bytes:02x?}");
+        assert_eq!(other.error, whole.error, "{terms:?}, {how}, {bytes:02x?}");
         assert_eq!(
             other.connection.is_mid_message(),
             whole.connection.is_mid_message(),
-            "{side:?}, {how}, {bytes:02x?}"
+            "{terms:?}, {how}, {bytes:02x?}"
         );
     }
 
-    let (seen, end) = judge(side, bounds, bytes);
-    assert_eq!(whole.seen, seen, "{side:?}, {bytes:02x?}");
+    let (seen, end) = judge(terms, bytes);
+    assert_eq!(whole.seen, seen, "{terms:?}, {bytes:02x?}");
     let connection = &whole.connection;
     match (end, whole.failed_with()) {
         (End::Open { mid_message }, None) => {
@@ -56,6 +58,6 @@ pub(crate) fn check(side: Side, bounds: Bounds, bytes: &[u8], piece_lengths: &[u
         (End::Closed, None) => assert!(connection.close_received()),
         (End::Failed(codes), Some(code)) if codes.contains(&code) => {}
         (End::Undecided, _) => {}
-        (end, _) => panic!("{side:?}: {:?} where the oracle says {end:?}, {bytes:02x?}", whole.error),
+        (end, _) => panic!("{terms:?}: {:?} where the oracle says {end:?}, {bytes:02x?}", whole.error),
     }
 }

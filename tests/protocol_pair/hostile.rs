@@ -8,7 +8,7 @@ use corecast_tests::wire::{frame, header};
 use fastrand::Rng;
 
 use crate::agreement::{self, SMALL};
-use crate::oracle::{End, judge};
+use crate::oracle::{End, Terms, judge};
 
 #[test]
 fn server_survives_noise() {
@@ -33,8 +33,9 @@ fn client_agrees_with_the_oracle_on_streams_with_faults() {
 #[test]
 fn streams_reach_every_kind_of_end() {
     for side in [Side::Server, Side::Client] {
+        let terms = Terms { side, deflate: false, bounds: SMALL };
         let ends: Vec<End> =
-            (0..2000).map(|seed| judge(side, SMALL, &stream(side, &mut Rng::with_seed(seed))).1).collect();
+            (0..2000).map(|seed| judge(terms, &stream(side, &mut Rng::with_seed(seed))).1).collect();
         let share = |wanted: &dyn Fn(&End) -> bool| ends.iter().filter(|end| wanted(end)).count();
         assert!(share(&|end| matches!(end, End::Open { mid_message: false })) > 20, "{side:?}");
         assert!(share(&|end| matches!(end, End::Open { mid_message: true })) > 20, "{side:?}");
@@ -47,7 +48,8 @@ fn streams_reach_every_kind_of_end() {
 
 fn check(side: Side, bytes: &[u8], rng: &mut Rng) {
     let piece_lengths: Vec<usize> = (0..bytes.len()).map(|_| rng.usize(1..=40)).collect();
-    agreement::check(side, SMALL, bytes, &piece_lengths);
+    let terms = Terms { side, deflate: rng.bool(), bounds: SMALL };
+    agreement::check(terms, bytes, &piece_lengths);
 }
 
 /// Any bytes at all, sometimes behind a well-formed header that makes them a payload.
@@ -132,8 +134,9 @@ fn text(length: usize, rng: &mut Rng) -> Vec<u8> {
 
 /// One fault: a bit of the header, the mask, the form of the length, a missing or an extra byte.
 fn spoil(frame: &mut Vec<u8>, rng: &mut Rng) {
-    match rng.u8(..6) {
+    match rng.u8(..7) {
         0 => frame[0] ^= 1 << rng.u8(..8),
+        6 => frame[0] ^= 0x40,
         1 => frame[1] ^= 1 << rng.u8(..8),
         2 => frame[1] |= 0x7e,
         3 => frame[1] |= 0x7f,
