@@ -4,6 +4,7 @@
 import pathlib
 import shutil
 import struct
+import zlib
 
 HERE = pathlib.Path(__file__).parent / "corpus"
 
@@ -11,6 +12,7 @@ HERE = pathlib.Path(__file__).parent / "corpus"
 def main():
     for target, inputs in {
         "connection": connection(),
+        "deflate": deflate(),
         "handshake": handshake(),
         "http1": http1(),
         "hub_operations": hub_operations(),
@@ -31,7 +33,7 @@ def pieces(flags, lengths, stream):
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 TEXT_BEGINS, BINARY_BEGINS, CONTINUES, ENDS = 0x01, 0x02, 0x00, 0x80
-TO_SERVER, TO_CLIENT, LARGE_LIMITS = 0, 1, 2
+TO_SERVER, TO_CLIENT, LARGE_LIMITS, DEFLATE = 0, 1, 2, 4
 
 
 def frame(first, payload, key=None):
@@ -86,10 +88,66 @@ def connection():
     inputs["masked-text-to-server"] = pieces(TO_SERVER, [7, 1], frame(TEXT, "Grüße, 🦀".encode(), key) * 3)
     inputs["masked-text-to-client"] = pieces(TO_CLIENT, [], frame(TEXT, b"Hello", key))
     inputs["unmasked-text-to-server"] = pieces(TO_SERVER, [], frame(TEXT, b"Hello"))
+    hello = bytes.fromhex("f248cdc9c90700")
+    inputs["agreed-deflate-to-server"] = pieces(
+        TO_SERVER | DEFLATE, [4], frame(0xC1, hello, clear) + frame(0x42, hello[:3], key) + frame(ENDS, hello[3:], key)
+    )
+    inputs["agreed-deflate-to-client"] = pieces(TO_CLIENT | DEFLATE, [2], frame(0xC2, hello) + frame(TEXT, b"plain"))
+    inputs["misplaced-bit"] = pieces(TO_CLIENT | DEFLATE, [], frame(BINARY_BEGINS, b"a") + frame(0xC0, b"b"))
     inputs["http-after-upgrade"] = pieces(TO_SERVER, [1], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     inputs["length-of-64-bits"] = pieces(LARGE_LIMITS, [5], b"\x82\xff\0\0\0\0\0\1\0\0" + clear + b"begun")
     inputs["length-in-too-many-bytes"] = pieces(TO_CLIENT | LARGE_LIMITS, [], b"\x82\x7f\0\0\0\0\0\0\0\5Hello")
     inputs["length-with-the-top-bit"] = pieces(TO_CLIENT | LARGE_LIMITS, [], b"\x82\x7f\x80" + bytes(7))
+    return inputs
+
+
+# permessage-deflate --------------------------------------------------------------------------------------------
+
+BINARY_MESSAGE, TEXT_MESSAGE, TO_COMPRESS, OFFER = range(4)
+
+
+def deflate():
+    def compressed(message, level=6, window=15, strategy=zlib.Z_DEFAULT_STRATEGY):
+        compressor = zlib.compressobj(level, zlib.DEFLATED, -window, 9, strategy)
+        return (compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+    text = "Grüße an alle, die Grüße an alle schicken. ".encode()
+    payloads = {
+        "fixed": bytes.fromhex("f248cdc9c90700"),
+        "stored": bytes.fromhex("000500faff48656c6c6f00"),
+        "last-block": bytes.fromhex("f348cdc9c9070000"),
+        "two-blocks": bytes.fromhex("f248050000 00ffffcac9c90700"),
+        "empty": b"\x00",
+        "nothing": b"",
+        "reserved-block": b"\x07",
+        "dynamic": compressed(text * 20 + bytes(range(256))),
+        "huffman-only": compressed(text * 10, strategy=zlib.Z_HUFFMAN_ONLY),
+        "far-back": compressed(text + bytes(range(256)) * 120 + text, 9),
+        "bomb": compressed(bytes(200_000), 9),
+        "unfinished": compressed(text * 3)[:-9],
+        "stored-over-the-end": bytes.fromhex("010600f9ff"),
+        "not-utf8": compressed(b"\xff" * 9),
+    }
+    inputs = {}
+    for index, (name, payload) in enumerate(payloads.items()):
+        for kind, kind_name in [(BINARY_MESSAGE, "binary"), (TEXT_MESSAGE, "text")]:
+            limit = (2 + index % 2) if name != "bomb" else 3
+            inputs[f"{kind_name}-{name}"] = bytes([kind | limit << 2]) + payload
+    for index, message in enumerate([b"", b"a", text, bytes(range(256)), b'{"price":1,"x":[true,false]}', bytes(99)]):
+        inputs[f"message-{index}"] = bytes([TO_COMPRESS | index << 2, 7 * index]) + message
+    for name, offer in {
+        "plain": "permessage-deflate",
+        "browser": "permessage-deflate; client_max_window_bits",
+        "all": "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
+        "server_max_window_bits=15; client_max_window_bits=8",
+        "small": "permessage-deflate; server_max_window_bits=10, permessage-deflate; server_max_window_bits=8",
+        "quoted": 'foo; a="b", permessage-deflate; server_max_window_bits="1\\2"',
+        "two-lines": "x-webkit-deflate-frame\nPermessage-Deflate;CLIENT_MAX_WINDOW_BITS=15",
+        "repeated": "permessage-deflate; client_max_window_bits; client_max_window_bits=10, permessage-deflate",
+        "invalid": "permessage-deflate; server_max_window_bits=010, permessage-deflate; server_no_context_takeover=1",
+        "broken": "permessage-deflate; =, a",
+    }.items():
+        inputs[f"offer-{name}"] = bytes([OFFER]) + offer.encode()
     return inputs
 
 
@@ -103,6 +161,7 @@ def head(*lines):
 UPGRADE = ["Host: a", "Upgrade: websocket", "Connection: Upgrade"]
 KEY, VERSION = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"
 ACCEPT = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+DEFLATED = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 SWITCHING = "HTTP/1.1 101 Switching Protocols"
 
 
@@ -144,7 +203,10 @@ def handshake():
         "response": head(*response),
         "response-with-subprotocol": head(*response, "Sec-WebSocket-Protocol: chat"),
         "response-with-frames-behind": head(*response) + frame(TEXT, b"Hello"),
-        "response-with-unasked-extension": head(*response, "Sec-WebSocket-Extensions: permessage-deflate"),
+        "response-with-deflate": head(*response, DEFLATED),
+        "response-with-context-takeover": head(*response, "Sec-WebSocket-Extensions: permessage-deflate"),
+        "response-with-a-window": head(*response, DEFLATED + "; client_max_window_bits=9"),
+        "response-with-unasked-extension": head(*response, "Sec-WebSocket-Extensions: foo"),
         "response-with-unasked-subprotocol": head(*response, "Sec-WebSocket-Protocol: other"),
         "response-with-wrong-accept": head(SWITCHING, *UPGRADE[1:], ACCEPT.replace("s3", "S3")),
         "response-with-two-upgrades": head(*response, "Upgrade: h2c"),

@@ -100,8 +100,10 @@ impl Inflater {
                 .reserve_exact((payload.len().saturating_mul(GROWTH)).clamp(ROOM_MIN, limit.max(ROOM_MIN)));
             self.feed(payload, limit, &mut message)?;
             self.feed(&FLUSH_TAIL, limit, &mut message)?;
+            let length = message.len();
             let is_last = self.feed(&LAST_BLOCK, limit, &mut message)?;
-            if !is_last {
+            // What is empty adds nothing: it was taken for the rest of a block that has not ended.
+            if !is_last || message.len() > length {
                 return Err(ProtocolError::InvalidDeflate);
             }
         }
@@ -250,6 +252,7 @@ mod tests {
             &[0x07],                                     // the reserved block type
             &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], // a last block, but not the empty one after it
             b"not compressed at all",
+            &[0x01, 0x06, 0x00, 0xf9, 0xff], // a last block of six bytes, which are those appended here
         ] {
             assert_eq!(inflate(payload, 1 << 20), Err(ProtocolError::InvalidDeflate), "{payload:02x?}");
         }

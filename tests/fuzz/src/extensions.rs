@@ -91,3 +91,75 @@ impl Reader<'_> {
         }
     }
 }
+
+// permessage-deflate --------------------------------------------------------------------------------------------
+
+/// What a server agrees to: its window, where the offer named one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agreement(Option<u8>);
+
+impl Agreement {
+    pub(crate) fn window_bits(self) -> u8 {
+        self.0.unwrap_or(15)
+    }
+
+    pub(crate) fn answer(self) -> String {
+        let window = self.0.map(|bits| format!("; server_max_window_bits={bits}"));
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover".to_owned()
+            + &window.unwrap_or_default()
+    }
+}
+
+/// The first offer that is valid (RFC 7692 §7.1) and whose window we have: 15, or 9 for those who may have a small one.
+pub(crate) fn agreement(offers: &[Extension], may_be_small: bool) -> Option<Agreement> {
+    offers.iter().filter(|offer| offer.is_deflate()).find_map(|offer| {
+        offer.has_valid_parameters(true).then_some(())?;
+        match offer.window("server_max_window_bits") {
+            None => Some(Agreement(None)),
+            Some(15) => Some(Agreement(Some(15))),
+            Some(9..15) if may_be_small => Some(Agreement(Some(9))),
+            Some(_) => None,
+        }
+    })
+}
+
+/// Whether this answers the only offer our client makes: no context takeover of the server, the client's window unlimited.
+pub(crate) fn is_answer(value: &[u8]) -> bool {
+    let Some(answers) = read(value) else { return false };
+    let [answer] = &answers[..] else { return false };
+    answer.is_deflate()
+        && answer.has_valid_parameters(false)
+        && answer.has("server_no_context_takeover")
+        && !answer.has("client_max_window_bits")
+}
+
+impl Extension {
+    fn is_deflate(&self) -> bool {
+        self.name.eq_ignore_ascii_case("permessage-deflate")
+    }
+
+    fn has_valid_parameters(&self, is_offer: bool) -> bool {
+        self.parameters.iter().enumerate().all(|(index, (name, value))| {
+            let name = name.to_ascii_lowercase();
+            let is_first = self.parameters[..index].iter().all(|other| !other.0.eq_ignore_ascii_case(&name));
+            is_first
+                && match &*name {
+                    "server_no_context_takeover" | "client_no_context_takeover" => value.is_none(),
+                    "client_max_window_bits" if is_offer && value.is_none() => true,
+                    "server_max_window_bits" | "client_max_window_bits" => self.window(&name).is_some(),
+                    _ => false,
+                }
+        })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.parameters.iter().any(|other| other.0.eq_ignore_ascii_case(name))
+    }
+
+    fn window(&self, name: &str) -> Option<u8> {
+        let (_, value) = self.parameters.iter().find(|other| other.0.eq_ignore_ascii_case(name))?;
+        let written: Vec<String> = (8..=15).map(|bits| bits.to_string()).collect();
+        let index = written.iter().position(|bits| value.as_ref() == Some(bits))?;
+        Some(8 + index as u8)
+    }
+}

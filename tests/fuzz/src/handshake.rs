@@ -1,11 +1,12 @@
 //! Heads of requests and of responses, cut at every place: the verdict must not depend on the cut, and what opens a
 //! connection must keep every rule of RFC 6455 §4.
 
-use crate::extensions;
+use crate::extensions::{self, Agreement};
 use crate::heads::{Lines, is_token};
 use corecast_protocol::Limits;
 use corecast_protocol::handshake::accept_value;
 use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError as Unopened};
+use corecast_protocol::handshake::extensions::SmallWindows;
 use corecast_protocol::handshake::server::{accept_upgrade, is_upgrade};
 use corecast_protocol::http1::{Parsed, RequestHead, Version, parse_request};
 use std::fmt::Debug;
@@ -88,9 +89,10 @@ fn check_upgrade(head: &RequestHead<'_>, lines: &Lines<'_>) {
     match outcome {
         Ok(accepted) => {
             assert!(is_upgrade(head));
+            let accepted = accepted.agree_deflate(head, SmallWindows::Decline);
             let mut response = Vec::new();
             accepted.write_response(&mut response);
-            check_answer(lines, accepted.subprotocol(), &response);
+            check_answer(lines, accepted.subprotocol(), accepted.deflate().is_some(), &response);
         }
         Err(error) => {
             assert!((400..=505).contains(&error.status()));
@@ -116,7 +118,7 @@ fn is_valid_handshake(lines: &Lines<'_>) -> bool {
 }
 
 /// RFC 6455 §4.2.2, and that our client understands it.
-fn check_answer(request: &Lines<'_>, agreed: Option<&str>, response: &[u8]) {
+fn check_answer(request: &Lines<'_>, agreed: Option<&str>, deflate: bool, response: &[u8]) {
     let key = request.values("sec-websocket-key")[0];
     let offered = request.elements("sec-websocket-protocol");
     let known = |offer: &Vec<u8>| SUBPROTOCOLS.into_iter().find(|known| known.as_bytes() == offer);
@@ -129,6 +131,16 @@ fn check_answer(request: &Lines<'_>, agreed: Option<&str>, response: &[u8]) {
     assert_eq!(lines.values("sec-websocket-accept"), [accept_value(key)]);
     assert_eq!(lines.values("sec-websocket-protocol"), Vec::from_iter(agreed.map(str::as_bytes)));
 
+    let extensions = request.joined("sec-websocket-extensions");
+    let offers = extensions.and_then(|value| extensions::read(&value)).unwrap_or_default();
+    let agreement = extensions::agreement(&offers, false);
+    assert_eq!(deflate, agreement.is_some());
+    let answers = Vec::from_iter(agreement.map(Agreement::answer));
+    assert_eq!(
+        lines.values("sec-websocket-extensions"),
+        Vec::from_iter(answers.iter().map(String::as_bytes))
+    );
+
     let nonce = nonce(key).expect("it was accepted");
     let offered: Vec<&str> = offered.iter().map(|offer| str::from_utf8(offer).expect("a token")).collect();
     let client = ClientHandshake { key: nonce, subprotocols: &offered, ..client() };
@@ -136,7 +148,9 @@ fn check_answer(request: &Lines<'_>, agreed: Option<&str>, response: &[u8]) {
     // Four bits of the last character mean nothing; our client leaves them out, and others need not.
     let is_canonical = matches!(key[21], b'A' | b'Q' | b'g' | b'w');
     match opened {
-        Ok(Some((opened, length))) => assert_eq!((opened.subprotocol, length), (agreed, response.len())),
+        Ok(Some((opened, length))) => {
+            assert_eq!((opened.subprotocol, opened.deflate, length), (agreed, deflate, response.len()));
+        }
         other => assert!(!is_canonical, "{other:?}"),
     }
 }
@@ -168,6 +182,7 @@ fn client() -> ClientHandshake<'static> {
         key: KEY,
         subprotocols: &SUBPROTOCOLS,
         origin: None,
+        deflate: true,
         headers: &[],
     }
 }
@@ -191,6 +206,7 @@ fn check_response(bytes: &[u8]) {
             assert!(opens(&lines), "opened by {lines:?}");
             let chosen = lines.values("sec-websocket-protocol");
             assert_eq!(chosen, Vec::from_iter(opened.subprotocol.map(str::as_bytes)));
+            assert_eq!(opened.deflate, lines.joined("sec-websocket-extensions").is_some());
         }
         Some(Err(error)) => {
             assert_is_printable(&error.to_string());
@@ -210,7 +226,7 @@ fn opens(lines: &Lines<'_>) -> bool {
         && lines.joined("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
         && lines.lists("connection", "upgrade")
         && lines.values("sec-websocket-accept") == [ACCEPT]
-        && lines.values("sec-websocket-extensions").is_empty()
+        && lines.joined("sec-websocket-extensions").is_none_or(|value| extensions::is_answer(&value))
         && (chosen.is_empty()
             || matches!(chosen[..], [one] if SUBPROTOCOLS.iter().any(|offer| offer.as_bytes() == one)))
 }

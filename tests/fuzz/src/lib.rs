@@ -2,6 +2,7 @@
 //! from what we do with the same bytes cut elsewhere, or from what has to hold whatever a peer sends.
 
 pub mod connection;
+pub mod deflate;
 pub mod handshake;
 pub mod http1;
 pub mod hub_operations;
@@ -9,5 +10,6 @@ pub mod json_command;
 
 mod extensions;
 mod heads;
+mod inflate;
 mod json;
 mod pieces;
