@@ -9,7 +9,7 @@ use corecast_protocol::http1::{Header, Headers, RequestHead, Version};
 use corecast_protocol::{MessageKind, ProtocolError};
 
 /// Some are met at once, some seldom.
-const LIMITS: [usize; 4] = [0, 20, 1_000, 100_000];
+const LIMITS: [usize; 4] = [0, 20, 1_000, 20_000];
 
 /// RFC 7692 §7.2.2: what is appended before inflating.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
