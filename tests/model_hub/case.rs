@@ -4,7 +4,7 @@ use super::connection::Phase;
 use super::world::{TURNS_MAX, World};
 use corecast::config::LagPolicy;
 use corecast::hub::HubLimits;
-use corecast::ids::{Encoding, Form, Slot};
+use corecast::ids::{Compression, Encoding, Form, Slot, Variant};
 use corecast_tests::choices::Choices;
 use corecast_tests::seeds::random_bytes;
 use fastrand::Rng;
@@ -24,6 +24,7 @@ pub(crate) struct Case {
     payload_max: usize,
     /// In a hundred connections, how many are of the JSON dialect.
     json_percent: u8,
+    has_deflate: bool,
     choices: Choices,
 }
 
@@ -31,9 +32,11 @@ impl Case {
     /// With one of these for each topic's log. The smaller they are the faster a case is.
     pub(crate) fn new(topic_log_bytes: &[usize], choices: Choices) -> Self {
         let topic_log_bytes = choices.one_of(topic_log_bytes);
+        let has_deflate = choices.bool();
         let limits = HubLimits {
             max_subscribers: choices.usize(8..100),
-            log_bytes: topic_log_bytes * choices.usize(100..=300) / 100,
+            // With compression a topic has up to six logs, and the configuration must leave room for them.
+            log_bytes: topic_log_bytes * choices.usize(if has_deflate { 200..=300 } else { 100..=300 }) / 100,
             topic_log_bytes,
             lag_policy: choices.one_of(&POLICIES),
         };
@@ -41,7 +44,14 @@ impl Case {
         world.breaks_percent = choices.u8(..30);
         world.tail_room = if choices.bool() { usize::MAX } else { choices.usize(..topic_log_bytes / 2) };
         let json_percent = choices.one_of(&[0, 50, 50, 100]);
-        Self { world, held: Vec::new(), payload_max: topic_log_bytes / 2 - 10, json_percent, choices }
+        Self {
+            world,
+            held: Vec::new(),
+            payload_max: topic_log_bytes / 2 - 10,
+            json_percent,
+            has_deflate,
+            choices,
+        }
     }
 
     /// At most so many operations, then everything comes to rest.
@@ -58,7 +68,7 @@ impl Case {
     fn operation(&mut self) {
         let slot = Slot(self.choices.u32(..self.world.connections.len() as u32));
         let connection = &self.world.connections[slot.index()];
-        let (phase, is_json) = (connection.phase, connection.encoding == Encoding::Json);
+        let (phase, is_json) = (connection.phase, connection.variant.encoding == Encoding::Json);
         match self.choices.u8(..100) {
             0..14 if phase == Phase::Vacant => self.connect(slot),
             0..14 if phase == Phase::Open && is_json => self.subscribe(slot),
@@ -93,7 +103,11 @@ impl Case {
     fn connect(&mut self, slot: Slot) {
         let room = if self.choices.u8(..3) == 0 { usize::MAX } else { self.room() };
         let is_json = self.choices.u8(..100) < self.json_percent;
-        self.world.connect(slot, if is_json { Encoding::Json } else { Encoding::Raw }, room);
+        let encoding = if is_json { Encoding::Json } else { Encoding::Raw };
+        let compressions = [Compression::Plain, Compression::Deflate, Compression::SmallWindow];
+        let compression =
+            if self.has_deflate { self.choices.one_of(&compressions) } else { Compression::Plain };
+        self.world.connect(slot, Variant { encoding, compression }, room);
         for _ in 0..if is_json { self.choices.usize(..=NAMES.len()) } else { 1 } {
             self.subscribe(slot);
         }

@@ -144,10 +144,10 @@ impl World {
         let to = parts.iter().filter(|part| part.feed == feed);
         for part in to {
             let connection = &self.connections[part.slot.index()];
-            let encoding = connection.encoding as usize;
+            let variant = connection.variant.index();
             let subscription = connection.subscriptions.iter().find(|other| other.member == part.member);
             if let Some(subscription) = subscription {
-                self.topics[subscription.topic].is_mid_pass[encoding] = latency.is_none();
+                self.topics[subscription.topic].is_mid_pass[variant] = latency.is_none();
             }
         }
     }
@@ -155,13 +155,15 @@ impl World {
     fn check_parts(&self, parts: &[Part], encoding: Encoding) {
         let mut lagging = Vec::new();
         for (index, &Part { slot, member, feed }) in parts.iter().enumerate() {
-            assert_eq!((self.hub.slot_of(member), self.connections[slot.index()].encoding), (slot, encoding));
+            let variant = self.connections[slot.index()].variant;
+            assert_eq!((self.hub.slot_of(member), variant.encoding), (slot, encoding));
             self.hub.lagging(slot, &mut lagging);
             assert!(!lagging.contains(&member), "{member:?} lags and is in a batch");
             for other in &parts[..index] {
                 assert_ne!(other.member, member, "{member:?} is in it twice");
                 let is_same_topic = self.hub.topic_of(other.member) == self.hub.topic_of(member);
-                assert_eq!(is_same_topic, other.feed == feed);
+                let is_same_variant = self.connections[other.slot.index()].variant == variant;
+                assert_eq!(is_same_topic && is_same_variant, other.feed == feed);
             }
         }
     }
@@ -282,13 +284,13 @@ impl World {
         };
         assert_eq!(self.hub.topic_of(member), topic);
         let connection = &mut self.connections[slot.index()];
-        let encoding = connection.encoding;
+        let variant = connection.variant;
         let subscription = connection.subscription_mut(member);
         subscription.reader.miss(from.0, to.0);
-        self.seen.skipped[encoding as usize] += to.0 - from.0 + 1;
-        let is_mid_pass = self.topics[subscription.topic].is_mid_pass[encoding as usize];
+        self.seen.skipped[variant.encoding as usize] += to.0 - from.0 + 1;
+        let is_mid_pass = self.topics[subscription.topic].is_mid_pass[variant.index()];
         self.seen.resumed_mid_pass += u64::from(is_mid_pass);
-        if encoding == Encoding::Json {
+        if variant.encoding == Encoding::Json {
             subscription.has_to_be_told = true;
             connection.reply += 60;
             self.hub.hold(member);

@@ -4,7 +4,7 @@
 use super::world::World;
 use corecast::config::LagPolicy;
 use corecast::hub::HubLimits;
-use corecast::ids::{Encoding, Form, Slot};
+use corecast::ids::{Encoding, Form, Slot, Variant};
 use corecast_tests::choices::Choices;
 use fastrand::Rng;
 
@@ -138,7 +138,7 @@ fn apply(world: &mut World, topic: usize, case: Case) {
 }
 
 fn subscribe(world: &mut World, slot: Slot, topic: usize, encoding: Encoding, room: usize) {
-    world.connect(slot, encoding, room);
+    world.connect(slot, Variant::plain(encoding), room);
     world.subscribe(slot, topic);
 }
 
