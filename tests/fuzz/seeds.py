@@ -296,17 +296,19 @@ def json_command():
 
 def hub_operations():
     """Choices in the order in which they are made (tests/model_hub/case.rs). What they mean shifts with every mutation, so
-    only the beginnings are meant: each of the three policies, in each mix of encodings. After that, pseudo-random bytes."""
+    only the beginnings are meant: each of the three policies, in each mix of encodings, with compression and without.
+    After that, pseudo-random bytes."""
     inputs = {}
     for policy, policy_name in enumerate(["disconnect", "skip", "skip-silent"]):
         for encoding, encoding_name in [(0, "raw"), (1, "both"), (3, "json")]:
-            # Log bytes, subscribers, log bytes of all (16 bits are one choice up to 300), policy, slots, breaks, tail room.
-            limits = bytes([policy, 0, 80, policy, 5, 10, 1, encoding])
-            state, rest = 1 + policy * 3 + encoding, bytearray()
-            for _ in range(400):
-                state = (state * 1103515245 + 12345) % 2**31
-                rest.append(state >> 16 & 0xFF)
-            inputs[f"{policy_name}-{encoding_name}"] = limits + bytes(rest)
+            for deflate, name in [(0, ""), (1, "-deflate")]:
+                # Bytes of a log, compression, subscribers, bytes of all logs, policy, slots, breaks, tails, encodings.
+                limits = bytes([policy, deflate, 0, 80, policy, 5, 10, 1, encoding])
+                state, rest = len(inputs) + 1, bytearray()
+                for _ in range(300):
+                    state = (state * 1103515245 + 12345) % 2**31
+                    rest.append(state >> 16 & 0xFF)
+                inputs[f"{policy_name}-{encoding_name}{name}"] = limits + bytes(rest)
     return inputs
 
 
