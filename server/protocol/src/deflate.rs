@@ -92,21 +92,21 @@ impl Inflater {
         payload: &[u8],
         limit: usize,
     ) -> Result<Vec<u8>, ProtocolError> {
-        let mut message = Vec::new();
+        let mut message = Inflated::default();
         // An empty message is 0x00 (RFC 7692 §7.2.3.6); some compressors have nothing left to flush and send nothing.
         if !payload.is_empty() {
             self.0.reset(false);
-            message
-                .reserve_exact((payload.len().saturating_mul(GROWTH)).clamp(ROOM_MIN, limit.max(ROOM_MIN)));
+            message.make_room(payload.len().saturating_mul(GROWTH).clamp(ROOM_MIN, limit.max(ROOM_MIN)));
             self.feed(payload, limit, &mut message)?;
             self.feed(&FLUSH_TAIL, limit, &mut message)?;
-            let length = message.len();
+            let length = message.length;
             let is_last = self.feed(&LAST_BLOCK, limit, &mut message)?;
             // What is empty adds nothing: it was taken for the rest of a block that has not ended.
-            if !is_last || message.len() > length {
+            if !is_last || message.length > length {
                 return Err(ProtocolError::InvalidDeflate);
             }
         }
+        let message = message.into_bytes();
         if kind == MessageKind::Text {
             check_text(&message)?;
         }
@@ -114,32 +114,62 @@ impl Inflater {
     }
 
     /// Appends what comes out of `input`. `true` if a last block ended with it.
-    fn feed(&mut self, mut input: &[u8], limit: usize, message: &mut Vec<u8>) -> Result<bool, ProtocolError> {
+    fn feed(
+        &mut self,
+        mut input: &[u8],
+        limit: usize,
+        message: &mut Inflated,
+    ) -> Result<bool, ProtocolError> {
         loop {
-            let before = self.0.total_in();
+            let (total_in, total_out) = (self.0.total_in(), self.0.total_out());
             let status = self
                 .0
-                .decompress_vec(input, message, FlushDecompress::None)
+                .decompress(input, message.room(), FlushDecompress::None)
                 .map_err(|_| ProtocolError::InvalidDeflate)?;
-            if message.len() > limit {
+            input = &input[(self.0.total_in() - total_in) as usize..];
+            message.length += (self.0.total_out() - total_out) as usize;
+            if message.length > limit {
                 return Err(ProtocolError::InflatedTooBig { limit: limit as u64 });
             }
-            input = &input[(self.0.total_in() - before) as usize..];
-            let is_full = message.len() == message.capacity();
             match status {
                 // RFC 7692 §7.2.3.4: a block may say that it is the last, and others follow nevertheless.
                 Status::StreamEnd if !input.is_empty() => self.0.reset(false),
                 Status::StreamEnd => return Ok(true),
                 // Doubling keeps the copying linear. One byte over the limit tells that there are more.
-                _ if is_full => {
-                    let room = (message.capacity() * 2).min(limit.saturating_add(1)).max(message.len() + 1);
-                    message.reserve_exact(room - message.len());
+                _ if message.room().is_empty() => {
+                    message
+                        .make_room((message.length * 2).min(limit.saturating_add(1)).max(message.length + 1));
                 }
                 _ if input.is_empty() => return Ok(false),
                 Status::Ok => {}
                 Status::BufError => return Err(ProtocolError::InvalidDeflate),
             }
         }
+    }
+}
+
+/// What came out so far, and room for more. The room is cleared once, when it is made: given as a vector's spare capacity
+/// it would be cleared in every call, of which a peer can cause one for every two bytes.
+#[derive(Debug, Default)]
+struct Inflated {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Inflated {
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.length..]
+    }
+
+    /// For so many bytes altogether.
+    fn make_room(&mut self, total: usize) {
+        self.bytes.reserve_exact(total - self.bytes.len());
+        self.bytes.resize(total, 0);
+    }
+
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.length);
+        self.bytes
     }
 }
 
@@ -258,6 +288,15 @@ mod tests {
         }
         let followed = [&whole[..], &[0xff, 0xff]].concat();
         assert_eq!(inflate(&followed, 1 << 20), Err(ProtocolError::InvalidDeflate));
+    }
+
+    /// RFC 7692 §7.2.3.4 allows any number of them, and each takes a call of its own: no call may cost as much as the whole
+    /// message has room for.
+    #[test]
+    fn a_message_of_nothing_but_last_blocks_is_empty() {
+        let mut payload = LAST_BLOCK.repeat(256 << 10);
+        payload.push(0x00);
+        assert_eq!(inflate(&payload, 512 << 10).as_deref(), Ok(&b""[..]));
     }
 
     /// RFC 6455 §8.1, of the message and not of what it is sent as.
