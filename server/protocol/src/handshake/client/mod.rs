@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 pub use self::error::HandshakeError;
 use super::grammar::is_extension_list;
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
-use crate::http1::{Parsed, ResponseHead, parse_response};
+use crate::http1::{Parsed, ResponseHead, Version, parse_response};
 use crate::limits::Limits;
 
 /// Bytes of a refusal's body that are quoted in the error.
@@ -80,8 +80,13 @@ impl<'a> ClientHandshake<'a> {
             return Err(refused(&head, &bytes[length..]));
         }
         let headers = &head.headers;
-        let upgrade = head.header("upgrade").next().unwrap_or_default();
-        if !upgrade.eq_ignore_ascii_case(b"websocket") {
+        if head.version != Version::Http11 {
+            return Err(HandshakeError::Http10);
+        }
+        // RFC 6455 §4.1, number 2: the value as a whole, so neither a list nor a second line.
+        let mut upgrades = head.header("upgrade");
+        let is_websocket = upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        if !is_websocket || upgrades.next().is_some() {
             return Err(HandshakeError::MissingUpgrade);
         }
         if !headers.has_token("connection", "upgrade") {

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 pub use self::error::HandshakeError;
 use super::grammar::{is_extension_list, is_token_list};
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
+use crate::http1::uri::is_resource;
 use crate::http1::{RequestHead, Version};
 
 /// Bytes of a header's value that are quoted in the error.
@@ -44,6 +45,11 @@ pub fn accept_upgrade(
     }
     if head.version != Version::Http11 {
         return Err(HandshakeError::Http10);
+    }
+    if !is_resource(head.target) {
+        let target = head.target.as_bytes();
+        let target = target[..target.len().min(QUOTED_BYTES)].escape_ascii().to_string();
+        return Err(HandshakeError::InvalidTarget { target });
     }
     if !headers.has_token("upgrade", "websocket") {
         return Err(HandshakeError::MissingUpgrade);
