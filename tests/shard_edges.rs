@@ -5,6 +5,7 @@ mod shard_edges {
     mod drain;
     mod laggers;
     mod publishers;
+    mod rfc6455;
     mod server;
     mod slots;
     mod timeouts;

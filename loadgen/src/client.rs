@@ -288,10 +288,9 @@ impl Client {
                         // Greetings and the like, before the subscription.
                     }
                 },
+                // RFC 6455 §5.5.2: unless a Close was received, and after that no event comes. Having sent one is no excuse.
                 Ok(Some(Event::Ping(payload))) => {
-                    if !connection.close_sent() {
-                        encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
-                    }
+                    encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                 }
                 Ok(Some(Event::Pong(_))) => {}
                 Ok(Some(Event::Close(close))) => {

@@ -46,11 +46,10 @@ impl Shard {
                 Ok(None) => return total,
                 Ok(Some(Event::Message { kind, payload })) => self.on_message(cx, slot, kind, payload),
                 Ok(Some(Event::Ping(payload))) => {
-                    // RFC 6455 §5.5.2: answered unless a Close frame has been sent.
-                    if connection.phase == Phase::Open {
-                        connection.outbound_mut().queue_pong(&payload);
-                        self.mark(slot);
-                    }
+                    // RFC 6455 §5.5.2: answered unless a Close was received, and after that no event comes. Having sent one
+                    // is no excuse: only data may not follow it (§5.5.1).
+                    connection.outbound_mut().queue_pong(&payload);
+                    self.mark(slot);
                 }
                 Ok(Some(Event::Pong(_))) => self.metrics.counters.pongs_received += 1,
                 Ok(Some(Event::Close(close))) => {
