@@ -211,6 +211,15 @@ impl Client {
         true
     }
 
+    /// Both Close frames are out and in: only the server's end of TCP is to come (RFC 6455 §7.1.1).
+    pub const fn is_closed(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Open(connection) | State::Subscribing(connection)
+                if connection.close_sent() && connection.close_received()
+        )
+    }
+
     /// What an end of the stream means now; `None` after a closing handshake.
     pub fn end_of_stream(&mut self) -> Option<Failure> {
         match std::mem::replace(&mut self.state, State::Ended) {
@@ -240,6 +249,8 @@ impl Client {
             .map_err(Failure::Handshake)?;
         let Some((has_subprotocol, length)) = verified else { return Ok(Progress::Opening) };
         if role.speaks_json && !has_subprotocol {
+            // RFC 6455 §7.1.7: the connection is established, so it is failed with a Close frame.
+            encode_close(out, CloseCode::NORMAL, "", Some(rand::random()));
             return Err(Failure::NoSubprotocol);
         }
         let mut first_frames = upgrade.head.split_off(length);

@@ -23,6 +23,8 @@ pub enum TargetError {
     NoHost { url: String, expected: &'static str },
     #[error("'{url}': '{port}' is not a port number from 1 to 65535")]
     Port { url: String, port: String },
+    #[error("'{url}' has a fragment, which addresses of WebSockets have not (RFC 6455 §3): write '#' as %23")]
+    Fragment { url: String },
     #[error("'{url}': the path has a byte that no request line may carry; percent-encode it")]
     Path { url: String },
     #[error("cannot find the host '{host}': {cause}; check the name, or give an IP address")]
@@ -41,9 +43,12 @@ impl Target {
             given if given != expected => return Err(TargetError::Scheme { url: url.to_owned(), expected }),
             _ => {}
         }
-        let without_fragment = rest.split('#').next().unwrap_or(rest);
-        let path_at = without_fragment.find(['/', '?']).unwrap_or(without_fragment.len());
-        let (authority, path) = without_fragment.split_at(path_at);
+        // RFC 6455 §3, §4.1: with a fragment the connection must fail. Of an http:// address it would not be sent, but there
+        // is no use for one here either.
+        if rest.contains('#') {
+            return Err(TargetError::Fragment { url: url.to_owned() });
+        }
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         if path.bytes().any(|byte| byte <= b' ' || byte >= 0x7F) {
             return Err(TargetError::Path { url: url.to_owned() });
@@ -113,7 +118,7 @@ mod tests {
 
     #[test]
     fn url_is_taken_apart() {
-        let target = parse("ws://127.0.0.1:9001/topics/{topic}?role=subscriber#part").unwrap();
+        let target = parse("ws://127.0.0.1:9001/topics/{topic}?role=subscriber").unwrap();
         assert_eq!(target.address, "127.0.0.1:9001".parse().unwrap());
         assert_eq!(target.host, "127.0.0.1:9001");
         assert_eq!(target.path_for("load-3"), "/topics/load-3?role=subscriber");
@@ -149,6 +154,10 @@ mod tests {
         assert_eq!(
             text("ws://127.0.0.1:70000/"),
             "'ws://127.0.0.1:70000/': '70000' is not a port number from 1 to 65535"
+        );
+        assert_eq!(
+            text("ws://127.0.0.1/news#part"),
+            "'ws://127.0.0.1/news#part' has a fragment, which addresses of WebSockets have not (RFC 6455 §3): write '#' as %23"
         );
         assert!(matches!(parse("ws://127.0.0.1/a b"), Err(TargetError::Path { .. })));
         assert!(matches!(

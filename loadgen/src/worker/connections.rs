@@ -163,7 +163,14 @@ impl Worker<'_> {
             }
             self.opening.pop_front();
             if !is_settled {
-                let waits_for = self.endpoints[at].waits_for();
+                let endpoint = &mut self.endpoints[at];
+                let waits_for = endpoint.waits_for();
+                // RFC 6455 §7.3: one that is established is closed by a closing handshake.
+                if let Peer::Subscriber(client) | Peer::Publisher(client) = &mut endpoint.peer
+                    && client.close(&mut endpoint.socket.out)
+                {
+                    list(&mut self.to_send, at, endpoint);
+                }
                 self.fail(at, &Failure::TooSlow(timeout, waits_for));
             }
         }
@@ -179,6 +186,11 @@ impl Endpoint {
                 Peer::Subscriber(client) | Peer::Publisher(client) => client.is_open(),
                 Peer::Poster(poster) => poster.has_room(),
             }
+    }
+
+    /// The closing handshake is complete.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(&self.peer, Peer::Subscriber(client) | Peer::Publisher(client) if client.is_closed())
     }
 
     /// Requests whose answers are still to come.
