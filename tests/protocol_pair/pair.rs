@@ -133,7 +133,7 @@ impl Endpoint {
                     self.send(Opcode::Close, b"");
                     self.receiver.connection.mark_close_sent();
                 }
-                Seen::Pong(_) | Seen::Text(_) | Seen::Binary(_) => {}
+                Seen::Pong(_) | Seen::Text(_) | Seen::Binary(_) | Seen::Deflated(..) => {}
             }
         }
     }

@@ -111,6 +111,7 @@ mod tests {
         key: *b"the sample nonce",
         subprotocols: &["chat", "superchat"],
         origin: Some("http://example.com"),
+        deflate: false,
         headers: &[],
     };
 
