@@ -135,6 +135,10 @@ impl<'a> ClientHandshake<'a> {
         if !self.deflate {
             return Err(HandshakeError::UnaskedExtension { extension: value() });
         }
+        if head.header(name).nth(1).is_some() {
+            let fault = "the header is there more than once (RFC 6455 §11.3.2)";
+            return Err(HandshakeError::WrongExtension { extension: value(), fault });
+        }
         match extensions::check_answer(&head.headers) {
             Ok(()) => Ok(true),
             Err(fault) => Err(HandshakeError::WrongExtension { extension: value(), fault }),
