@@ -6,6 +6,7 @@ mod shard_edges {
     mod laggers;
     mod publishers;
     mod rfc6455;
+    mod rfc7692;
     mod server;
     mod slots;
     mod timeouts;

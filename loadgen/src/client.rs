@@ -268,6 +268,8 @@ impl Client {
             return Err(Failure::NoSubprotocol);
         }
         if role.deflate && !has_deflate {
+            // RFC 6455 §7.4.1: this code is for just that, and the reason says which.
+            encode_close(out, CloseCode::MANDATORY_EXTENSION, "permessage-deflate", Some(rand::random()));
             return Err(Failure::NoDeflate);
         }
         let mut first_frames = upgrade.head.split_off(length);
@@ -368,20 +370,23 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+mod rfc6455;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
     use corecast_protocol::MessageKind;
     use corecast_protocol::handshake::accept_value;
 
-    fn role(arguments: &[&str]) -> Role {
+    pub(super) fn role(arguments: &[&str]) -> Role {
         let arguments = ["run", "ws://127.0.0.1:9001/live/{topic}"].iter().chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
     }
 
     /// The answer to the key of sixteen zero bytes.
-    fn switching_protocols() -> Vec<u8> {
+    pub(super) fn switching_protocols() -> Vec<u8> {
         let accept = accept_value(b"AAAAAAAAAAAAAAAAAAAAAA==");
         let accept = std::str::from_utf8(&accept).expect("base64");
         format!(
@@ -391,7 +396,7 @@ mod tests {
         .into_bytes()
     }
 
-    fn json_role(arguments: &[&str]) -> Role {
+    pub(super) fn json_role(arguments: &[&str]) -> Role {
         let arguments = ["run", "--preset", "corecast-json"].iter().chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
@@ -405,7 +410,7 @@ mod tests {
         answer
     }
 
-    fn begun(role: &Role) -> (Client, Vec<u8>) {
+    pub(super) fn begun(role: &Role) -> (Client, Vec<u8>) {
         let mut client = Client::new(0);
         let mut out = Vec::new();
         client.begin([0; 16], role, &mut out);
