@@ -57,7 +57,9 @@ impl Target {
         if host.is_empty() {
             return Err(TargetError::NoHost { url: url.to_owned(), expected });
         }
-        Ok(Self { address: resolve(host, port)?, host: authority.to_owned(), path })
+        // RFC 6455 §4.1, number 4: the Host header has the port "when not using the default port".
+        let host_header = authority.strip_suffix(":80").unwrap_or(authority).to_owned();
+        Ok(Self { address: resolve(host, port)?, host: host_header, path })
     }
 
     /// Path and query for one topic.
@@ -129,6 +131,9 @@ mod tests {
         let target = parse("ws://127.0.0.1").unwrap();
         assert_eq!(target.address, "127.0.0.1:80".parse().unwrap());
         assert_eq!(target.path, "/");
+        assert_eq!(parse("ws://127.0.0.1:80/").unwrap().host, "127.0.0.1");
+        assert_eq!(parse("ws://[::1]:80").unwrap().host, "[::1]");
+        assert_eq!(parse("ws://127.0.0.1:8080").unwrap().host, "127.0.0.1:8080");
         assert_eq!(parse("ws://127.0.0.1?a=b").unwrap().path, "/?a=b");
     }
 

@@ -83,6 +83,34 @@ fn payload_against_rfc_1951_is_refused() {
     }
 }
 
+// "Otherwise, the client MUST use a 32,768-byte LZ77 sliding window to decompress messages to receive", and so the server. The
+// octet that is repeated lies that far back, behind a stored block; one further is out of reach.
+#[test]
+fn window_of_32768_bytes_is_read() {
+    // A block with fixed codes: length 3 (257, `0000001`), distance 32,768 (29, `11101`, and thirteen ones) or 24,577 and so on.
+    let stored = |length: u16| {
+        let data: Vec<u8> = (0..length).map(|number| (number % 251) as u8).collect();
+        [&[0x00][..], &length.to_le_bytes(), &(!length).to_le_bytes(), &data].concat()
+    };
+    let mut bits = vec![0, 1, 0];
+    bits.extend([0, 0, 0, 0, 0, 0, 1]);
+    bits.extend([1, 1, 1, 0, 1]);
+    bits.extend([1; 13]);
+    bits.extend([0; 7]);
+    // An empty stored block begins, and ends with the four octets.
+    bits.extend([0; 3]);
+    let block: Vec<u8> =
+        bits.chunks(8).map(|eight| eight.iter().enumerate().map(|(place, bit)| bit << place).sum()).collect();
+    let far_enough = [stored(32_768), block.clone()].concat();
+    let message = inflated(&far_enough).expect("a reference to the first octet");
+    assert_eq!(
+        oracle::inflate(&far_enough).map(|inflated| (inflated.message == message, inflated.furthest)),
+        Some((true, 32_768))
+    );
+    assert_eq!(message[32_768..], [0, 1, 2]);
+    assert_eq!(inflated(&[stored(32_767), block].concat()), None, "before the first octet");
+}
+
 // RFC 6455 §8.1: the text that comes out is UTF-8, and what came before in the payload does not matter.
 #[test]
 fn text_that_comes_out_is_utf8() {
