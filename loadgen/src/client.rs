@@ -344,6 +344,7 @@ impl Client {
                     return Err(Failure::Closed { code, reason });
                 }
                 Ok(None) => break,
+                // RFC 6455 §7.1.7: a Close with the code for it, and then nothing more.
                 Err(error) => {
                     if !connection.close_sent() {
                         encode_close(out, error.close_code(), &error.reason(), Some(rand::random()));

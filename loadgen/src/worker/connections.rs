@@ -63,6 +63,7 @@ impl Worker<'_> {
         let receive = Op::Receive { file: endpoint.socket.open_file() };
         self.ring.push(Kind::Receive.token(at, endpoint), receive);
         let out = &mut endpoint.socket.out;
+        // RFC 6455 §4.1, number 7: the key is random and new for each connection.
         match &mut endpoint.peer {
             Peer::Subscriber(client) => client.begin(rand::random(), self.shared.subscriber, out),
             Peer::Publisher(client) => client.begin(rand::random(), self.shared.publisher, out),
@@ -125,7 +126,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Begins the closing handshake of every open connection. The others are left to the end of the ring.
+    /// Begins the closing handshake (RFC 6455 §7.1.2) of every open connection. The others are left to the end of the ring.
     pub(super) fn close_all(&mut self) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
@@ -178,7 +179,7 @@ impl Worker<'_> {
 }
 
 impl Endpoint {
-    /// Takes messages now.
+    /// Takes messages now: not before the handshake is done, nor after a Close (RFC 6455 §4.1, §6.1).
     pub(super) fn is_clear(&self) -> bool {
         self.socket.stage == Stage::Up
             && !self.socket.blocked

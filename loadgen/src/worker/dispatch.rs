@@ -181,7 +181,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A receive or a send failed for good.
+    /// A receive or a send failed for good (RFC 6455 §7.2.1).
     fn broke(&mut self, at: usize, errno: Errno) {
         match self.endpoints[at].socket.stage {
             Stage::Closing => self.end_closing(at, self.endpoints[at].is_closed()),

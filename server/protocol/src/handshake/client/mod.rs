@@ -84,10 +84,12 @@ impl<'a> ClientHandshake<'a> {
         limits: &Limits,
     ) -> Result<Option<(Agreed<'a>, usize)>, HandshakeError> {
         let Parsed::Complete { head, length } = parse_response(bytes, limits)? else { return Ok(None) };
+        // RFC 6455 §4.1, number 1.
         if head.status != 101 {
             return Err(refused(&head, &bytes[length..]));
         }
         let headers = &head.headers;
+        // RFC 6455 §4.2.2: "a valid HTTP response"; HTTP/1.0 has neither 101 nor Upgrade.
         if head.version != Version::Http11 {
             return Err(HandshakeError::Http10);
         }
@@ -97,9 +99,11 @@ impl<'a> ClientHandshake<'a> {
         if !is_websocket || upgrades.next().is_some() {
             return Err(HandshakeError::MissingUpgrade);
         }
+        // Number 3.
         if !headers.has_token("connection", "upgrade") {
             return Err(HandshakeError::MissingConnection);
         }
+        // Number 4; §11.3.3: not more than once.
         let mut accepts = head.header("sec-websocket-accept");
         let expected = accept_value(self.encoded_key().as_bytes());
         if accepts.next() != Some(&expected) || accepts.next().is_some() {
@@ -109,6 +113,7 @@ impl<'a> ClientHandshake<'a> {
         Ok(Some((Agreed { subprotocol: self.agreed_subprotocol(&head)?, deflate }, length)))
     }
 
+    /// RFC 6455 §4.1, number 6.
     fn agreed_subprotocol(&self, head: &ResponseHead<'_>) -> Result<Option<&'a str>, HandshakeError> {
         let values: Vec<&[u8]> = head.header("sec-websocket-protocol").collect();
         if values.is_empty() {

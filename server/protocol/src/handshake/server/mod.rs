@@ -42,6 +42,7 @@ pub fn accept_upgrade(
     subprotocols: &[&'static str],
 ) -> Result<Accepted, HandshakeError> {
     let headers = &head.headers;
+    // RFC 6455 §4.2.1, number 1: a GET of HTTP/1.1 or higher, and what it names is a resource.
     if head.method != "GET" {
         return Err(HandshakeError::NotGet);
     }
@@ -53,6 +54,7 @@ pub fn accept_upgrade(
         let target = target[..target.len().min(QUOTED_BYTES)].escape_ascii().to_string();
         return Err(HandshakeError::InvalidTarget { target });
     }
+    // RFC 6455 §4.2.1, numbers 3 and 4.
     if !headers.has_token("upgrade", "websocket") {
         return Err(HandshakeError::MissingUpgrade);
     }
@@ -70,6 +72,7 @@ pub fn accept_upgrade(
     Ok(Accepted { accept: accept_value(key), subprotocol, offers_subprotocols, deflate: None })
 }
 
+/// RFC 6455 §4.2.1, number 6; §11.3.5: not more than once.
 fn check_version(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
     let mut versions = head.header("sec-websocket-version");
     let version = versions.next().ok_or(HandshakeError::MissingVersion)?;
@@ -99,6 +102,7 @@ fn quoted(head: &RequestHead<'_>, name: &str) -> String {
     value[..value.len().min(QUOTED_BYTES)].escape_ascii().to_string()
 }
 
+/// RFC 6455 §4.2.1, number 5; §11.3.1: not more than once.
 fn checked_key<'a>(head: &RequestHead<'a>) -> Result<&'a [u8], HandshakeError> {
     let mut keys = head.header("sec-websocket-key");
     let key = keys.next().ok_or(HandshakeError::MissingKey)?;
