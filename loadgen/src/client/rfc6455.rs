@@ -4,9 +4,12 @@
 use super::tests::{begun, json_role, role, switching_protocols};
 use super::*;
 
-/// A frame of ours without its mask: first byte and payload (RFC 6455 §5.3, the slow way). All of `bytes` must be such
+/// First byte and payload.
+type Frame = (u8, Vec<u8>);
+
+/// Frames of ours without their masks: first byte and payload (RFC 6455 §5.3, the slow way). All of `bytes` must be such
 /// frames, with payloads of at most 125 bytes.
-fn unmasked(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+fn unmasked(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     while let [first_byte, second, rest @ ..] = bytes {
         assert!((0x80..=0x80 + 125).contains(second), "§5.1: a client MUST mask all frames: {bytes:02x?}");
@@ -22,11 +25,7 @@ fn unmasked(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// What a client that is open says to these bytes, how it comes out, and the messages that it took.
-fn says(
-    role: &Role,
-    answer: &[u8],
-    bytes: &[u8],
-) -> (Vec<(u8, Vec<u8>)>, Result<Progress, Failure>, Vec<Vec<u8>>) {
+fn says(role: &Role, answer: &[u8], bytes: &[u8]) -> (Vec<Frame>, Result<Progress, Failure>, Vec<Vec<u8>>) {
     let (mut client, mut out) = begun(role);
     out.clear();
     let mut messages = Vec::new();
