@@ -5,6 +5,8 @@ mod shard_edges {
     mod drain;
     mod laggers;
     mod publishers;
+    mod rfc6455;
+    mod rfc7692;
     mod server;
     mod slots;
     mod timeouts;
