@@ -1,6 +1,8 @@
 //! The hub against an oracle: random topics, subscribers and sockets in both encodings, driven in the order in which the
 //! shard drives them, and every small pass with a join or a leave at every place.
 
+#[path = "model_hub/case.rs"]
+mod case;
 #[path = "model_hub/connection.rs"]
 mod connection;
 #[path = "model_hub/driver.rs"]

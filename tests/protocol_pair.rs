@@ -4,6 +4,8 @@
 #[path = "protocol_pair/pair.rs"]
 mod pair;
 
+#[path = "protocol_pair/agreement.rs"]
+mod agreement;
 #[path = "protocol_pair/closing.rs"]
 mod closing;
 #[path = "protocol_pair/exchanges.rs"]

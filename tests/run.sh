@@ -11,6 +11,7 @@ Without arguments all stages run, in this order:
   fmt           formatting of all packages
   clippy        lints of all packages, warnings are errors
   test          unit, RFC, simulation and layering tests (cargo test, debug)
+  fuzz          what peers may send, made up by libFuzzer, against oracles: 20 s for each target of tests/fuzz
   build         the release build
   python        the release build from outside: pytest, `websockets`, raw sockets
   node          the same with npm `ws`
@@ -31,7 +32,7 @@ need them are skipped, with the reason.
 END
 }
 
-STAGES=(fmt clippy test build python node browser unprivileged instructions load compare doc deny)
+STAGES=(fmt clippy test fuzz build python node browser unprivileged instructions load compare doc deny)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
@@ -41,12 +42,14 @@ export CARGO_TERM_COLOR=never PYTHONDONTWRITEBYTECODE=1
 # Stages --------------------------------------------------------------------------------------------------------
 # Each one runs in a shell of its own, with `set -e`. `skip REASON` ends it.
 
-# Servers to compare with, which are a workspace of their own.
+# Servers to compare with and targets to fuzz, which are workspaces of their own.
 peers=benches/compare/peers/rust/Cargo.toml
+fuzz=tests/fuzz/Cargo.toml
 
 stage_fmt() {
   cargo fmt --all --check
   cargo fmt --all --check --manifest-path $peers
+  cargo fmt --check --manifest-path $fuzz
 }
 
 stage_clippy() {
@@ -56,6 +59,13 @@ stage_clippy() {
 
 # Tests that need what a host may lack print SKIPPED and why, which only shows with --show-output.
 stage_test() { cargo test --workspace --locked --no-fail-fast -- --show-output; }
+
+stage_fuzz() {
+  # libFuzzer is C++, and even lints have it built.
+  need_command c++ g++
+  cargo clippy --all-targets --locked --manifest-path $fuzz --target-dir "$target/fuzz" -- -D warnings
+  tests/fuzz/run.sh
+}
 
 stage_build() { cargo build --release --workspace --locked; }
 
@@ -191,10 +201,10 @@ count() {
     /^SKIPPED: / { passed -= 1; skipped += 1 }
     # benches/instructions/run.py
     /^[0-9]+ cases passed, / { passed += $1; failed += $4; skipped += $6 }
-    # unittest, and benches/compare/run.sh --check
+    # unittest, benches/compare/run.sh --check and tests/fuzz/run.sh
     /^Ran [0-9]+ tests? in / { passed += $2 }
     /^FAILED \((failures|errors)=/ { gsub(/[^0-9]+/, " "); passed -= $1 + $2; failed += $1 + $2 }
-    /^check: / { passed += $2; failed += $4; skipped += $6 }
+    /^(check|fuzz): / { passed += $2; failed += $4; skipped += $6 }
     # pytest
     /^[0-9]+ (passed|failed|skipped|error).* in [0-9.]+s/ {
       for (i = 1; i < NF; i += 1) {

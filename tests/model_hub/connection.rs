@@ -1,12 +1,12 @@
 //! A connection, its socket, and what it has got of each of its topics.
 
 use super::stream::{Reader, Topic};
-use corecast::ids::{Encoding, MemberId, Slot};
+use corecast::ids::{Encoding, MemberId, Slot, Variant};
 
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) slot: Slot,
-    pub(crate) encoding: Encoding,
+    pub(crate) variant: Variant,
     pub(crate) phase: Phase,
     pub(crate) subscriptions: Vec<Subscription>,
     /// Bytes the socket takes before it is full.
@@ -42,7 +42,7 @@ impl Connection {
     pub(crate) fn new(slot: Slot) -> Self {
         Self {
             slot,
-            encoding: Encoding::Raw,
+            variant: Variant::plain(Encoding::Raw),
             phase: Phase::Vacant,
             subscriptions: Vec::new(),
             room: usize::MAX,

@@ -67,7 +67,7 @@ impl World {
     /// One batch each of some JSON feeds, to at most `max` members of each.
     fn pass_json(&mut self, max_per_feed: usize) {
         let mut plan = Plan::default();
-        let (ready, max) = (self.hub.ready_json(), self.rng.usize(1..=8));
+        let (ready, max) = (self.hub.ready_json(), self.choices.usize(1..=8));
         self.hub.next_json_batches(max_per_feed, max, self.now, &mut plan);
         assert!(plan.feeds.len() <= ready && plan.parts.len() <= max);
         self.check_parts(&plan.parts, Encoding::Json);
@@ -94,7 +94,7 @@ impl World {
 
     /// One send of all a connection's parts.
     fn send_gathered(&mut self, slot: Slot, parts: &[Part]) -> Option<Short> {
-        if parts.len() > 1 && self.rng.u8(..8) == 0 {
+        if parts.len() > 1 && self.choices.u8(..8) == 0 {
             // Full just between two of them.
             let first = self.hub.batch_bytes(parts[0].feed).len();
             let connection = self.connection(slot);
@@ -123,12 +123,12 @@ impl World {
 
     /// Completions come in any order.
     fn fall_behind(&mut self, mut short: Vec<Short>) {
-        self.rng.shuffle(&mut short);
+        self.choices.shuffle(&mut short);
         for Short { slot, taken, behind } in short {
             for (member, taken) in behind {
                 self.hub.fell_behind(member, taken);
             }
-            if taken == 0 && self.rng.u8(..100) < self.breaks_percent {
+            if taken == 0 && self.choices.u8(..100) < self.breaks_percent {
                 self.seen.broken += 1;
                 self.die(slot);
                 continue;
@@ -144,10 +144,10 @@ impl World {
         let to = parts.iter().filter(|part| part.feed == feed);
         for part in to {
             let connection = &self.connections[part.slot.index()];
-            let encoding = connection.encoding as usize;
+            let variant = connection.variant.index();
             let subscription = connection.subscriptions.iter().find(|other| other.member == part.member);
             if let Some(subscription) = subscription {
-                self.topics[subscription.topic].is_mid_pass[encoding] = latency.is_none();
+                self.topics[subscription.topic].is_mid_pass[variant] = latency.is_none();
             }
         }
     }
@@ -155,13 +155,15 @@ impl World {
     fn check_parts(&self, parts: &[Part], encoding: Encoding) {
         let mut lagging = Vec::new();
         for (index, &Part { slot, member, feed }) in parts.iter().enumerate() {
-            assert_eq!((self.hub.slot_of(member), self.connections[slot.index()].encoding), (slot, encoding));
+            let variant = self.connections[slot.index()].variant;
+            assert_eq!((self.hub.slot_of(member), variant.encoding), (slot, encoding));
             self.hub.lagging(slot, &mut lagging);
             assert!(!lagging.contains(&member), "{member:?} lags and is in a batch");
             for other in &parts[..index] {
                 assert_ne!(other.member, member, "{member:?} is in it twice");
                 let is_same_topic = self.hub.topic_of(other.member) == self.hub.topic_of(member);
-                assert_eq!(is_same_topic, other.feed == feed);
+                let is_same_variant = self.connections[other.slot.index()].variant == variant;
+                assert_eq!(is_same_topic && is_same_variant, other.feed == feed);
             }
         }
     }
@@ -179,7 +181,7 @@ impl World {
         }
         marked.sort_unstable();
         marked.dedup();
-        self.rng.shuffle(&mut marked);
+        self.choices.shuffle(&mut marked);
         for slot in marked {
             let connection = self.connection(slot);
             if connection.phase != Phase::Vacant && !connection.is_polling {
@@ -216,7 +218,7 @@ impl World {
             self.resume(slot, member);
         }
         if self.connection(slot).reply > 0 {
-            if self.rng.bool() {
+            if self.choices.bool() {
                 self.seen.told_later += 1;
                 self.mark(slot);
                 return;
@@ -282,13 +284,13 @@ impl World {
         };
         assert_eq!(self.hub.topic_of(member), topic);
         let connection = &mut self.connections[slot.index()];
-        let encoding = connection.encoding;
+        let variant = connection.variant;
         let subscription = connection.subscription_mut(member);
         subscription.reader.miss(from.0, to.0);
-        self.seen.skipped[encoding as usize] += to.0 - from.0 + 1;
-        let is_mid_pass = self.topics[subscription.topic].is_mid_pass[encoding as usize];
+        self.seen.skipped[variant.encoding as usize] += to.0 - from.0 + 1;
+        let is_mid_pass = self.topics[subscription.topic].is_mid_pass[variant.index()];
         self.seen.resumed_mid_pass += u64::from(is_mid_pass);
-        if encoding == Encoding::Json {
+        if variant.encoding == Encoding::Json {
             subscription.has_to_be_told = true;
             connection.reply += 60;
             self.hub.hold(member);

@@ -4,7 +4,8 @@
 use super::world::World;
 use corecast::config::LagPolicy;
 use corecast::hub::HubLimits;
-use corecast::ids::{Encoding, Form, Slot};
+use corecast::ids::{Encoding, Form, Slot, Variant};
+use corecast_tests::choices::Choices;
 use fastrand::Rng;
 
 const MEMBERS_MAX: u32 = 5;
@@ -83,7 +84,7 @@ fn run(case: Case, rng: &mut Rng) {
         topic_log_bytes: 64 << 10,
         lag_policy: LagPolicy::Disconnect,
     };
-    let mut world = World::new(limits, MEMBERS_MAX + 1, rng);
+    let mut world = World::new(limits, MEMBERS_MAX + 1, Choices::of_seed(rng));
     let topic = world.open("a", 0);
     for member in 0..case.members {
         let room = if case.slow & 1 << member == 0 { usize::MAX } else { 7 };
@@ -137,7 +138,7 @@ fn apply(world: &mut World, topic: usize, case: Case) {
 }
 
 fn subscribe(world: &mut World, slot: Slot, topic: usize, encoding: Encoding, room: usize) {
-    world.connect(slot, encoding, room);
+    world.connect(slot, Variant::plain(encoding), room);
     world.subscribe(slot, topic);
 }
 

@@ -1,17 +1,17 @@
-//! Random operations on few topics and few slots, under limits so small that all of them are met.
+//! Cases by seed, which together have to meet everything that can happen.
 
-use super::connection::Phase;
-use super::world::{Seen, TURNS_MAX, World};
+use super::case::{Case, POLICIES};
+use super::world::Seen;
 use corecast::config::LagPolicy;
-use corecast::hub::HubLimits;
-use corecast::ids::{Encoding, Form, Slot};
-use corecast_tests::seeds::{for_seeds, random_bytes};
+use corecast::ids::Encoding;
+use corecast_tests::choices::Choices;
+use corecast_tests::seeds::for_seeds;
 use fastrand::Rng;
 use std::cell::RefCell;
 
 const CASES: u64 = 2000;
 
-const NAMES: [&str; 4] = ["prices", "scores", "a.b", "~"];
+const TOPIC_LOG_BYTES: [usize; 6] = [2_000, 10_000, 16 << 10, 40_000, 64 << 10, 200_000];
 
 /// What all cases together have met.
 #[derive(Default, Debug)]
@@ -21,19 +21,6 @@ struct Coverage {
     /// By policy and encoding.
     lapped: [[u64; 2]; 3],
     seen: Seen,
-}
-
-/// A publisher that waits: its topic and its message.
-type Held = (usize, Form, Vec<u8>);
-
-struct Case<'a> {
-    world: World,
-    held: Vec<Held>,
-    /// The longest payload the configuration would allow: two messages fit a topic's log.
-    payload_max: usize,
-    /// In a hundred connections, how many are of the JSON dialect.
-    json_percent: u8,
-    rng: &'a mut Rng,
 }
 
 #[test]
@@ -47,191 +34,19 @@ fn every_subscriber_gets_every_message_once_and_in_order() {
 }
 
 fn run(rng: &mut Rng, coverage: &mut Coverage) {
-    let policies = [LagPolicy::Disconnect, LagPolicy::Skip, LagPolicy::SkipSilent];
-    let policy = rng.usize(..3);
-    let topic_log_bytes = *rng.choice(&[2_000, 10_000, 16 << 10, 40_000, 64 << 10, 200_000]).unwrap();
-    let limits = HubLimits {
-        max_subscribers: rng.usize(8..100),
-        log_bytes: topic_log_bytes * rng.usize(100..=300) / 100,
-        topic_log_bytes,
-        lag_policy: policies[policy],
-    };
-    let slots = rng.u32(1..=8);
-    let mut world = World::new(limits, slots, rng);
-    world.breaks_percent = rng.u8(..30);
-    world.tail_room = if rng.bool() { usize::MAX } else { rng.usize(..topic_log_bytes / 2) };
-    let json_percent = *rng.choice(&[0, 50, 50, 100]).unwrap();
-    let mut case = Case { world, held: Vec::new(), payload_max: topic_log_bytes / 2 - 10, json_percent, rng };
-    for _ in 0..case.rng.usize(20..150) {
-        case.operation();
-    }
-    case.finish();
+    let mut case = Case::new(&TOPIC_LOG_BYTES, Choices::of_seed(rng));
+    case.run(rng.usize(20..150));
 
     coverage.cases += 1;
-    let (mut seen, stats) = (case.world.seen, case.world.hub.stats());
-    coverage.pool_exhausted += stats.pool_exhausted;
+    let mut seen = case.world.seen;
+    coverage.pool_exhausted += case.world.hub.stats().pool_exhausted;
+    let is_its_policy = |policy: &LagPolicy| *policy == case.world.limits.lag_policy;
+    let policy = POLICIES.iter().position(is_its_policy).expect("one of them");
     for encoding in Encoding::ALL {
         coverage.lapped[policy][encoding as usize] += seen.lapped[encoding as usize];
     }
     for (sum, count) in coverage.seen.counts().into_iter().zip(seen.counts()) {
         *sum += *count;
-    }
-}
-
-impl Case<'_> {
-    fn operation(&mut self) {
-        let slot = Slot(self.rng.u32(..self.world.connections.len() as u32));
-        let connection = &self.world.connections[slot.index()];
-        let (phase, is_json) = (connection.phase, connection.encoding == Encoding::Json);
-        match self.rng.u8(..100) {
-            0..14 if phase == Phase::Vacant => self.connect(slot),
-            0..14 if phase == Phase::Open && is_json => self.subscribe(slot),
-            0..14 => self.drain(slot),
-            14..17 if phase == Phase::Open && is_json => self.unsubscribe(slot),
-            14..19 => match phase {
-                Phase::Open if self.rng.bool() => self.world.close(slot),
-                Phase::Open | Phase::Closing => self.world.die(slot),
-                Phase::Vacant => self.connect(slot),
-            },
-            19..24 if phase == Phase::Open => {
-                let bytes = self.room();
-                self.world.reply(slot, bytes);
-            }
-            19..30 => self.drain(slot),
-            30..60 => self.publish(),
-            60..62 => self.close_or_move_on(),
-            62..80 => self.world.pass(self.rng.usize(1..=5)),
-            80..87 => self.world.attend(),
-            _ => {
-                self.retry_held();
-                self.world.turn(self.rng.usize(1..=5));
-            }
-        }
-        self.world.check_levels();
-    }
-
-    fn open(&mut self) -> usize {
-        self.world.open(NAMES[self.rng.usize(..NAMES.len())], self.rng.u64(..3))
-    }
-
-    fn connect(&mut self, slot: Slot) {
-        let room = if self.rng.u8(..3) == 0 { usize::MAX } else { self.room() };
-        let is_json = self.rng.u8(..100) < self.json_percent;
-        self.world.connect(slot, if is_json { Encoding::Json } else { Encoding::Raw }, room);
-        for _ in 0..if is_json { self.rng.usize(..=NAMES.len()) } else { 1 } {
-            self.subscribe(slot);
-        }
-    }
-
-    /// To one of the topics, unless it is already.
-    fn subscribe(&mut self, slot: Slot) {
-        let topic = self.open();
-        let subscriptions = &self.world.connections[slot.index()].subscriptions;
-        if subscriptions.iter().all(|subscription| subscription.topic != topic) {
-            self.world.subscribe(slot, topic);
-        }
-    }
-
-    fn unsubscribe(&mut self, slot: Slot) {
-        let count = self.world.connections[slot.index()].subscriptions.len();
-        if count > 0 {
-            self.world.unsubscribe(slot, self.rng.usize(..count));
-        }
-    }
-
-    fn drain(&mut self, slot: Slot) {
-        let room = self.room();
-        self.world.drain(slot, room);
-    }
-
-    /// Sometimes a few bytes, so that sockets stop inside headers; sometimes some messages' worth.
-    fn room(&mut self) -> usize {
-        match self.rng.u8(..3) {
-            0 => self.rng.usize(..30),
-            1 => self.rng.usize(..3_000),
-            _ => self.rng.usize(..2 * self.world.limits.topic_log_bytes),
-        }
-    }
-
-    fn publish(&mut self) {
-        let topic = self.open();
-        for _ in 0..self.rng.u8(1..=4) {
-            let length = match self.rng.u8(..20) {
-                0 => 0,
-                1 => 125 + self.rng.usize(..3),
-                2 if self.payload_max > 0xffff => 0xffff + self.rng.usize(..3),
-                3 => self.payload_max,
-                4..8 => self.rng.usize(..=self.payload_max),
-                _ => self.rng.usize(..=self.payload_max / 16),
-            };
-            let form = *self.rng.choice(&[Form::Text, Form::Binary, Form::Json]).unwrap();
-            let payload = self.payload(form, length);
-            if self.rng.u8(..4) == 0 {
-                self.world.insist(topic, form, &payload);
-            } else if self.world.publish(topic, form, &payload).is_err() {
-                // A topic with a publisher is not closed: the index stays right.
-                self.world.topics[topic].held += 1;
-                self.held.push((topic, form, payload));
-            }
-        }
-    }
-
-    /// At most `length` bytes, or a number.
-    fn payload(&mut self, form: Form, length: usize) -> Vec<u8> {
-        const PLAIN: [char; 8] = ['a', 'b', ' ', '{', '\u{7f}', 'é', '→', '🦀'];
-        const ESCAPED: [char; 8] = ['"', '\\', '\n', '\u{0}', '\u{1}', '\u{1f}', '"', '\n'];
-        let bytes = random_bytes(length, self.rng);
-        if form == Form::Binary {
-            return bytes;
-        }
-        let escaped = if form == Form::Text { *self.rng.choice(&[0, 1, 16, 255]).unwrap() } else { 0 };
-        let mut text = String::new();
-        for byte in bytes {
-            let letters = if byte < escaped { ESCAPED } else { PLAIN };
-            let letter = letters[usize::from(byte % 8)];
-            if text.len() + letter.len_utf8() + 2 <= length {
-                text.push(letter);
-            }
-        }
-        match form {
-            Form::Json if length < 2 => b"7".to_vec(),
-            Form::Json => format!("\"{text}\"").into_bytes(),
-            Form::Text | Form::Binary => text.into_bytes(),
-        }
-    }
-
-    fn retry_held(&mut self) {
-        for (topic, form, payload) in std::mem::take(&mut self.held) {
-            if self.world.publish(topic, form, &payload).is_ok() {
-                self.world.topics[topic].held -= 1;
-            } else {
-                self.held.push((topic, form, payload));
-            }
-        }
-    }
-
-    /// A topic that nobody uses is closed, or goes on elsewhere.
-    fn close_or_move_on(&mut self) {
-        let topic = self.open();
-        if self.rng.bool() {
-            self.world.close_topic(topic);
-        } else {
-            self.world.move_on(topic, self.rng.u64(1..1000));
-        }
-    }
-
-    fn finish(&mut self) {
-        for _ in 0..TURNS_MAX {
-            if self.held.is_empty() {
-                break;
-            }
-            self.retry_held();
-            self.world.turn(2);
-        }
-        assert!(self.held.is_empty(), "publishers are still held back");
-        let max = self.rng.usize(1..=5);
-        self.world.come_to_rest(max);
-        self.world.end();
     }
 }
 

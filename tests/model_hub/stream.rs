@@ -2,9 +2,13 @@
 
 use super::json;
 use corecast::hub::HubLimits;
-use corecast::ids::{Encoding, Form, TopicId};
+use corecast::ids::{Encoding, Form, TopicId, Variant};
+use corecast::message::Deflated;
 use corecast_tests::wire::{BINARY, TEXT, frame, header};
 use std::sync::Arc;
+
+/// RSV1 (RFC 7692 §6).
+const COMPRESSED: u8 = 0x40;
 
 /// One life of a topic: from `open` to `close`.
 #[derive(Debug)]
@@ -12,16 +16,16 @@ pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
     pub(crate) is_open: bool,
-    /// By encoding, like all arrays of two here.
-    pub(crate) subscribers: [usize; 2],
+    /// By variant, like all arrays here.
+    pub(crate) subscribers: [usize; Variant::COUNT],
     /// Publishers that are held back; they keep it open.
     pub(crate) held: usize,
     /// A batch was made and its region was not finished.
-    pub(crate) is_mid_pass: [bool; 2],
+    pub(crate) is_mid_pass: [bool; Variant::COUNT],
     /// The offset before the first of `frames`.
     base: u64,
     /// Each message as the bytes its subscribers must get.
-    frames: Vec<[Vec<u8>; 2]>,
+    frames: Vec<[Vec<u8>; Variant::COUNT]>,
 }
 
 impl Topic {
@@ -30,9 +34,9 @@ impl Topic {
             name,
             id,
             is_open: true,
-            subscribers: [0; 2],
+            subscribers: [0; Variant::COUNT],
             held: 0,
-            is_mid_pass: [false; 2],
+            is_mid_pass: [false; Variant::COUNT],
             base: last,
             frames: Vec::new(),
         }
@@ -50,38 +54,65 @@ impl Topic {
     }
 
     pub(crate) fn is_used(&self) -> bool {
-        self.subscribers != [0; 2] || self.held > 0
+        self.followed().next().is_some() || self.held > 0
+    }
+
+    /// In which somebody follows it.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = Variant> {
+        Variant::ALL.into_iter().filter(|variant| self.subscribers[variant.index()] > 0)
+    }
+
+    /// In how many variants of this encoding somebody follows it.
+    pub(crate) fn followed_in(&self, encoding: Encoding) -> usize {
+        self.followed().filter(|variant| variant.encoding == encoding).count()
     }
 
     /// Gives whether its JSON was too long for a log. Written for those who are subscribed.
-    pub(crate) fn push(&mut self, form: Form, payload: &[u8], limits: &HubLimits) -> bool {
+    pub(crate) fn push(
+        &mut self,
+        form: Form,
+        payload: &[u8],
+        deflated: &Deflated,
+        limits: &HubLimits,
+    ) -> bool {
         let first_byte = if form == Form::Binary { BINARY } else { TEXT };
-        let [has_raw, has_json] = self.subscribers.map(|count| count > 0);
-        let raw = if has_raw { frame(first_byte, payload, None) } else { Vec::new() };
         let (offset, mut json, mut is_too_long) = (self.last() + 1, Vec::new(), false);
-        if has_json {
+        // The pool must have room for every form that the message is in.
+        let raw_bytes = header(first_byte, payload.len() as u64, None).len() + payload.len();
+        let raw_feeds = self.followed_in(Encoding::Raw).max(1);
+        let beside = raw_feeds * raw_bytes.max(limits.topic_log_bytes / 4);
+        let for_json = limits.log_bytes.saturating_sub(beside);
+        if let Some(room) = for_json.checked_div(self.followed_in(Encoding::Json)) {
             json = frame(TEXT, &json::message(&self.name, offset, form, payload), None);
-            let raw_bytes = header(first_byte, payload.len() as u64, None).len() + payload.len();
-            let beside = raw_bytes.max(limits.topic_log_bytes / 4);
-            is_too_long = json.len() > limits.topic_log_bytes || json.len() + beside > limits.log_bytes;
+            is_too_long = json.len() > limits.topic_log_bytes.min(room);
         }
         if is_too_long {
             json = frame(TEXT, &json::missed(&self.name, offset), None);
         }
-        self.frames.push([raw, json]);
+        let mut frames = [const { Vec::new() }; Variant::COUNT];
+        for variant in self.followed() {
+            let is_json = variant.encoding == Encoding::Json;
+            let deflated = deflated.get(0, variant).filter(|_| !(is_json && is_too_long));
+            frames[variant.index()] = match deflated {
+                Some(deflated) => frame(COMPRESSED | if is_json { TEXT } else { first_byte }, deflated, None),
+                None if is_json => json.clone(),
+                None => frame(first_byte, payload, None),
+            };
+        }
+        self.frames.push(frames);
         is_too_long
     }
 
-    fn frame(&self, offset: u64, encoding: Encoding) -> Option<&[u8]> {
+    fn frame(&self, offset: u64, variant: Variant) -> Option<&[u8]> {
         let index = usize::try_from(offset.checked_sub(self.base + 1)?).ok()?;
-        Some(&self.frames.get(index)?[encoding as usize])
+        Some(&self.frames.get(index)?[variant.index()])
     }
 }
 
 /// A subscriber's place in its topic's messages, moved only by the bytes its socket took.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    encoding: Encoding,
+    variant: Variant,
     /// The message it is inside, or the next one.
     next: u64,
     /// Bytes of that one it has.
@@ -89,8 +120,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn from_next(encoding: Encoding, last: u64) -> Self {
-        Self { encoding, next: last + 1, into: 0 }
+    pub(crate) fn from_next(variant: Variant, last: u64) -> Self {
+        Self { variant, next: last + 1, into: 0 }
     }
 
     pub(crate) fn is_between_frames(&self) -> bool {
@@ -101,7 +132,7 @@ impl Reader {
     pub(crate) fn owed_of_frame<'a>(&self, topic: &'a Topic) -> &'a [u8] {
         match self.into {
             0 => &[],
-            into => &topic.frame(self.next, self.encoding).expect("it has some of it")[into..],
+            into => &topic.frame(self.next, self.variant).expect("it has some of it")[into..],
         }
     }
 
@@ -114,7 +145,7 @@ impl Reader {
     pub(crate) fn take(&mut self, topic: &Topic, mut bytes: &[u8]) -> u64 {
         let mut completed = 0;
         while !bytes.is_empty() {
-            let frame = topic.frame(self.next, self.encoding).unwrap_or_else(|| {
+            let frame = topic.frame(self.next, self.variant).unwrap_or_else(|| {
                 panic!("{} bytes beyond the last message, {}", bytes.len(), topic.last());
             });
             let due = &frame[self.into..];

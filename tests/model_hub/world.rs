@@ -4,8 +4,9 @@ use super::connection::{Connection, Phase, Subscription};
 use super::stream::{Reader, Topic};
 use corecast::config::LagPolicy;
 use corecast::hub::{Backlog, HeldBack, Hub, HubLimits, Lapped};
-use corecast::ids::{Encoding, Form, MemberId, Now, Offset, Slot};
-use fastrand::Rng;
+use corecast::ids::{Compression, Encoding, Form, MemberId, Now, Offset, Slot, Variant};
+use corecast::message::{Deflated, Messages};
+use corecast_tests::choices::Choices;
 
 /// More turns than any publisher may have to wait for, and than any case needs to come to rest.
 pub(crate) const TURNS_MAX: usize = 2000;
@@ -18,6 +19,8 @@ pub(crate) struct Seen {
     pub(crate) held_back: u64,
     pub(crate) held_back_by_json: u64,
     pub(crate) in_both_encodings: u64,
+    /// By encoding.
+    pub(crate) compressed: [u64; 2],
     pub(crate) too_long_in_json: u64,
     pub(crate) lapped: [u64; 2],
     pub(crate) lapped_twice_at_once: u64,
@@ -48,13 +51,14 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// All of them.
-    pub(crate) fn counts(&mut self) -> [&mut u64; 36] {
+    pub(crate) fn counts(&mut self) -> [&mut u64; 38] {
         let Self {
             topics_closed,
             moved_on,
             held_back,
             held_back_by_json,
             in_both_encodings,
+            compressed: [compressed_raw, compressed_json],
             too_long_in_json,
             lapped: [lapped_raw, lapped_json],
             lapped_twice_at_once,
@@ -88,6 +92,8 @@ impl Seen {
             held_back,
             held_back_by_json,
             in_both_encodings,
+            compressed_raw,
+            compressed_json,
             too_long_in_json,
             lapped_raw,
             lapped_json,
@@ -138,11 +144,11 @@ pub(crate) struct World {
     pub(crate) breaks_percent: u8,
     /// For the tails of those whom one publish laps.
     pub(crate) tail_room: usize,
-    pub(crate) rng: Rng,
+    pub(crate) choices: Choices,
 }
 
 impl World {
-    pub(crate) fn new(limits: HubLimits, slots: u32, rng: &mut Rng) -> Self {
+    pub(crate) fn new(limits: HubLimits, slots: u32, choices: Choices) -> Self {
         Self {
             hub: Hub::new(limits),
             limits,
@@ -153,7 +159,7 @@ impl World {
             attention: Vec::new(),
             breaks_percent: 0,
             tail_room: usize::MAX,
-            rng: rng.fork(),
+            choices,
         }
     }
 
@@ -193,10 +199,10 @@ impl World {
         }
     }
 
-    pub(crate) fn connect(&mut self, slot: Slot, encoding: Encoding, room: usize) {
+    pub(crate) fn connect(&mut self, slot: Slot, variant: Variant, room: usize) {
         let connection = self.connection(slot);
         assert_eq!(connection.phase, Phase::Vacant);
-        connection.encoding = encoding;
+        connection.variant = variant;
         connection.phase = Phase::Open;
         connection.room = room;
     }
@@ -204,17 +210,17 @@ impl World {
     pub(crate) fn subscribe(&mut self, slot: Slot, topic: usize) {
         let state = &mut self.topics[topic];
         let connection = &mut self.connections[slot.index()];
-        let encoding = connection.encoding;
+        let variant @ Variant { encoding, .. } = connection.variant;
         assert_eq!(self.hub.find(slot, state.id), None);
-        state.subscribers[encoding as usize] += 1;
-        self.seen.joined_mid_pass[encoding as usize] += u64::from(state.is_mid_pass[encoding as usize]);
-        let member = self.hub.subscribe(slot, state.id, encoding);
+        state.subscribers[variant.index()] += 1;
+        self.seen.joined_mid_pass[encoding as usize] += u64::from(state.is_mid_pass[variant.index()]);
+        let member = self.hub.subscribe_as(slot, state.id, variant);
         assert_eq!(encoding == Encoding::Raw, member == slot.into(), "{member:?} of {slot:?}");
-        let reader = Reader::from_next(encoding, self.hub.last(state.id).0);
+        let reader = Reader::from_next(variant, self.hub.last(state.id).0);
         let is_clear = connection.is_clear();
         assert!(!is_clear || connection.is_between_frames());
         connection.subscriptions.push(Subscription { member, topic, reader, has_to_be_told: false });
-        if encoding == Encoding::Json && (!is_clear || self.rng.bool()) {
+        if encoding == Encoding::Json && (!is_clear || self.choices.bool()) {
             // The answer has to go out first.
             self.seen.subscribed_while_full += u64::from(connection.is_polling);
             connection.subscription_mut(member).has_to_be_told = true;
@@ -267,12 +273,13 @@ impl World {
 
     fn count_leave(&mut self, slot: Slot, index: usize) {
         let connection = &mut self.connections[slot.index()];
-        let encoding = connection.encoding as usize;
+        let variant = connection.variant;
         let subscription = connection.subscriptions.remove(index);
         let topic = &mut self.topics[subscription.topic];
-        topic.subscribers[encoding] -= 1;
-        self.seen.left_mid_pass[encoding] += u64::from(topic.is_mid_pass[encoding]);
-        topic.is_mid_pass[encoding] &= topic.subscribers[encoding] > 0;
+        let index = variant.index();
+        topic.subscribers[index] -= 1;
+        self.seen.left_mid_pass[variant.encoding as usize] += u64::from(topic.is_mid_pass[index]);
+        topic.is_mid_pass[index] &= topic.subscribers[index] > 0;
     }
 
     /// Something for the connection alone, whatever it says: it may only stand between two frames.
@@ -294,13 +301,18 @@ impl World {
         let (id, offset) = (self.topics[topic].id, self.topics[topic].last() + 1);
         let was_full = self.hub.is_full(id, payload.len());
         let exhausted_before = self.hub.stats().pool_exhausted;
-        let result = self.hub.append(id, Offset(offset), form, payload, self.now, self.tail_room);
+        let deflated = self.deflate(topic, payload);
+        let messages = Messages::one(form, payload).with_deflated(&deflated);
+        let result = self.hub.append_one_of(id, Offset(offset), messages, 0, self.now, self.tail_room);
         if result.is_ok() {
             assert!(!was_full, "a message was taken where its publisher had to wait");
             assert_eq!(self.hub.last(id), Offset(offset));
             let topic = &mut self.topics[topic];
-            let is_too_long = topic.push(form, payload, &self.limits);
-            let [has_raw, has_json] = topic.subscribers.map(|count| count > 0);
+            let is_too_long = topic.push(form, payload, &deflated, &self.limits);
+            let [has_raw, has_json] = Encoding::ALL.map(|encoding| topic.followed_in(encoding) > 0);
+            for variant in topic.followed().filter(|&variant| deflated.get(0, variant).is_some()) {
+                self.seen.compressed[variant.encoding as usize] += 1;
+            }
             self.seen.in_both_encodings += u64::from(has_raw && has_json);
             self.seen.too_long_in_json += u64::from(is_too_long);
         } else {
@@ -314,6 +326,22 @@ impl World {
         result
     }
 
+    /// Compressed forms of some of the variants that the topic is followed in: any bytes that are fewer.
+    fn deflate(&self, topic: usize, payload: &[u8]) -> Deflated {
+        let mut forms = Deflated::default();
+        for variant in self.topics[topic].followed() {
+            if variant.compression == Compression::Plain || self.choices.u8(..4) == 0 {
+                continue;
+            }
+            let length = payload.len() / self.choices.usize(1..=8);
+            forms.add(0, variant, |out| {
+                out.extend(std::iter::repeat_n(b'a' + variant.index() as u8, length.saturating_sub(1)));
+                length > 1
+            });
+        }
+        forms
+    }
+
     /// What the publish to `topic` has led to.
     fn take_lapped(&mut self, topic: usize) {
         let mut tail_room = self.tail_room;
@@ -322,7 +350,8 @@ impl World {
             let slot = lapped.slot;
             self.seen.lapped[lapped.encoding as usize] += 1;
             self.seen.lapped_elsewhere += u64::from(lapped.topic != self.topics[topic].id);
-            let others = self.topics[topic].subscribers[1 - lapped.encoding as usize];
+            let own = self.connections[slot.index()].variant;
+            let others = self.topics[topic].followed().filter(|&variant| variant != own).count();
             self.seen.lapped_beside_other_feed +=
                 u64::from(lapped.topic == self.topics[topic].id && others > 0);
             self.seen.lapped_twice_at_once += u64::from(slots.contains(&slot));
@@ -354,7 +383,8 @@ impl World {
         };
         assert_eq!(is_out, has_to_end);
         let (topics, connection) = (&self.topics, &mut self.connections[slot.index()]);
-        assert_eq!(connection.encoding, encoding);
+        assert_eq!(connection.variant.encoding, encoding);
+        let variant = connection.variant;
         let is_it = |subscription: &Subscription| topics[subscription.topic].id == topic;
         let index = connection.subscriptions.iter().position(is_it).expect("who was lapped was subscribed");
         let Subscription { topic, reader, member, .. } = &mut connection.subscriptions[index];
@@ -378,7 +408,7 @@ impl World {
         }
         if is_out {
             self.count_leave(slot, index);
-            self.seen.lapped_last += u64::from(self.topics[topic].subscribers[encoding as usize] == 0);
+            self.seen.lapped_last += u64::from(self.topics[topic].subscribers[variant.index()] == 0);
         }
     }
 

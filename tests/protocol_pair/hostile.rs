@@ -2,23 +2,13 @@
 //! one error that stays the same, makes the same of the bytes however they are cut, and agrees with the
 //! oracle.
 
-use corecast_protocol::{Limits, Side};
+use corecast_protocol::Side;
 use corecast_tests::seeds::{for_seeds, random_bytes};
-use corecast_tests::wire::{Receiver, frame, header};
+use corecast_tests::wire::{frame, header};
 use fastrand::Rng;
 
-use crate::oracle::{Bounds, End, judge};
-
-/// Small, so that random streams reach them.
-const BOUNDS: Bounds = Bounds { frame_bytes: 300, message_bytes: 500, fragments: 4 };
-
-fn limits() -> Limits {
-    Limits::default()
-        .with_max_frame_bytes(BOUNDS.frame_bytes)
-        .and_then(|limits| limits.with_max_message_bytes(BOUNDS.message_bytes as usize))
-        .and_then(|limits| limits.with_max_fragments(BOUNDS.fragments as u32))
-        .expect("valid limits")
-}
+use crate::agreement::{self, SMALL};
+use crate::oracle::{End, Terms, judge};
 
 #[test]
 fn server_survives_noise() {
@@ -43,8 +33,9 @@ fn client_agrees_with_the_oracle_on_streams_with_faults() {
 #[test]
 fn streams_reach_every_kind_of_end() {
     for side in [Side::Server, Side::Client] {
+        let terms = Terms { side, deflate: false, bounds: SMALL };
         let ends: Vec<End> =
-            (0..2000).map(|seed| judge(side, BOUNDS, &stream(side, &mut Rng::with_seed(seed))).1).collect();
+            (0..2000).map(|seed| judge(terms, &stream(side, &mut Rng::with_seed(seed))).1).collect();
         let share = |wanted: &dyn Fn(&End) -> bool| ends.iter().filter(|end| wanted(end)).count();
         assert!(share(&|end| matches!(end, End::Open { mid_message: false })) > 20, "{side:?}");
         assert!(share(&|end| matches!(end, End::Open { mid_message: true })) > 20, "{side:?}");
@@ -55,43 +46,10 @@ fn streams_reach_every_kind_of_end() {
     }
 }
 
-/// Heard whole, byte by byte and in random pieces, the bytes must mean the same, and what the oracle says.
 fn check(side: Side, bytes: &[u8], rng: &mut Rng) {
-    let mut whole = Receiver::with_limits(side, limits());
-    whole.hear(bytes);
-    let mut single = Receiver::with_limits(side, limits());
-    single.hear_in_pieces(bytes, 1);
-    let mut pieces = Receiver::with_limits(side, limits());
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let (piece, later) = rest.split_at(rng.usize(1..=rest.len().min(40)));
-        pieces.hear(piece);
-        rest = later;
-    }
-    for (other, how) in [(&single, "byte by byte"), (&pieces, "in random pieces")] {
-        assert_eq!(other.seen, whole.seen, "{side:?}, {how}, {bytes:02x?}");
-        assert_eq!(other.error, whole.error, "{side:?}, {how}, {bytes:02x?}");
-        assert_eq!(
-            other.connection.is_mid_message(),
-            whole.connection.is_mid_message(),
-            "{side:?}, {how}, {bytes:02x?}"
-        );
-    }
-
-    let (seen, end) = judge(side, BOUNDS, bytes);
-    assert_eq!(whole.seen, seen, "{side:?}, {bytes:02x?}");
-    let connection = &whole.connection;
-    match (end, whole.failed_with()) {
-        (End::Open { mid_message }, None) => {
-            assert_eq!(connection.is_mid_message(), mid_message, "{bytes:02x?}")
-        }
-        (End::Closed, None) => assert!(connection.close_received()),
-        (End::Failed(codes), Some(code)) if codes.contains(&code) => {}
-        (End::Undecided, _) => {}
-        (end, _) => panic!("{side:?}: {:?} where the oracle says {end:?}, {bytes:02x?}", whole.error),
-    }
-    let kept = connection.buffered_bytes();
-    assert!(kept <= 4096, "{kept} bytes kept with limits of {BOUNDS:?}");
+    let piece_lengths: Vec<usize> = (0..bytes.len()).map(|_| rng.usize(1..=40)).collect();
+    let terms = Terms { side, deflate: rng.bool(), bounds: SMALL };
+    agreement::check(terms, bytes, &piece_lengths);
 }
 
 /// Any bytes at all, sometimes behind a well-formed header that makes them a payload.
@@ -176,8 +134,9 @@ fn text(length: usize, rng: &mut Rng) -> Vec<u8> {
 
 /// One fault: a bit of the header, the mask, the form of the length, a missing or an extra byte.
 fn spoil(frame: &mut Vec<u8>, rng: &mut Rng) {
-    match rng.u8(..6) {
+    match rng.u8(..7) {
         0 => frame[0] ^= 1 << rng.u8(..8),
+        6 => frame[0] ^= 0x40,
         1 => frame[1] ^= 1 << rng.u8(..8),
         2 => frame[1] |= 0x7e,
         3 => frame[1] |= 0x7f,

@@ -1,10 +1,18 @@
-//! RFC 6455 §5 the slow way: all bytes at once, every rule as it reads, nothing shared with the crate. What a
+//! RFC 6455 §5 and RFC 7692 §6 the slow way: all bytes at once, every rule as it reads, nothing shared with the crate. What a
 //! connection makes of any bytes must agree with this.
 
-use corecast_protocol::Side;
+use corecast_protocol::{MessageKind, Side};
 use corecast_tests::wire::Seen;
 
-/// Limits of the connections under test.
+/// What the connections under test go by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) side: Side,
+    /// permessage-deflate was agreed on.
+    pub(crate) deflate: bool,
+    pub(crate) bounds: Bounds,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) frame_bytes: u64,
@@ -26,17 +34,20 @@ pub(crate) enum End {
     Undecided,
 }
 
-pub(crate) fn judge(side: Side, bounds: Bounds, bytes: &[u8]) -> (Vec<Seen>, End) {
+pub(crate) fn judge(terms: Terms, bytes: &[u8]) -> (Vec<Seen>, End) {
     let mut seen = Vec::new();
     let mut rest = bytes;
-    // The open message: is it text, its payload, its frames so far.
-    let mut message: Option<(bool, Vec<u8>, usize)> = None;
+    let mut message: Option<Message> = None;
     loop {
         if rest.is_empty() {
             return (seen, End::Open { mid_message: message.is_some() });
         }
         let Some(header) = Header::read(rest) else { return (seen, End::Undecided) };
-        let codes = header.broken_rules(side, bounds, message.as_ref());
+        // What may go on as an HTTP method is reported when it is one, or not.
+        if rest.len() < 4 && rest[0].is_ascii_uppercase() {
+            return (seen, End::Undecided);
+        }
+        let codes = header.broken_rules(terms, message.as_ref());
         if !codes.is_empty() {
             return (seen, End::Failed(codes));
         }
@@ -50,21 +61,16 @@ pub(crate) fn judge(side: Side, bounds: Bounds, bytes: &[u8]) -> (Vec<Seen>, End
 
         match header.opcode {
             0..=2 => {
-                let (is_text, mut joined, frames) =
-                    message.take().unwrap_or((header.opcode == 1, Vec::new(), 0));
-                joined.extend(payload);
+                let mut joined = message.take().unwrap_or_else(|| Message::new(&header));
+                joined.payload.extend(payload);
                 let ended = whole && header.fin;
-                if is_text && !may_be_text(&joined, ended) {
+                if joined.is_text && !joined.is_deflated && !may_be_text(&joined.payload, ended) {
                     return (seen, End::Failed(vec![1007]));
                 }
                 if ended {
-                    seen.push(if is_text {
-                        Seen::Text(String::from_utf8(joined).unwrap())
-                    } else {
-                        Seen::Binary(joined)
-                    });
+                    seen.push(joined.seen());
                 } else if whole {
-                    message = Some((is_text, joined, frames + 1));
+                    message = Some(Message { frames: joined.frames + 1, ..joined });
                 } else {
                     return (seen, End::Open { mid_message: true });
                 }
@@ -101,6 +107,31 @@ fn judge_close(mut seen: Vec<Seen>, body: &[u8]) -> (Vec<Seen>, End) {
         Ok(_) => {}
     }
     (seen, End::Failed(codes))
+}
+
+/// The open message.
+struct Message {
+    is_text: bool,
+    is_deflated: bool,
+    payload: Vec<u8>,
+    /// So far.
+    frames: usize,
+}
+
+impl Message {
+    fn new(first: &Header) -> Self {
+        let (is_text, is_deflated) = (first.opcode == 1, first.reserved != 0);
+        Self { is_text, is_deflated, payload: Vec::new(), frames: 0 }
+    }
+
+    fn seen(self) -> Seen {
+        let kind = if self.is_text { MessageKind::Text } else { MessageKind::Binary };
+        match (self.is_deflated, kind) {
+            (true, kind) => Seen::Deflated(kind, self.payload),
+            (false, MessageKind::Text) => Seen::Text(String::from_utf8(self.payload).unwrap()),
+            (false, MessageKind::Binary) => Seen::Binary(self.payload),
+        }
+    }
 }
 
 /// RFC 6455 §8.1. An unfinished character at the end is fine until the message ends.
@@ -151,9 +182,12 @@ impl Header {
     }
 
     /// The close codes of all rules that this header breaks.
-    fn broken_rules(&self, side: Side, bounds: Bounds, message: Option<&(bool, Vec<u8>, usize)>) -> Vec<u16> {
+    fn broken_rules(&self, terms: Terms, message: Option<&Message>) -> Vec<u16> {
+        let Terms { side, deflate, bounds } = terms;
         let control = self.opcode >= 8;
-        let malformed = self.reserved != 0
+        // RFC 7692 §6.1: RSV1 on the first frame of a message.
+        let may_be_deflated = deflate && matches!(self.opcode, 1 | 2);
+        let malformed = self.reserved & !(if may_be_deflated { 0x40 } else { 0 }) != 0
             || matches!(self.opcode, 3..=7 | 11..=15)
             || self.masked != (side == Side::Server)
             || !self.shortest
@@ -161,7 +195,8 @@ impl Header {
             || control && (!self.fin || self.payload_bytes > 125)
             || self.opcode == 0 && message.is_none()
             || matches!(self.opcode, 1 | 2) && message.is_some();
-        let (joined, frames) = message.map_or((0, 0), |(_, joined, frames)| (joined.len() as u64, *frames));
+        let (joined, frames) =
+            message.map_or((0, 0), |message| (message.payload.len() as u64, message.frames));
         let too_big = !control
             && (self.payload_bytes > bounds.frame_bytes
                 || joined.saturating_add(self.payload_bytes) > bounds.message_bytes);

@@ -1,4 +1,5 @@
 //! What the whole-system tests share.
 
+pub mod choices;
 pub mod seeds;
 pub mod wire;

@@ -22,9 +22,8 @@ const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
 const LAST_BLOCKS_MAX: u32 = 64;
 /// How far back a block may refer.
 const WINDOW: usize = 1 << MAX_WINDOW_BITS;
-/// The least room for inflated bytes, and by how much deflated ones grow at first.
-const ROOM_MIN: usize = 256;
-const GROWTH: usize = 4;
+/// How much is inflated at once.
+const ROOM: usize = 16 << 10;
 
 /// Compresses messages. It holds some 370 KiB: one serves all connections of a thread.
 #[derive(Debug)]
@@ -50,13 +49,16 @@ impl Deflater {
         let start = out.len();
         // Room for the worst that a message becomes, though it is not sent then: what a compressor could not write survives
         // its reset, as an offset in zlib-rs, and sooner or later the next message does not fit behind it.
-        out.reserve(worst_length(message.len()));
+        let room = worst_length(message.len());
+        out.resize(start + room, 0);
         self.0.reset();
         self.0
-            .compress_vec(message, out, FlushCompress::Sync)
+            .compress(message, &mut out[start..], FlushCompress::Sync)
             .expect("a compressor without a dictionary takes everything");
+        let length = self.0.total_out() as usize;
         assert_eq!(self.0.total_in(), message.len() as u64, "there is room for all of the message");
-        assert!(out.len() < out.capacity(), "with the last byte used nobody knows whether it was all");
+        assert!(length < room, "with the last byte used nobody knows whether it was all");
+        out.truncate(start + length);
         // RFC 7692 §7.2.1, step 3. Nothing is flushed for an empty message.
         let payload = out[start..].strip_suffix(&FLUSH_TAIL);
         let shorter = payload.map(<[u8]>::len).filter(|&length| length < message.len());
@@ -71,9 +73,16 @@ const fn worst_length(message: usize) -> usize {
     message + message / 8 + message / 64 + 64
 }
 
-/// Decompresses messages. It holds some 50 KiB: one serves all connections of a thread.
+/// Decompresses messages. It holds some 60 KiB: one serves all connections of a thread.
 #[derive(Debug)]
-pub struct Inflater(Decompress);
+pub struct Inflater {
+    stream: Decompress,
+    /// What comes out goes here first. Given a message's spare room, every call would fill all of that with zeros, and what
+    /// is sent decides how many calls there are.
+    room: Box<[u8]>,
+    /// Of the message in hand.
+    last_blocks: u32,
+}
 
 impl Default for Inflater {
     fn default() -> Self {
@@ -83,14 +92,18 @@ impl Default for Inflater {
 
 impl Inflater {
     pub fn new() -> Self {
-        Self(Decompress::new_with_window_bits(false, MAX_WINDOW_BITS))
+        Self {
+            stream: Decompress::new_with_window_bits(false, MAX_WINDOW_BITS),
+            room: vec![0; ROOM].into_boxed_slice(),
+            last_blocks: 0,
+        }
     }
 
     /// The message that was compressed (RFC 7692 §7.2.2): `payload` is that of all its frames. Text is checked for
     /// UTF-8 (RFC 6455 §8.1).
     ///
-    /// At most `limit` bytes come out, and not much more memory than what comes out is taken meanwhile: a payload that
-    /// wants to become more is refused while it is inflated.
+    /// At most `limit` bytes come out, and memory is taken as they do: a payload that wants to become more is refused
+    /// while it is inflated.
     pub fn inflate(
         &mut self,
         kind: MessageKind,
@@ -100,14 +113,12 @@ impl Inflater {
         let mut message = Vec::new();
         // An empty message is 0x00 (RFC 7692 §7.2.3.6); some compressors have nothing left to flush and send nothing.
         if !payload.is_empty() {
-            self.0.reset(false);
-            message
-                .reserve_exact((payload.len().saturating_mul(GROWTH)).clamp(ROOM_MIN, limit.max(ROOM_MIN)));
-            let mut last_blocks = 0;
-            self.feed(payload, limit, &mut message, &mut last_blocks)?;
-            self.feed(&FLUSH_TAIL, limit, &mut message, &mut last_blocks)?;
+            self.stream.reset(false);
+            self.last_blocks = 0;
+            self.feed(payload, limit, &mut message)?;
+            self.feed(&FLUSH_TAIL, limit, &mut message)?;
             let length = message.len();
-            let is_last = self.feed(&LAST_BLOCK, limit, &mut message, &mut last_blocks)?;
+            let is_last = self.feed(&LAST_BLOCK, limit, &mut message)?;
             // Inside of a block these bits are something else, and if it is a last one may even end it.
             if !is_last || message.len() != length {
                 return Err(ProtocolError::InvalidDeflate);
@@ -120,47 +131,41 @@ impl Inflater {
     }
 
     /// Appends what comes out of `input`. `true` if a last block ended with it.
-    fn feed(
-        &mut self,
-        mut input: &[u8],
-        limit: usize,
-        message: &mut Vec<u8>,
-        last_blocks: &mut u32,
-    ) -> Result<bool, ProtocolError> {
+    fn feed(&mut self, mut input: &[u8], limit: usize, message: &mut Vec<u8>) -> Result<bool, ProtocolError> {
         loop {
-            let before = self.0.total_in();
+            let (taken, given) = (self.stream.total_in(), self.stream.total_out());
             let status = self
-                .0
-                .decompress_vec(input, message, FlushDecompress::None)
+                .stream
+                .decompress(input, &mut self.room, FlushDecompress::None)
                 .map_err(|_| ProtocolError::InvalidDeflate)?;
-            if message.len() > limit {
+            input = &input[(self.stream.total_in() - taken) as usize..];
+            let inflated = &self.room[..(self.stream.total_out() - given) as usize];
+            if inflated.len() > limit - message.len() {
                 return Err(ProtocolError::InflatedTooBig { limit: limit as u64 });
             }
-            input = &input[(self.0.total_in() - before) as usize..];
-            let is_full = message.len() == message.capacity();
+            message.extend_from_slice(inflated);
             match status {
-                // RFC 7692 §7.2.1: a block may say that it is the last, and others follow nevertheless. The window is the
-                // message's, so they may refer to what came before it.
-                Status::StreamEnd if !input.is_empty() => {
-                    *last_blocks += 1;
-                    if *last_blocks > LAST_BLOCKS_MAX {
-                        return Err(ProtocolError::InvalidDeflate);
-                    }
-                    self.0.reset(false);
-                    let window = &message[message.len().saturating_sub(WINDOW)..];
-                    self.0.set_dictionary(window).map_err(|_| ProtocolError::InvalidDeflate)?;
-                }
+                Status::StreamEnd if !input.is_empty() => self.go_on_after_last_block(message)?,
                 Status::StreamEnd => return Ok(true),
-                // Doubling keeps the copying linear. One byte over the limit tells that there are more.
-                _ if is_full => {
-                    let room = (message.capacity() * 2).min(limit.saturating_add(1)).max(message.len() + 1);
-                    message.reserve_exact(room - message.len());
-                }
+                // There may be more of what was taken in.
+                _ if inflated.len() == ROOM => {}
                 _ if input.is_empty() => return Ok(false),
                 Status::Ok => {}
                 Status::BufError => return Err(ProtocolError::InvalidDeflate),
             }
         }
+    }
+
+    /// RFC 7692 §7.2.1: a block may say that it is the last, and others follow nevertheless. The window is the message's, so
+    /// they may refer to what came before it.
+    fn go_on_after_last_block(&mut self, message: &[u8]) -> Result<(), ProtocolError> {
+        self.last_blocks += 1;
+        if self.last_blocks > LAST_BLOCKS_MAX {
+            return Err(ProtocolError::InvalidDeflate);
+        }
+        self.stream.reset(false);
+        let window = &message[message.len().saturating_sub(WINDOW)..];
+        self.stream.set_dictionary(window).map(drop).map_err(|_| ProtocolError::InvalidDeflate)
     }
 }
 
@@ -273,6 +278,7 @@ mod tests {
             &[0x07],                                     // the reserved block type
             &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], // a last block, but not the empty one after it
             b"not compressed at all",
+            &[0x01, 0x06, 0x00, 0xf9, 0xff], // a last block of six bytes, which are those appended here
         ] {
             assert_eq!(inflate(payload, 1 << 20), Err(ProtocolError::InvalidDeflate), "{payload:02x?}");
         }

@@ -27,9 +27,14 @@ pub fn body_length(head: &RequestHead<'_>) -> Result<BodyLength, HttpError> {
     if head.version == Version::Http10 {
         return Err(HttpError::TransferEncodingInHttp10);
     }
-    let mut codings = headers.tokens("transfer-encoding");
+    // As bytes: what is no text is an unknown coding, and not nothing.
+    let mut codings = head
+        .header("transfer-encoding")
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty());
     match (codings.next(), codings.next()) {
-        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(BodyLength::Chunked),
+        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(BodyLength::Chunked),
         _ => Err(HttpError::UnsupportedTransferCoding),
     }
 }
@@ -263,6 +268,21 @@ mod tests {
         ] {
             assert_eq!(framing(version, lines), Err(error), "{lines:?}");
             assert_eq!(error.status(), status);
+        }
+    }
+
+    /// Another reader may stumble over it, or take it for what it knows.
+    #[test]
+    fn a_coding_that_is_no_text_is_not_overlooked() {
+        for lines in [
+            &b"Transfer-Encoding: \xff\r\nTransfer-Encoding: chunked"[..],
+            b"Transfer-Encoding: chunked, \xff",
+        ] {
+            let bytes = [b"POST / HTTP/1.1\r\nHost: a\r\n", lines, b"\r\n\r\n"].concat();
+            let Ok(Parsed::Complete { head, .. }) = parse_request(&bytes, &Limits::default()) else {
+                panic!()
+            };
+            assert_eq!(body_length(&head), Err(HttpError::UnsupportedTransferCoding));
         }
     }
 

@@ -32,6 +32,7 @@ pub fn parse_request<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<Requ
         Ok(httparse::Status::Partial) => {
             return Err(HttpError::HeadTooLong { limit: limits.max_head_bytes() });
         }
+        Err(_) if may_be_other_protocol(bytes) => return Ok(Parsed::Incomplete),
         Err(httparse::Error::Version) => return Err(unsupported_version(bytes)),
         Err(error) => return Err(malformed(error, limits)),
     };
@@ -67,6 +68,7 @@ pub fn parse_response<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<Res
         Ok(httparse::Status::Partial) => {
             return Err(HttpError::HeadTooLong { limit: limits.max_head_bytes() });
         }
+        Err(_) if matches!(bytes, [21 | 22]) => return Ok(Parsed::Incomplete),
         Err(httparse::Error::Version) if bytes.starts_with(b"HTTP/") => {
             return Err(HttpError::UnsupportedVersion);
         }
@@ -87,22 +89,30 @@ fn within_limit<'a>(bytes: &'a [u8], limits: &Limits) -> &'a [u8] {
 
 /// What else lands on this port when something before it is set up wrongly.
 fn refuse_other_protocols(bytes: &[u8]) -> Result<(), HttpError> {
-    // RFC 8446 §5.1: a handshake record (22), version 3.x.
-    if bytes.starts_with(&[22, 3]) {
+    if bytes.starts_with(TLS_HANDSHAKE) {
         return Err(HttpError::TlsClientHello);
     }
-    const PROXY_V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     if bytes.starts_with(b"PROXY ") || bytes.starts_with(PROXY_V2_SIGNATURE) {
         return Err(HttpError::ProxyProtocol);
     }
     Ok(())
 }
 
+/// No head begins with these bytes, but there are too few of them to say what else they are.
+fn may_be_other_protocol(bytes: &[u8]) -> bool {
+    [TLS_HANDSHAKE, PROXY_V2_SIGNATURE].iter().any(|start| start.starts_with(bytes))
+}
+
+/// RFC 8446 §5.1: a handshake record (22), version 3.x.
+const TLS_HANDSHAKE: &[u8] = &[22, 3];
+const PROXY_V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
 /// `GET / HTTP/2.0` has a version that is not understood, `GET / nonsense` has none.
 fn unsupported_version(bytes: &[u8]) -> HttpError {
     let line = bytes.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or(bytes);
-    let last_word = line.trim_ascii().rsplit(|&byte| byte == b' ').next().unwrap_or(line);
-    if last_word.starts_with(b"HTTP/") {
+    // What follows it may not have arrived, or be a version after a target with a space in it.
+    let third_word = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
+    if third_word.starts_with(b"HTTP/") {
         HttpError::UnsupportedVersion
     } else {
         HttpError::Malformed { what: "the version after the target" }
@@ -237,8 +247,38 @@ mod tests {
             let error = request(format!("{line}\r\n\r\n").as_bytes()).unwrap_err();
             assert_eq!((error, error.status()), (HttpError::UnsupportedVersion, 505), "{line}");
         }
-        let error = request(b"GET / nonsense\r\n\r\n").unwrap_err();
-        assert_eq!(error, HttpError::Malformed { what: "the version after the target" });
+        for line in ["GET / nonsense", "GET /a b HTTP/1.1"] {
+            let error = request(format!("{line}\r\n\r\n").as_bytes()).unwrap_err();
+            assert_eq!(error, HttpError::Malformed { what: "the version after the target" }, "{line}");
+        }
+    }
+
+    #[test]
+    fn refusals_do_not_depend_on_how_much_has_arrived() {
+        for (bytes, decided_at) in [
+            (&b"GET /a b HTTP/1.1\r\n\r\n"[..], 8),
+            (b"GET / HTTP/2.0\r\n\r\n", 12),
+            (b"\x16\x03\x01\x02", 2),
+            (b"PROXY TCP4", 6),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11", 12),
+            (b"\r\n\r\n\0\r\nQUIX", 11),
+            (b"\x15\x03", 1),
+        ] {
+            let whole = request(bytes);
+            assert!(whole.is_err(), "{whole:?}");
+            for length in 0..bytes.len() {
+                let expected = if length < decided_at { &Ok(Parsed::Incomplete) } else { &whole };
+                assert_eq!(
+                    &request(&bytes[..length]),
+                    expected,
+                    "{length} bytes of {}",
+                    bytes.escape_ascii()
+                );
+            }
+        }
+        for alert in [&[21][..], &[22]] {
+            assert_eq!(parse_response(alert, &Limits::default()), Ok(Parsed::Incomplete));
+        }
     }
 
     /// RFC 9112 §3.2, §5.1, §5.2, and what else could be read in two ways.

@@ -244,6 +244,7 @@ mod tests {
         for (line, replacement, error) in [
             ("Upgrade: websocket", "", HandshakeError::MissingUpgrade),
             ("Upgrade: websocket", "Upgrade: h2c", HandshakeError::MissingUpgrade),
+            ("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: h2c", HandshakeError::MissingUpgrade),
             ("Connection: Upgrade", "", HandshakeError::MissingConnection),
             ("Connection: Upgrade", "Connection: keep-alive", HandshakeError::MissingConnection),
             ("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "", HandshakeError::WrongAccept),
