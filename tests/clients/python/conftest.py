@@ -1,11 +1,14 @@
 """Servers for the tests, and topics that no other test uses."""
 
+import asyncio
 import contextlib
+import inspect
 import itertools
 import re
 
 import pytest
 from support.process import Server
+from support.wire import SECONDS
 from websockets.sync.client import connect
 
 _numbers = itertools.count(1)
@@ -90,3 +93,13 @@ def websocket():
             return open_ones.enter_context(connect(url, **options))
 
         yield websocket
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test that is a coroutine in an event loop of its own, with a deadline for all of it."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), 4 * SECONDS))
+    return True
