@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { Client, startServer } from './server.js';
+import { startServer } from '../server.mjs';
+import { Client } from './client.js';
 
 let server;
 before(async () => {

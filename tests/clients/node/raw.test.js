@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Client, startServer } from './server.js';
+import { startServer } from '../server.mjs';
+import { Client } from './client.js';
 
 let server;
 before(async () => {
