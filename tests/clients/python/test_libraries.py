@@ -4,11 +4,15 @@ sides, the JSON dialect; where the library can compress, once plain and once com
 import contextlib
 import json
 import random
+import re
+import shutil
+import subprocess
 
 import pytest
 from support.dialect import SUBPROTOCOL
-from support.libraries import Aiohttp, Picows, PicowsWebsockets, Websockets
+from support.libraries import Aiohttp, Libcurl, Picows, PicowsWebsockets, Websockets
 from support.process import Server
+from support.waiting import eventually
 
 MIB = 1 << 20
 
@@ -20,6 +24,7 @@ LIBRARIES = {
     "websockets, compressed": (Websockets, True),
     "aiohttp": (Aiohttp, False),
     "aiohttp, compressed": (Aiohttp, True),
+    "libcurl": (Libcurl, False),
     "picows": (Picows, False),
     "picows.websockets": (PicowsWebsockets, False),
     "picows.websockets, compressed": (PicowsWebsockets, True),
@@ -145,3 +150,19 @@ async def test_json_dialect_goes_round(large_server, topic, connect):
         assert {"op": "published", "offset": 1, "id": "two"} in received
         assert {"op": "message", "topic": topic, "offset": 1, "data": data} in received
         await client.close(1000, "")
+
+
+def test_curl_prints_what_is_published(server, topic):
+    if not (curl := shutil.which("curl")):
+        pytest.skip("there is no curl")
+    about = subprocess.run([curl, "--version"], capture_output=True, text=True, check=True).stdout
+    if "ws" not in re.search(r"^Protocols: (.*)$", about, re.MULTILINE)[1].split():
+        pytest.skip(f"{' '.join(about.split()[:2])} was built without WebSocket")
+    command = [curl, "--silent", "--no-buffer", "--noproxy", "*", server.url(topic)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        try:
+            eventually(lambda: server.topic(topic).status == 200, "the subscription")
+            server.publish(topic, b"hello")
+            assert process.stdout.read(5) == b"hello"
+        finally:
+            process.kill()

@@ -6,15 +6,16 @@ reason with which the server closed as it saw them.
 
 import asyncio
 import contextlib
+import io
+import struct
 
 import aiohttp
+import curl_cffi
 import picows
 import picows.websockets.asyncio.client
 import picows.websockets.exceptions
 import websockets.asyncio.client
 import websockets.exceptions
-
-from .wire import SECONDS
 
 # Over the largest message of any test.
 MAX_BYTES = 4 << 20
@@ -200,3 +201,108 @@ class Picows(picows.WSListener):
             pass
         _, reason, code = closed
         return code, (reason or b"").decode()
+
+
+class Libcurl:
+    """libcurl, which hands out pieces of frames and never waits."""
+
+    _TEXT, _BINARY, _MORE, _CLOSE, _PING, _PONG = 1, 2, 4, 8, 16, 64
+    # What it takes for one frame; longer messages are sent in fragments.
+    _FRAME_BYTES = 65_536
+    # CURLOPT_CONNECT_ONLY
+    _UPGRADE_AND_STOP = 2
+
+    def __init__(self, curl, head):
+        self._curl, self._head = curl, head
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, url, *, compression=False, subprotocols=None):
+        assert not compression, "it has none"
+        curl, head = curl_cffi.Curl(), io.BytesIO()
+        option = curl_cffi.CurlOpt
+        curl.setopt(option.URL, url.encode())
+        curl.setopt(option.NOPROXY, b"*")
+        curl.setopt(option.CONNECT_ONLY, cls._UPGRADE_AND_STOP)
+        curl.setopt(option.HEADERDATA, head)
+        if subprotocols:
+            curl.setopt(option.HTTPHEADER, [f"Sec-WebSocket-Protocol: {', '.join(subprotocols)}".encode()])
+        with contextlib.closing(curl):
+            curl.perform()
+            yield cls(curl, head.getvalue().decode())
+
+    def _header(self, wanted):
+        for line in self._head.splitlines():
+            name, _, value = line.partition(":")
+            if name.lower() == wanted.lower():
+                return value.strip()
+        return ""
+
+    @property
+    def extension(self):
+        return self._header("Sec-WebSocket-Extensions")
+
+    @property
+    def subprotocol(self):
+        return self._header("Sec-WebSocket-Protocol")
+
+    async def _when_ready(self, call, *arguments):
+        while True:
+            try:
+                return call(*arguments)
+            except curl_cffi.CurlError as error:
+                if error.code != curl_cffi.CurlECode.AGAIN:
+                    raise
+            await asyncio.sleep(0.001)
+
+    async def _send(self, kind, payload):
+        while True:
+            piece, payload = payload[: self._FRAME_BYTES], payload[self._FRAME_BYTES :]
+            flags = kind | self._MORE if payload else kind
+            sent = await self._when_ready(self._curl.ws_send, piece, flags)
+            while sent < len(piece):
+                sent += await self._when_ready(self._curl.ws_send, piece[sent:], flags)
+            if not payload:
+                return
+
+    async def send(self, message):
+        if isinstance(message, str):
+            await self._send(self._TEXT, message.encode())
+        else:
+            await self._send(self._BINARY, message)
+
+    async def send_invalid_text(self, payload):
+        await self._send(self._TEXT, payload)
+
+    async def _next(self, *kinds):
+        payload = b""
+        while True:
+            piece, frame = await self._when_ready(self._curl.ws_recv)
+            payload += piece
+            if frame.bytesleft == 0 and not frame.flags & self._MORE:
+                break
+        assert frame.flags in kinds, (frame.flags, payload[:100])
+        return frame.flags, payload
+
+    async def receive(self):
+        kind, payload = await self._next(self._TEXT, self._BINARY)
+        return payload.decode() if kind == self._TEXT else payload
+
+    async def ping(self, payload):
+        await self._send(self._PING, payload)
+        assert await self._next(self._PONG) == (self._PONG, payload)
+
+    async def close(self, code, reason):
+        await self._send(self._CLOSE, struct.pack("!H", code) + reason.encode())
+        return await self._closed()
+
+    async def closed(self):
+        code, reason = await self._closed()
+        await self._send(self._CLOSE, struct.pack("!H", code))
+        return code, reason
+
+    async def _closed(self):
+        while (received := await self._next(self._TEXT, self._BINARY, self._CLOSE))[0] != self._CLOSE:
+            pass
+        (code,) = struct.unpack("!H", received[1][:2])
+        return code, received[1][2:].decode()
