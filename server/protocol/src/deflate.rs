@@ -17,9 +17,8 @@ pub const MIN_WINDOW_BITS: u8 = 9;
 const FLUSH_TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// A last, empty block. It ends the stream only where a block may begin.
 const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
-/// The least room for inflated bytes, and by how much deflated ones grow at first.
-const ROOM_MIN: usize = 256;
-const GROWTH: usize = 4;
+/// How much is inflated at once.
+const ROOM: usize = 16 * 1024;
 
 /// Compresses messages. It holds some 300 KiB: one serves all connections of a thread.
 #[derive(Debug)]
@@ -66,9 +65,14 @@ impl Deflater {
     }
 }
 
-/// Decompresses messages. It holds some 50 KiB: one serves all connections of a thread.
+/// Decompresses messages. It holds some 70 KiB: one serves all connections of a thread.
 #[derive(Debug)]
-pub struct Inflater(Decompress);
+pub struct Inflater {
+    stream: Decompress,
+    /// What comes out goes here first. Inflating into a message's spare room would fill all of that with zeros, again
+    /// with each call, and what is sent decides how many calls it takes.
+    room: Box<[u8]>,
+}
 
 impl Default for Inflater {
     fn default() -> Self {
@@ -78,7 +82,10 @@ impl Default for Inflater {
 
 impl Inflater {
     pub fn new() -> Self {
-        Self(Decompress::new_with_window_bits(false, MAX_WINDOW_BITS))
+        Self {
+            stream: Decompress::new_with_window_bits(false, MAX_WINDOW_BITS),
+            room: vec![0; ROOM].into_boxed_slice(),
+        }
     }
 
     /// The message that was compressed (RFC 7692 §7.2.2): `payload` is that of all its frames. Text is checked for
@@ -95,9 +102,7 @@ impl Inflater {
         let mut message = Vec::new();
         // An empty message is 0x00 (RFC 7692 §7.2.3.6); some compressors have nothing left to flush and send nothing.
         if !payload.is_empty() {
-            self.0.reset(false);
-            message
-                .reserve_exact((payload.len().saturating_mul(GROWTH)).clamp(ROOM_MIN, limit.max(ROOM_MIN)));
+            self.stream.reset(false);
             self.feed(payload, limit, &mut message)?;
             self.feed(&FLUSH_TAIL, limit, &mut message)?;
             let is_last = self.feed(&LAST_BLOCK, limit, &mut message)?;
@@ -114,25 +119,23 @@ impl Inflater {
     /// Appends what comes out of `input`. `true` if a last block ended with it.
     fn feed(&mut self, mut input: &[u8], limit: usize, message: &mut Vec<u8>) -> Result<bool, ProtocolError> {
         loop {
-            let before = self.0.total_in();
+            let (taken, given) = (self.stream.total_in(), self.stream.total_out());
             let status = self
-                .0
-                .decompress_vec(input, message, FlushDecompress::None)
+                .stream
+                .decompress(input, &mut self.room, FlushDecompress::None)
                 .map_err(|_| ProtocolError::InvalidDeflate)?;
-            if message.len() > limit {
+            input = &input[(self.stream.total_in() - taken) as usize..];
+            let inflated = &self.room[..(self.stream.total_out() - given) as usize];
+            if inflated.len() > limit - message.len() {
                 return Err(ProtocolError::InflatedTooBig { limit: limit as u64 });
             }
-            input = &input[(self.0.total_in() - before) as usize..];
-            let is_full = message.len() == message.capacity();
+            message.extend_from_slice(inflated);
             match status {
                 // RFC 7692 §7.2.3.4: a block may say that it is the last, and others follow nevertheless.
-                Status::StreamEnd if !input.is_empty() => self.0.reset(false),
+                Status::StreamEnd if !input.is_empty() => self.stream.reset(false),
                 Status::StreamEnd => return Ok(true),
-                // Doubling keeps the copying linear. One byte over the limit tells that there are more.
-                _ if is_full => {
-                    let room = (message.capacity() * 2).min(limit.saturating_add(1)).max(message.len() + 1);
-                    message.reserve_exact(room - message.len());
-                }
+                // There may be more of what was taken in.
+                _ if inflated.len() == ROOM => {}
                 _ if input.is_empty() => return Ok(false),
                 Status::Ok => {}
                 Status::BufError => return Err(ProtocolError::InvalidDeflate),
