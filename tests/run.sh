@@ -12,7 +12,7 @@ Without arguments all stages run, in this order:
   clippy        lints of all packages, warnings are errors
   test          unit, RFC, simulation and layering tests (cargo test, debug)
   build         the release build
-  python        the release build from outside: pytest, raw sockets, `websockets`, `aiohttp`, `picows`
+  python        the release build from outside: pytest, raw sockets, `websockets`, `aiohttp`, `picows`, libcurl
   node          the same with npm `ws`
   browser       client.js in node, the built-in page in headless Chromium, and Chromium's own WebSocket
   rust_clients  the same with the crates tokio-tungstenite and fastwebsockets
@@ -173,7 +173,7 @@ need_python() {
   need_command python3 python3
   python3 -c "import ensurepip, venv" 2>/dev/null || need_package python3-venv "Python's venv"
   local wanted=$root/tests/clients/python/requirements.txt installed=$root/tests/.env/requirements.txt
-  cmp -s "$wanted" "$installed" && "$python" -c "import aiohttp, picows, pytest, websockets" 2>/dev/null && return
+  cmp -s "$wanted" "$installed" && "$python" -c "import aiohttp, curl_cffi, picows, pytest, websockets" 2>/dev/null && return
   python3 -m venv --clear "$root/tests/.env"
   "$python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
   cp "$wanted" "$installed"
