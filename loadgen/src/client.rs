@@ -1,8 +1,9 @@
 //! One simulated WebSocket client without its socket: bytes in, bytes out.
 
+use corecast_protocol::deflate::Inflater;
 use corecast_protocol::frame::{encode_close, encode_frame};
 use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError};
-use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, Opcode, Side};
+use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, Opcode, Payload, Side};
 
 use crate::failure::Failure;
 use crate::json_dialect;
@@ -58,6 +59,8 @@ pub struct Role {
     /// Answers are those of corecast's JSON dialect.
     speaks_json: bool,
     origin: Option<String>,
+    /// Offers permessage-deflate, and wants it.
+    deflate: bool,
     headers: Vec<(String, String)>,
     limits: Limits,
 }
@@ -79,7 +82,12 @@ impl Role {
         };
         let role = Self::new(scenario, &scenario.subscribe, messages)?;
         let speaks_json = scenario.preset == Preset::CorecastJson;
-        Ok(Self { topics_each: scenario.topics_per_subscriber, speaks_json, ..role })
+        Ok(Self {
+            topics_each: scenario.topics_per_subscriber,
+            speaks_json,
+            deflate: scenario.deflate,
+            ..role
+        })
     }
 
     pub fn publisher(scenario: &Scenario) -> Result<Self, HandshakeError> {
@@ -109,6 +117,7 @@ impl Role {
             speaks_json: false,
             subprotocols: scenario.subprotocols.clone(),
             origin: scenario.origin.clone(),
+            deflate: false,
             headers: scenario.headers.clone(),
             limits: scenario.limits,
         };
@@ -146,7 +155,7 @@ impl Role {
             key,
             subprotocols: &subprotocols,
             origin: self.origin.as_deref(),
-            deflate: false,
+            deflate: self.deflate,
             headers: &self.headers,
         })
     }
@@ -183,19 +192,22 @@ impl Client {
         self.state = State::Upgrading(Box::new(Upgrade { key, head: Vec::new() }));
     }
 
-    /// Takes what the server sent. Answers are appended to `out`; every message that arrives after the subscription
+    /// Takes what the server sent; `inflater` serves all clients of a thread. Answers are appended to `out`; every message that arrives after the subscription
     /// goes to `on_message`.
     #[inline]
     pub fn handle_bytes(
         &mut self,
         bytes: &mut [u8],
         role: &Role,
+        inflater: &mut Inflater,
         out: &mut Vec<u8>,
         on_message: impl FnMut(&[u8]),
     ) -> Result<Progress, Failure> {
         match self.state {
-            State::Open(_) | State::Subscribing(_) => self.handle_frames(bytes, role, out, on_message),
-            State::Upgrading(_) => self.handle_answer(bytes, role, out, on_message),
+            State::Open(_) | State::Subscribing(_) => {
+                self.handle_frames(bytes, role, inflater, out, on_message)
+            }
+            State::Upgrading(_) => self.handle_answer(bytes, role, inflater, out, on_message),
             State::New | State::Ended => Ok(Progress::Closed),
         }
     }
@@ -228,6 +240,7 @@ impl Client {
         &mut self,
         bytes: &mut [u8],
         role: &Role,
+        inflater: &mut Inflater,
         out: &mut Vec<u8>,
         on_message: impl FnMut(&[u8]),
     ) -> Result<Progress, Failure> {
@@ -236,12 +249,15 @@ impl Client {
         let verified = role
             .with_handshake(self.topic, upgrade.key, |handshake| {
                 let agreed = handshake.verify(&upgrade.head, &role.limits)?;
-                Ok(agreed.map(|(agreed, length)| (agreed.subprotocol.is_some(), length)))
+                Ok(agreed.map(|(agreed, length)| (agreed.subprotocol.is_some(), agreed.deflate, length)))
             })
             .map_err(Failure::Handshake)?;
-        let Some((has_subprotocol, length)) = verified else { return Ok(Progress::Opening) };
+        let Some((has_subprotocol, has_deflate, length)) = verified else { return Ok(Progress::Opening) };
         if role.speaks_json && !has_subprotocol {
             return Err(Failure::NoSubprotocol);
+        }
+        if role.deflate && !has_deflate {
+            return Err(Failure::NoDeflate);
         }
         let mut first_frames = upgrade.head.split_off(length);
         for nth in 0..role.topics_each {
@@ -251,12 +267,12 @@ impl Client {
             }
             self.awaited += u32::from(confirmation.is_some());
         }
-        let connection = Connection::new(Side::Client);
+        let connection = Connection::new(Side::Client).with_deflate(has_deflate);
         self.state = match self.awaited {
             0 => State::Open(connection),
             _ => State::Subscribing(connection),
         };
-        self.handle_frames(&mut first_frames, role, out, on_message)
+        self.handle_frames(&mut first_frames, role, inflater, out, on_message)
     }
 
     #[inline]
@@ -264,6 +280,7 @@ impl Client {
         &mut self,
         bytes: &mut [u8],
         role: &Role,
+        inflater: &mut Inflater,
         out: &mut Vec<u8>,
         mut on_message: impl FnMut(&[u8]),
     ) -> Result<Progress, Failure> {
@@ -274,7 +291,14 @@ impl Client {
         };
         let mut input = Input::new(bytes);
         loop {
-            match connection.poll_event(&mut input, &role.limits) {
+            let mut event = connection.poll_event(&mut input, &role.limits);
+            if let Ok(Some(Event::Deflated { kind, payload })) = event {
+                let message = inflater.inflate(kind, &payload, role.limits.max_message_bytes());
+                event = message
+                    .map(|message| Some(Event::Message { kind, payload: Payload::Assembled(message) }));
+            }
+            match event {
+                Ok(Some(Event::Deflated { .. })) => unreachable!("inflated above"),
                 Ok(Some(Event::Message { payload, .. })) => match self.awaited {
                     0 => on_message(&payload),
                     awaited if role.is_confirmation(self.topic, awaited, &payload) => self.awaited -= 1,
@@ -294,7 +318,6 @@ impl Client {
                         encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                     }
                 }
-                Ok(Some(Event::Deflated { .. })) => unreachable!("no compression was offered"),
                 Ok(Some(Event::Pong(_))) => {}
                 Ok(Some(Event::Close(close))) => {
                     let code = close.as_ref().map(|(code, _)| *code);
@@ -405,7 +428,9 @@ mod tests {
             let mut received = Vec::new();
             for part in [&stream[..split], &stream[split..]] {
                 client
-                    .handle_bytes(&mut part.to_vec(), &role, &mut out, |m| received.push(m.to_vec()))
+                    .handle_bytes(&mut part.to_vec(), &role, &mut Inflater::new(), &mut out, |m| {
+                        received.push(m.to_vec())
+                    })
                     .expect("a valid stream");
             }
             assert!(client.is_open());
@@ -420,7 +445,7 @@ mod tests {
         out.clear();
         let mut received = Vec::new();
         let mut handle = |client: &mut Client, mut bytes: Vec<u8>, out: &mut Vec<u8>| {
-            client.handle_bytes(&mut bytes, &role, out, |m| received.push(m.to_vec()))
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), out, |m| received.push(m.to_vec()))
         };
         assert_eq!(handle(&mut client, switching_protocols(), &mut out), Ok(Progress::Opening));
         let mut sent = Input::new(&mut out);
@@ -448,7 +473,10 @@ mod tests {
         let mut out = Vec::new();
         client.begin([0; 16], &role, &mut out);
         out.clear();
-        assert_eq!(client.handle_bytes(&mut json_answer(), &role, &mut out, |_| {}), Ok(Progress::Opening));
+        assert_eq!(
+            client.handle_bytes(&mut json_answer(), &role, &mut Inflater::new(), &mut out, |_| {}),
+            Ok(Progress::Opening)
+        );
         let mut server = Connection::new(Side::Server);
         let mut input = Input::new(&mut out);
         for topic in [2, 3, 0] {
@@ -466,7 +494,7 @@ mod tests {
             let text = format!(
                 r#"{{"op":"subscribed","topic":"load-{topic}","offset":7,"epoch":"0123456789abcdef"}}"#
             );
-            client.handle_bytes(&mut message(&text), &role, &mut out, |_| received += 1)
+            client.handle_bytes(&mut message(&text), &role, &mut Inflater::new(), &mut out, |_| received += 1)
         };
         assert_eq!(handle(&mut client, 0), Ok(Progress::Opening));
         assert_eq!(handle(&mut client, 1), Ok(Progress::Opening), "not one of its topics");
@@ -481,7 +509,8 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let mut bytes = json_answer();
         bytes.extend(message(r#"{"op":"error","code":"too_many","message":"at most 3 topics"}"#));
-        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap_err();
+        let failure =
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap_err();
         assert_eq!(failure.to_string(), "the server refused the subscription: too_many: at most 3 topics");
     }
 
@@ -491,7 +520,9 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let request = String::from_utf8(out.clone()).expect("text");
         assert!(request.contains("\r\nSec-WebSocket-Protocol: corecast.json.v1\r\n"), "{request}");
-        let failure = client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap_err();
+        let failure = client
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .unwrap_err();
         assert_eq!(failure, Failure::NoSubprotocol);
     }
 
@@ -502,7 +533,7 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_frame(&mut bytes, Opcode::Ping, b"hi", None);
         out.clear();
-        client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap();
+        client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap();
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
             Some(Event::Pong(payload)) => assert_eq!(&payload[..], b"hi"),
@@ -517,7 +548,8 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_close(&mut bytes, CloseCode(4008), "lapped", None);
         out.clear();
-        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap_err();
+        let failure =
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap_err();
         assert_eq!(failure, Failure::Closed { code: Some(CloseCode(4008)), reason: "lapped".into() });
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
@@ -531,11 +563,16 @@ mod tests {
     fn closing_ourselves_ends_with_the_servers_answer() {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
-        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap();
+        client
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .unwrap();
         assert!(client.close(&mut out));
         let mut answer = Vec::new();
         encode_close(&mut answer, CloseCode::NORMAL, "", None);
-        assert_eq!(client.handle_bytes(&mut answer, &role, &mut out, |_| {}), Ok(Progress::Closed));
+        assert_eq!(
+            client.handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_| {}),
+            Ok(Progress::Closed)
+        );
         assert_eq!(client.end_of_stream(), None);
     }
 
@@ -544,8 +581,12 @@ mod tests {
         let role = role(&[]);
         assert_eq!(begun(&role).0.end_of_stream(), Some(Failure::ClosedInHandshake));
         let (mut client, mut out) = begun(&role);
-        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap();
-        client.handle_bytes(&mut message("cut")[..3].to_vec(), &role, &mut out, |_| {}).unwrap();
+        client
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .unwrap();
+        client
+            .handle_bytes(&mut message("cut")[..3].to_vec(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .unwrap();
         assert_eq!(client.end_of_stream(), Some(Failure::EndOfStream(true)));
     }
 
@@ -554,7 +595,8 @@ mod tests {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
         let mut answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno access".to_vec();
-        let failure = client.handle_bytes(&mut answer, &role, &mut out, |_| {}).unwrap_err();
+        let failure =
+            client.handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap_err();
         assert_eq!(
             failure.to_string(),
             "the server refused the handshake: 403 Forbidden; it says: \"no access\""
