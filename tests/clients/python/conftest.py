@@ -42,6 +42,20 @@ def counting_server(one_shard_server):
     one_shard_server.close_clients()
 
 
+@pytest.fixture(scope="session")
+def one_mebibyte_server():
+    server = Server("--max-message-bytes", "1MiB", "--topic-log-bytes", "2MiB")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def large_server(one_mebibyte_server):
+    """The same for messages up to 1 MiB."""
+    yield one_mebibyte_server
+    one_mebibyte_server.close_clients()
+
+
 @pytest.fixture
 def start():
     """Starts servers with flags; after the test they are stopped in order, which is part of the test."""

@@ -11,12 +11,11 @@ import subprocess
 import pytest
 from support.dialect import SUBPROTOCOL
 from support.libraries import Aiohttp, Libcurl, Picows, PicowsWebsockets, Websockets
-from support.process import Server
 from support.waiting import eventually
 
 MIB = 1 << 20
 
-# RFC 6455 section 5.2 has three forms of a length; the last is the largest message that the server below takes.
+# RFC 6455 section 5.2 has three forms of a length; the last is the largest message that `large_server` takes.
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, MIB]
 
 LIBRARIES = {
@@ -29,14 +28,6 @@ LIBRARIES = {
     "picows.websockets": (PicowsWebsockets, False),
     "picows.websockets, compressed": (PicowsWebsockets, True),
 }
-
-
-@pytest.fixture(scope="module")
-def large_server():
-    """A server for messages up to 1 MiB."""
-    server = Server("--max-message-bytes", "1MiB", "--topic-log-bytes", "2MiB")
-    yield server
-    server.stop()
 
 
 @pytest.fixture(params=LIBRARIES.values(), ids=LIBRARIES.keys())

@@ -13,8 +13,8 @@ RSV1 = 0x40
 _TAIL = b"\x00\x00\xff\xff"
 
 
-def deflate(message, level=6):
-    compressor = zlib.compressobj(level, wbits=-15)
+def deflate(message, memory=8):
+    compressor = zlib.compressobj(wbits=-15, memLevel=memory)
     deflated = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
     assert deflated.endswith(_TAIL)
     return deflated[: -len(_TAIL)]
