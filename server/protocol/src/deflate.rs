@@ -42,24 +42,19 @@ impl Deflater {
     /// is `false`, and `out` is as before: the message goes plain, which every message may (RFC 7692 §6).
     pub fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        // No more than this is wanted; with the last byte used nobody knows whether it was all.
-        out.reserve(message.len() + FLUSH_TAIL.len());
-        let end = start + message.len() + FLUSH_TAIL.len();
+        // No more than this is wanted; with the last byte used nobody knows whether it was all. Compressing into spare
+        // room would fill all of that with zeros, however much there is.
+        let room = message.len() + FLUSH_TAIL.len();
+        out.resize(start + room, 0);
         self.0.reset();
-        loop {
-            let taken = self.0.total_in() as usize;
-            let status = self
-                .0
-                .compress_vec(&message[taken..], out, FlushCompress::Sync)
-                .expect("a compressor without a dictionary takes everything");
-            let is_done = self.0.total_in() as usize == message.len() && out.len() < out.capacity();
-            if is_done || out.len() >= end || status == Status::BufError {
-                break;
-            }
-        }
-        let is_whole = self.0.total_in() as usize == message.len() && out[start..].ends_with(&FLUSH_TAIL);
-        let length = (out.len() - start).saturating_sub(FLUSH_TAIL.len());
-        let is_shorter = is_whole && out.len() < out.capacity() && length < message.len();
+        self.0
+            .compress(message, &mut out[start..], FlushCompress::Sync)
+            .expect("a compressor without a dictionary takes everything");
+        let (taken, written) = (self.0.total_in() as usize, self.0.total_out() as usize);
+        let is_whole =
+            taken == message.len() && written < room && out[start..start + written].ends_with(&FLUSH_TAIL);
+        let length = written.saturating_sub(FLUSH_TAIL.len());
+        let is_shorter = is_whole && length < message.len();
         out.truncate(if is_shorter { start + length } else { start });
         is_shorter
     }

@@ -168,11 +168,20 @@ function words() {
     socket.binaryType = 'arraybuffer';
     const messages = [];
     const waiting = [];
-    socket.onmessage = ({ data }) => (waiting.shift() ?? ((data) => messages.push(data)))(data);
+    socket.onmessage = ({ data }) => {
+      if (waiting.length > 0) waiting.shift().resolve(data);
+      else messages.push(data);
+    };
     const closed = new Promise((resolve) => {
-      socket.onclose = ({ code, reason, wasClean }) => resolve({ code, reason, wasClean });
+      socket.onclose = ({ code, reason, wasClean }) => {
+        for (const { reject } of waiting) reject(new Error(`closed with ${code} ${reason}`));
+        resolve({ code, reason, wasClean });
+      };
     });
-    const next = async () => (messages.length > 0 ? messages.shift() : new Promise((resolve) => waiting.push(resolve)));
+    const next = async () => {
+      if (messages.length > 0) return messages.shift();
+      return new Promise((resolve, reject) => waiting.push({ resolve, reject }));
+    };
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
       socket.onerror = () => reject(new Error(`no connection to ${url}`));

@@ -10,7 +10,10 @@ export class Client {
     this.socket.on('message', (data, isBinary) => this.#arrived(isBinary ? data : data.toString()));
     this.opened = once(this.socket, 'open');
     this.closed = new Promise((resolve) => {
-      this.socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }));
+      this.socket.on('close', (code, reason) => {
+        for (const { reject } of this.waiting) reject(new Error(`closed with ${code} ${reason}`));
+        resolve({ code, reason: reason.toString() });
+      });
     });
   }
 
@@ -23,14 +26,14 @@ export class Client {
 
   #arrived(message) {
     const next = this.waiting.shift();
-    if (next) next(message);
+    if (next) next.resolve(message);
     else this.messages.push(message);
   }
 
-  // The next message: a string for text, a Buffer for binary.
+  // The next message: a string for text, a Buffer for binary. Fails when the connection is closed meanwhile.
   async next() {
     if (this.messages.length > 0) return this.messages.shift();
-    return new Promise((resolve) => this.waiting.push(resolve));
+    return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
   }
 
   send(message) {

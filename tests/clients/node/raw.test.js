@@ -77,11 +77,3 @@ test('ten thousand messages keep their order', async (t) => {
   await publisher.close();
   await subscriber.close();
 });
-
-test('offered compression is declined', async (t) => {
-  const client = await Client.open(url(t), { perMessageDeflate: true });
-  assert.equal(client.socket.extensions, '');
-  client.send('a'.repeat(10_000));
-  assert.equal(await client.next(), 'a'.repeat(10_000));
-  await client.close();
-});

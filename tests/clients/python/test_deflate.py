@@ -46,6 +46,13 @@ def far_repeats(size):
     return (noise(2 * KIB).hex().encode() * (size // (4 * KIB) + 1))[:size]
 
 
+def until_known(server, topic, subscribers=1):
+    """Waits until the topic's home has heard of so many. It hears along with it in which forms they follow the topic; until
+    then they get messages plain."""
+    what = f"{subscribers} to be known"
+    eventually(lambda: server.topic(topic).json()["subscribers"] == subscribers, what)
+
+
 # Negotiation (section 7.1) -----------------------------------------------------------------------------------
 
 
@@ -81,6 +88,7 @@ DECLINED = [
 @pytest.mark.parametrize(("offer", "agreed"), ACCEPTED.items())
 def test_offer_is_accepted_without_context_takeover(server, topic, offer, agreed):
     client = server.subscribe_deflate(topic, offer=offer, agreed=agreed)
+    until_known(server, topic)
     for _ in range(2):
         server.publish(topic, letters(KIB))
         assert take_message(client) == (TEXT, letters(KIB), True)
@@ -98,6 +106,7 @@ def test_offer_is_declined_and_the_connection_plain(server, topic, offer):
 def test_offers_in_two_headers_are_one_list(server, topic):
     client = server.raw()
     client.upgrade(f"/topics/{topic}", [extension("permessage-bzip2"), extension(OFFER)], AGREED)
+    until_known(server, topic)
     server.publish(topic, letters(KIB))
     assert take_message(client) == (TEXT, letters(KIB), True)
 
@@ -108,6 +117,7 @@ def test_small_window_is_agreed_on_and_kept_to_where_allowed(start, topic, bits)
     offer = f"permessage-deflate; server_max_window_bits={bits}"
     small = server.subscribe_deflate(topic, offer=offer, agreed=f"{AGREED}; server_max_window_bits=9")
     large = server.subscribe_deflate(topic)
+    until_known(server, topic, 2)
     for message in [letters(64 * KIB), far_repeats(64 * KIB)]:
         server.publish(topic, message)
         assert take_message(small, window_bits=9) == (TEXT, message, True)
@@ -137,6 +147,7 @@ def test_compression_can_be_turned_off(start, topic):
 @pytest.mark.parametrize("kind", [TEXT, BINARY])
 def test_broadcast_takes_less_than_a_fifth_on_the_wire(server, topic, kind):
     client = server.subscribe_deflate(topic)
+    until_known(server, topic)
     publisher = server.subscribe_raw(topic, "?role=publisher")
     publisher.send(frame(kind, letters(64 * KIB)))
     first_byte, payload = client.take_frame()
@@ -148,6 +159,7 @@ def test_broadcast_takes_less_than_a_fifth_on_the_wire(server, topic, kind):
 def test_what_does_not_shrink_goes_plain(server, topic):
     # Section 6: every message may.
     client = server.subscribe_deflate(topic)
+    until_known(server, topic)
     for size in [THRESHOLD, 64 * KIB]:
         server.publish(topic, noise(size), [("Content-Type", "application/octet-stream")])
         assert client.take_frame() == (BINARY, noise(size))
@@ -155,6 +167,7 @@ def test_what_does_not_shrink_goes_plain(server, topic):
 
 def test_what_is_below_the_threshold_goes_plain(server, topic):
     client = server.subscribe_deflate(topic)
+    until_known(server, topic)
     for size in [0, 1, 100, THRESHOLD - 1]:
         server.publish(topic, letters(size))
         assert client.take_frame() == (TEXT, letters(size))
@@ -165,6 +178,7 @@ def test_what_is_below_the_threshold_goes_plain(server, topic):
 def test_threshold_is_a_setting(start, topic):
     server = start("--deflate-threshold", "64")
     client = server.subscribe_deflate(topic)
+    until_known(server, topic)
     server.publish(topic, b"x" * 63)
     assert client.take_frame() == (TEXT, b"x" * 63)
     server.publish(topic, b"x" * 64)
@@ -175,6 +189,7 @@ def test_threshold_is_a_setting(start, topic):
 def test_level_is_a_setting(start, topic, level):
     server = start("--deflate-level", str(level))
     client = server.subscribe_deflate(topic)
+    until_known(server, topic)
     server.publish(topic, letters(64 * KIB))
     assert take_message(client) == (TEXT, letters(64 * KIB), True)
 
@@ -184,6 +199,7 @@ def test_all_subscribers_of_all_shards_get_the_same_bytes(large_server, topic):
     plain = [server.subscribe_raw(topic) for _ in range(8)]
     compressed = [server.subscribe_deflate(topic) for _ in range(8)]
     publisher = server.subscribe_deflate(topic, "?role=publisher")
+    until_known(server, topic, 16)
     messages = [make(size) for size in [0, 1, 125, 511, 512, 65_536, MIB] for make in (letters, noise)]
     for number, message in enumerate(messages):
         # Published compressed, plain, by POST.
@@ -226,6 +242,7 @@ def test_several_topics_in_json(server, topic):
     topics = [f"{topic}.{number}" for number in range(3)]
     for name in topics:
         client.subscribe(name)
+        until_known(server, name)
     for offset in (1, 2):
         for name in topics:
             data = [name, letters(KIB).decode()]

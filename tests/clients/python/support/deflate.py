@@ -14,7 +14,7 @@ _TAIL = b"\x00\x00\xff\xff"
 
 
 def deflate(message, memory=8):
-    compressor = zlib.compressobj(wbits=-15, memLevel=memory)
+    compressor = zlib.compressobj(zlib.Z_BEST_SPEED, wbits=-15, memLevel=memory)
     deflated = compressor.compress(message) + compressor.flush(zlib.Z_SYNC_FLUSH)
     assert deflated.endswith(_TAIL)
     return deflated[: -len(_TAIL)]
