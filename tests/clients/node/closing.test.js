@@ -23,7 +23,8 @@ for (const code of [1000, 1001, 3000, 4999]) {
 }
 
 test('a message over the limit is closed with 1009', async () => {
-  const client = await Client.open(url('large'));
+  // A compressed one is refused while it is inflated, when nobody knows yet how long it would become.
+  const client = await Client.open(url('large'), { perMessageDeflate: false });
   client.send(Buffer.alloc(524_289));
   const { code, reason } = await client.closed;
   assert.equal(code, 1009);

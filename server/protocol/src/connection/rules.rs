@@ -106,6 +106,7 @@ impl Rules<'_> {
 /// What does not shrink grows when it is compressed, and many clients compress everything: a message that is as long as
 /// it may be arrives a little longer. Compressors without memory to speak of add 1/32 and 1/128 (zlib's `deflateBound`).
 /// How long it is after that is for [`crate::deflate::Inflater`].
+#[inline]
 fn is_over(length: u64, limit: u64, is_deflated: bool) -> bool {
     length > limit && (!is_deflated || length > limit + limit / 16 + 64)
 }
