@@ -186,7 +186,7 @@ impl OpenMessage {
     }
 
     const fn so_far(&self) -> MessageSoFar {
-        MessageSoFar { bytes: self.bytes.len() as u64, frames: self.frames }
+        MessageSoFar { bytes: self.bytes.len() as u64, frames: self.frames, is_deflated: self.is_deflated }
     }
 
     /// `longest`: how many bytes the whole message can have.
