@@ -119,6 +119,8 @@ pub enum Flag {
     WebSocket = 1 << 16,
     /// The receive was armed while a cancel was on its way, which may have met the one before.
     ArmedAnew = 1 << 17,
+    /// Gets its own messages back.
+    Echo = 1 << 18,
 }
 
 /// State of one slot. Small and flat: see `SLOT_BYTES`.
@@ -225,9 +227,12 @@ impl Connection {
         self.outbound.get_or_insert_default()
     }
 
-    /// Bytes on the heap for input that is not handled yet.
+    /// Bytes on the heap for input that is not handled yet, or is on its way back.
     pub fn inbound_bytes(&self) -> usize {
-        self.protocol.buffered_bytes() + self.inbound.as_ref().map_or(0, |inbound| inbound.bytes_held())
+        let echoes = self.outbound.as_ref().filter(|_| self.is(Flag::Echo));
+        self.protocol.buffered_bytes()
+            + self.inbound.as_ref().map_or(0, |inbound| inbound.bytes_held())
+            + echoes.map_or(0, |outbound| outbound.bytes_held())
     }
 
     /// Gives the inbound state back when there is nothing in it.

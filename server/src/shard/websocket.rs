@@ -85,6 +85,10 @@ impl Shard {
             // After our Close frame nothing is published any more.
             return;
         }
+        if connection.is(Flag::Echo) {
+            self.echo(cx, slot, kind, &payload);
+            return;
+        }
         if connection.is(Flag::Json) {
             self.on_json_message(cx, slot, kind, &payload);
             return;
