@@ -2,7 +2,7 @@
 
 use corecast_protocol::frame::{encode_close, encode_frame};
 use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError};
-use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, Opcode, Side};
+use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Side};
 
 use crate::failure::Failure;
 use crate::json_dialect;
@@ -89,6 +89,22 @@ impl Role {
             role.subprotocols.retain(|name| name != json_dialect::SUBPROTOCOL);
         }
         Ok(role)
+    }
+
+    /// Connections that are not part of a scenario.
+    pub(crate) fn plain(target: &Target, limits: Limits) -> Result<Self, HandshakeError> {
+        let setup = TopicSetup { path: target.path.clone(), first_message: None, confirmation: None };
+        let role = Self {
+            host: target.host.clone(),
+            topics: vec![setup],
+            topics_each: 1,
+            subprotocols: Vec::new(),
+            speaks_json: false,
+            origin: None,
+            headers: Vec::new(),
+            limits,
+        };
+        role.with_handshake(0, [0; 16], |handshake| handshake.check()).map(|()| role)
     }
 
     /// Everything that goes into a request is checked here, once.
@@ -183,14 +199,14 @@ impl Client {
     }
 
     /// Takes what the server sent. Answers are appended to `out`; every message that arrives after the subscription
-    /// goes to `on_message`.
+    /// goes to `on_message`, which may append more.
     #[inline]
     pub fn handle_bytes(
         &mut self,
         bytes: &mut [u8],
         role: &Role,
         out: &mut Vec<u8>,
-        on_message: impl FnMut(&[u8]),
+        on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         match self.state {
             State::Open(_) | State::Subscribing(_) => self.handle_frames(bytes, role, out, on_message),
@@ -228,7 +244,7 @@ impl Client {
         bytes: &mut [u8],
         role: &Role,
         out: &mut Vec<u8>,
-        on_message: impl FnMut(&[u8]),
+        on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         let State::Upgrading(upgrade) = &mut self.state else { unreachable!("only called while upgrading") };
         upgrade.head.extend_from_slice(bytes);
@@ -264,7 +280,7 @@ impl Client {
         bytes: &mut [u8],
         role: &Role,
         out: &mut Vec<u8>,
-        mut on_message: impl FnMut(&[u8]),
+        mut on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         let (connection, was_subscribing) = match &mut self.state {
             State::Open(connection) => (connection, false),
@@ -274,8 +290,8 @@ impl Client {
         let mut input = Input::new(bytes);
         loop {
             match connection.poll_event(&mut input, &role.limits) {
-                Ok(Some(Event::Message { payload, .. })) => match self.awaited {
-                    0 => on_message(&payload),
+                Ok(Some(Event::Message { kind, payload })) => match self.awaited {
+                    0 => on_message(kind, &payload, out),
                     awaited if role.is_confirmation(self.topic, awaited, &payload) => self.awaited -= 1,
                     _ => {
                         if role.speaks_json
@@ -336,7 +352,6 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 mod tests {
     use super::*;
     use clap::Parser;
-    use corecast_protocol::MessageKind;
     use corecast_protocol::handshake::accept_value;
 
     fn role(arguments: &[&str]) -> Role {
@@ -403,7 +418,7 @@ mod tests {
             let mut received = Vec::new();
             for part in [&stream[..split], &stream[split..]] {
                 client
-                    .handle_bytes(&mut part.to_vec(), &role, &mut out, |m| received.push(m.to_vec()))
+                    .handle_bytes(&mut part.to_vec(), &role, &mut out, |_, m, _| received.push(m.to_vec()))
                     .expect("a valid stream");
             }
             assert!(client.is_open());
@@ -418,7 +433,7 @@ mod tests {
         out.clear();
         let mut received = Vec::new();
         let mut handle = |client: &mut Client, mut bytes: Vec<u8>, out: &mut Vec<u8>| {
-            client.handle_bytes(&mut bytes, &role, out, |m| received.push(m.to_vec()))
+            client.handle_bytes(&mut bytes, &role, out, |_, m, _| received.push(m.to_vec()))
         };
         assert_eq!(handle(&mut client, switching_protocols(), &mut out), Ok(Progress::Opening));
         let mut sent = Input::new(&mut out);
@@ -446,7 +461,10 @@ mod tests {
         let mut out = Vec::new();
         client.begin([0; 16], &role, &mut out);
         out.clear();
-        assert_eq!(client.handle_bytes(&mut json_answer(), &role, &mut out, |_| {}), Ok(Progress::Opening));
+        assert_eq!(
+            client.handle_bytes(&mut json_answer(), &role, &mut out, |_, _, _| {}),
+            Ok(Progress::Opening)
+        );
         let mut server = Connection::new(Side::Server);
         let mut input = Input::new(&mut out);
         for topic in [2, 3, 0] {
@@ -464,7 +482,7 @@ mod tests {
             let text = format!(
                 r#"{{"op":"subscribed","topic":"load-{topic}","offset":7,"epoch":"0123456789abcdef"}}"#
             );
-            client.handle_bytes(&mut message(&text), &role, &mut out, |_| received += 1)
+            client.handle_bytes(&mut message(&text), &role, &mut out, |_, _, _| received += 1)
         };
         assert_eq!(handle(&mut client, 0), Ok(Progress::Opening));
         assert_eq!(handle(&mut client, 1), Ok(Progress::Opening), "not one of its topics");
@@ -479,7 +497,7 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let mut bytes = json_answer();
         bytes.extend(message(r#"{"op":"error","code":"too_many","message":"at most 3 topics"}"#));
-        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap_err();
+        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(failure.to_string(), "the server refused the subscription: too_many: at most 3 topics");
     }
 
@@ -489,7 +507,8 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let request = String::from_utf8(out.clone()).expect("text");
         assert!(request.contains("\r\nSec-WebSocket-Protocol: corecast.json.v1\r\n"), "{request}");
-        let failure = client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap_err();
+        let failure =
+            client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(failure, Failure::NoSubprotocol);
     }
 
@@ -500,7 +519,7 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_frame(&mut bytes, Opcode::Ping, b"hi", None);
         out.clear();
-        client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap();
+        client.handle_bytes(&mut bytes, &role, &mut out, |_, _, _| {}).unwrap();
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
             Some(Event::Pong(payload)) => assert_eq!(&payload[..], b"hi"),
@@ -515,7 +534,7 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_close(&mut bytes, CloseCode(4008), "lapped", None);
         out.clear();
-        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_| {}).unwrap_err();
+        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(failure, Failure::Closed { code: Some(CloseCode(4008)), reason: "lapped".into() });
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
@@ -529,11 +548,11 @@ mod tests {
     fn closing_ourselves_ends_with_the_servers_answer() {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
-        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap();
+        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_, _, _| {}).unwrap();
         assert!(client.close(&mut out));
         let mut answer = Vec::new();
         encode_close(&mut answer, CloseCode::NORMAL, "", None);
-        assert_eq!(client.handle_bytes(&mut answer, &role, &mut out, |_| {}), Ok(Progress::Closed));
+        assert_eq!(client.handle_bytes(&mut answer, &role, &mut out, |_, _, _| {}), Ok(Progress::Closed));
         assert_eq!(client.end_of_stream(), None);
     }
 
@@ -542,8 +561,8 @@ mod tests {
         let role = role(&[]);
         assert_eq!(begun(&role).0.end_of_stream(), Some(Failure::ClosedInHandshake));
         let (mut client, mut out) = begun(&role);
-        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_| {}).unwrap();
-        client.handle_bytes(&mut message("cut")[..3].to_vec(), &role, &mut out, |_| {}).unwrap();
+        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_, _, _| {}).unwrap();
+        client.handle_bytes(&mut message("cut")[..3].to_vec(), &role, &mut out, |_, _, _| {}).unwrap();
         assert_eq!(client.end_of_stream(), Some(Failure::EndOfStream(true)));
     }
 
@@ -552,7 +571,7 @@ mod tests {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
         let mut answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno access".to_vec();
-        let failure = client.handle_bytes(&mut answer, &role, &mut out, |_| {}).unwrap_err();
+        let failure = client.handle_bytes(&mut answer, &role, &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(
             failure.to_string(),
             "the server refused the handshake: 403 Forbidden; it says: \"no access\""

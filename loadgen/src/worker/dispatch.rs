@@ -129,14 +129,14 @@ impl Worker<'_> {
                     return;
                 }
                 let answers = out.len();
-                let progress = client.handle_bytes(buffer, shared.subscriber, out, |message| {
+                let progress = client.handle_bytes(buffer, shared.subscriber, out, |_, message, _| {
                     receiver.receive(at, first_topic, message, now, control);
                 });
                 let is_plain = progress == Ok(Progress::Open) && out.len() == answers;
                 receiver.end_receive(is_noted && is_plain && client.is_between_messages());
                 progress
             }
-            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |message| {
+            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |_, message, _| {
                 self.publishing.take_answer(at - self.subscribers, message, control);
             }),
             Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
