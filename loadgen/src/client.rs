@@ -162,6 +162,7 @@ impl Role {
             key,
             subprotocols: &subprotocols,
             origin: self.origin.as_deref(),
+            deflate: false,
             headers: &self.headers,
         })
     }
@@ -309,6 +310,7 @@ impl Client {
                         encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                     }
                 }
+                Ok(Some(Event::Deflated { .. })) => unreachable!("no compression was offered"),
                 Ok(Some(Event::Pong(_))) => {}
                 Ok(Some(Event::Close(close))) => {
                     let code = close.as_ref().map(|(code, _)| *code);

@@ -6,6 +6,7 @@
 //! and `topics` how a topic is kept by the shard that numbers it and by those that follow it, `observe` shows what happens.
 
 pub mod config;
+pub mod deflate;
 pub mod dialect;
 pub mod home;
 pub mod http;

@@ -100,6 +100,7 @@ impl Client {
             match seen {
                 Seen::Ping(payload) => answer.extend(frame_to(Side::Server, PONG, &payload)),
                 Seen::Pong(_) => {}
+                Seen::Deflated(..) => panic!("compression was not offered"),
                 Seen::Close(close) => {
                     let code = close.map_or(1005, |(code, _)| code);
                     if self.state == State::Alive {

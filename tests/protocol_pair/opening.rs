@@ -38,6 +38,7 @@ fn sides_open_a_connection_whatever_the_key_and_the_offer() {
             key,
             subprotocols: &offer,
             origin: None,
+            deflate: false,
             headers: &[],
         };
         let mut request = Vec::new();
@@ -56,8 +57,15 @@ fn sides_open_a_connection_whatever_the_key_and_the_offer() {
 
 #[test]
 fn answer_to_one_key_does_not_open_a_connection_with_another() {
-    let handshake =
-        |key| ClientHandshake { host: "a", target: "/", key, subprotocols: &[], origin: None, headers: &[] };
+    let handshake = |key| ClientHandshake {
+        host: "a",
+        target: "/",
+        key,
+        subprotocols: &[],
+        origin: None,
+        deflate: false,
+        headers: &[],
+    };
     let mut request = Vec::new();
     handshake([1; 16]).write_request(&mut request);
     let (response, ..) = server_reads(&request).expect("the whole request");
@@ -75,6 +83,7 @@ fn frames_behind_the_head_are_found_however_it_is_split() {
         key: *b"the sample nonce",
         subprotocols: &[],
         origin: None,
+        deflate: false,
         headers: &[],
     };
     let mut request = Vec::new();

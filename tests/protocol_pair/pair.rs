@@ -135,7 +135,7 @@ impl Endpoint {
                     self.send(Opcode::Close, b"");
                     self.receiver.connection.mark_close_sent();
                 }
-                Seen::Ping(_) | Seen::Pong(_) | Seen::Text(_) | Seen::Binary(_) => {}
+                Seen::Ping(_) | Seen::Pong(_) | Seen::Text(_) | Seen::Binary(_) | Seen::Deflated(..) => {}
             }
         }
     }

@@ -75,6 +75,7 @@ fn client_takes(extensions: &str) -> bool {
         key: *b"the sample nonce",
         subprotocols: &[],
         origin: None,
+        deflate: false,
         headers: &[],
     };
     let response = format!(

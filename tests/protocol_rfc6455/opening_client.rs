@@ -11,6 +11,7 @@ const HANDSHAKE: ClientHandshake<'static> = ClientHandshake {
     key: *b"the sample nonce",
     subprotocols: &["chat", "superchat"],
     origin: Some("http://example.com"),
+    deflate: false,
     headers: &[],
 };
 

@@ -220,6 +220,7 @@ impl Client {
                 }
                 Event::Ping(payload) => encode_frame(&mut answer, Opcode::Pong, &payload, Some([1, 1, 1, 1])),
                 Event::Pong(_) => {}
+                Event::Deflated { .. } => panic!("compression was not offered"),
                 Event::Close(close) => {
                     let code = close.map_or(CloseCode::NO_STATUS, |(code, _)| code);
                     self.close_code = Some(code);

@@ -75,6 +75,7 @@ fn key_towards(receiver: Side) -> Option<[u8; 4]> {
 pub enum Seen {
     Text(String),
     Binary(Vec<u8>),
+    Deflated(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<(u16, String)>),
@@ -88,6 +89,7 @@ impl From<Event<'_>> for Seen {
         match event {
             Event::Message { kind: MessageKind::Text, payload } => Self::Text(text(&payload)),
             Event::Message { kind: MessageKind::Binary, payload } => Self::Binary(payload.to_vec()),
+            Event::Deflated { kind, payload } => Self::Deflated(kind, payload.to_vec()),
             Event::Ping(payload) => Self::Ping(payload.to_vec()),
             Event::Pong(payload) => Self::Pong(payload.to_vec()),
             Event::Close(body) => Self::Close(body.map(|(CloseCode(code), reason)| (code, text(&reason)))),

@@ -277,6 +277,7 @@ impl State {
                         assert_eq!(&payload[..], b"are you there");
                         self.pongs.fetch_add(1, Ordering::Relaxed);
                     }
+                    Event::Deflated { .. } => panic!("no compression was agreed on"),
                     Event::Ping(payload) => send(stream, Opcode::Pong, &payload),
                     Event::Close(_) => {
                         let mut close = Vec::new();

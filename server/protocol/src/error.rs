@@ -25,6 +25,24 @@ pub enum ProtocolError {
     CompressedWithoutNegotiation,
 
     #[error(
+        "the compressed bit RSV1 on a {opcode} frame; only a message's first frame may have it: the peer's compression \
+         is broken"
+    )]
+    MisplacedCompressedBit { opcode: Opcode },
+
+    #[error(
+        "a compressed message is not valid deflate data; the peer's compression is broken, or it goes on with the \
+         context of earlier messages, which client_no_context_takeover in our answer forbids"
+    )]
+    InvalidDeflate,
+
+    #[error(
+        "a compressed message inflates to more than the limit of {limit} bytes (max_message_bytes); raise the limit, \
+         or have the peer send several messages: a small one that becomes huge is an attack"
+    )]
+    InflatedTooBig { limit: u64 },
+
+    #[error(
         "reserved bits RSV1-3 are {rsv:03b}, but no extension was agreed on that uses them; most likely the \
          peer is not speaking WebSocket, or an earlier length was wrong and this is no header at all"
     )]
@@ -138,6 +156,9 @@ struct Facts {
 pub const RULES: &[&str] = &[
     "http_after_upgrade",
     "compressed_without_negotiation",
+    "misplaced_compressed_bit",
+    "invalid_deflate",
+    "inflated_too_big",
     "reserved_bits",
     "reserved_opcode",
     "unmasked_frame",
@@ -167,6 +188,7 @@ impl ProtocolError {
         match self {
             Self::HttpAfterUpgrade { .. }
             | Self::CompressedWithoutNegotiation
+            | Self::MisplacedCompressedBit { .. }
             | Self::ReservedBits { .. }
             | Self::ReservedOpcode { .. }
             | Self::UnmaskedFrame
@@ -179,11 +201,14 @@ impl ProtocolError {
             | Self::InterleavedMessage { .. }
             | Self::ShortClose
             | Self::InvalidCloseCode { .. } => CloseCode::PROTOCOL_ERROR,
-            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::TOO_BIG,
-            Self::TooManyFragments { .. } => CloseCode::POLICY,
-            Self::InvalidUtf8 { .. } | Self::TruncatedUtf8 { .. } | Self::InvalidCloseReason { .. } => {
-                CloseCode::INVALID_PAYLOAD
+            Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::InflatedTooBig { .. } => {
+                CloseCode::TOO_BIG
             }
+            Self::TooManyFragments { .. } => CloseCode::POLICY,
+            Self::InvalidDeflate
+            | Self::InvalidUtf8 { .. }
+            | Self::TruncatedUtf8 { .. }
+            | Self::InvalidCloseReason { .. } => CloseCode::INVALID_PAYLOAD,
         }
     }
 
@@ -207,6 +232,7 @@ impl ProtocolError {
             }
             Self::ControlTooLong { length, .. } => format!(": {length} bytes, limit 125"),
             Self::TooManyFragments { limit } => format!(", limit {limit}"),
+            Self::InflatedTooBig { limit } => format!(", limit {limit}"),
             Self::InvalidUtf8 { position } | Self::InvalidCloseReason { position } => {
                 format!(" at byte {position}")
             }
@@ -229,6 +255,15 @@ impl ProtocolError {
                 "RFC 6455 §5.2",
                 "compressed frame, but compression was not negotiated",
             ),
+            Self::MisplacedCompressedBit { .. } => {
+                ("misplaced_compressed_bit", "RFC 7692 §6.1", "compressed bit not on a first frame")
+            }
+            Self::InvalidDeflate => {
+                ("invalid_deflate", "RFC 7692 §7.2.2", "compressed message is not deflate data")
+            }
+            Self::InflatedTooBig { .. } => {
+                ("inflated_too_big", "RFC 6455 §10.4", "compressed message too big")
+            }
             Self::ReservedBits { .. } => ("reserved_bits", "RFC 6455 §5.2", "reserved bits set"),
             Self::ReservedOpcode { .. } => ("reserved_opcode", "RFC 6455 §5.2", "reserved opcode"),
             Self::UnmaskedFrame => ("unmasked_frame", "RFC 6455 §5.1", "unmasked frame from the client"),
@@ -273,6 +308,9 @@ mod tests {
     const ALL: &[(ProtocolError, u16)] = &[
         (ProtocolError::HttpAfterUpgrade { start: *b"GET " }, 1002),
         (ProtocolError::CompressedWithoutNegotiation, 1002),
+        (ProtocolError::MisplacedCompressedBit { opcode: Opcode::Continuation }, 1002),
+        (ProtocolError::InvalidDeflate, 1007),
+        (ProtocolError::InflatedTooBig { limit: u64::MAX }, 1009),
         (ProtocolError::ReservedBits { rsv: 7 }, 1002),
         (ProtocolError::ReservedOpcode { opcode: 15 }, 1002),
         (ProtocolError::UnmaskedFrame, 1002),
@@ -310,10 +348,14 @@ mod tests {
     }
 
     #[test]
-    fn sections_are_those_of_rfc_6455() {
+    fn sections_are_those_of_rfc_6455_but_for_compression() {
         assert_eq!(ProtocolError::CompressedWithoutNegotiation.section(), "RFC 6455 §5.2");
         for (error, _) in ALL {
-            assert!(error.section().starts_with("RFC 6455 §"), "{}: {}", error.rule(), error.section());
+            let rfc = match error {
+                ProtocolError::MisplacedCompressedBit { .. } | ProtocolError::InvalidDeflate => "RFC 7692 §",
+                _ => "RFC 6455 §",
+            };
+            assert!(error.section().starts_with(rfc), "{}: {}", error.rule(), error.section());
         }
     }
 

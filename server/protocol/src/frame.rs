@@ -12,7 +12,7 @@
 
 use std::ops::Deref;
 
-use crate::codes::{CloseCode, Opcode};
+use crate::codes::{CloseCode, MessageKind, Opcode};
 use crate::error::ProtocolError;
 use crate::limits::MAX_PAYLOAD_LENGTH;
 use crate::mask::apply_mask;
@@ -151,6 +151,22 @@ pub const fn server_header(opcode: Opcode, payload_len: usize) -> HeaderBytes {
     FrameHeader { fin: true, rsv: 0, opcode, mask: None, payload_len: payload_len as u64 }.encode()
 }
 
+/// Of the reserved bits: RFC 7692 §6 has RSV1 say that the message is compressed.
+pub const RSV1: u8 = 4;
+
+/// The same for a message that is compressed (RFC 7692 §6).
+pub const fn deflated_server_header(kind: MessageKind, payload_len: usize) -> HeaderBytes {
+    FrameHeader { fin: true, rsv: RSV1, opcode: kind.opcode(), mask: None, payload_len: payload_len as u64 }
+        .encode()
+}
+
+/// Appends a compressed message as one frame (RFC 7692 §6): `payload` is what [`crate::deflate::Deflater`] made of it.
+pub fn encode_deflated(out: &mut Vec<u8>, kind: MessageKind, payload: &[u8], mask: Option<[u8; 4]>) {
+    let header =
+        FrameHeader { fin: true, rsv: RSV1, opcode: kind.opcode(), mask, payload_len: payload.len() as u64 };
+    append_frame(out, &header, payload);
+}
+
 /// Appends an unfragmented frame. A client passes a fresh, unpredictable masking key (RFC 6455 §5.3), a
 /// server `None`.
 ///
@@ -274,6 +290,8 @@ mod tests {
     fn server_headers_are_whole_unmasked_frames() {
         assert_eq!(*server_header(Opcode::Text, 64), [0x81, 0x40]);
         assert_eq!(*server_header(Opcode::Binary, 1024), [0x82, 0x7E, 0x04, 0x00]);
+        // RFC 7692 §7.2.3.1: "Hello", compressed.
+        assert_eq!(*deflated_server_header(MessageKind::Text, 7), [0xC1, 0x07]);
     }
 
     #[test]

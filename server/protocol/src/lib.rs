@@ -1,4 +1,4 @@
-//! RFC 6455 without I/O, for both sides of a connection.
+//! RFC 6455 and RFC 7692 without I/O, for both sides of a connection.
 //!
 //! Bytes go in, events and bytes come out; sockets, clock, randomness and logging belong to the caller.
 //! Buffers belong to the caller too: a frame that lies wholly inside the caller's input is handed out in
@@ -9,6 +9,7 @@
 //! 1. [`http1::parse_request`] until the head is complete,
 //! 2. [`handshake::server::accept_upgrade`], then [`handshake::server::Accepted::write_response`],
 //! 3. [`Connection::new`], then [`Connection::poll_event`] for all bytes that follow the head,
+//!    a message that comes compressed goes through [`deflate::Inflater::inflate`],
 //! 4. [`frame::server_header`], [`frame::encode_frame`] and [`frame::encode_close`] for what goes out,
 //! 5. on [`ProtocolError`]: a Close frame with [`ProtocolError::close_code`] and [`ProtocolError::reason`].
 //!    TCP may be closed once [`Connection::close_sent`] and [`Connection::close_received`] both hold, or
@@ -20,6 +21,7 @@
 
 pub mod codes;
 pub mod connection;
+pub mod deflate;
 pub mod error;
 pub mod frame;
 pub mod handshake;

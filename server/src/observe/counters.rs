@@ -119,6 +119,7 @@ counters! {
     replies_bound_hit Counter "corecast_replies_bound_hit_total" "Times that a connection's reading paused until its replies were sent."
     pings_sent Counter "corecast_pings_sent_total" "Pings sent to silent peers."
     pongs_received Counter "corecast_pongs_received_total" "Pongs received."
+    messages_inflated Counter "corecast_messages_inflated_total" "Messages that clients sent compressed."
 
     // ring and turn
     completions_stale Counter "corecast_completions_stale_total" "Completions for a connection that was already gone; dropped."

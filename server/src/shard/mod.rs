@@ -22,6 +22,7 @@ mod waiting;
 mod websocket;
 
 use crate::config::{Config, RESERVED_CONNECTIONS};
+use crate::deflate::Codec;
 use crate::home::Homes;
 use crate::http::AccessRules;
 use crate::hub::{Hub, HubLimits, Plan};
@@ -131,6 +132,7 @@ pub struct Shard {
     inbound_used: usize,
     /// Bytes kept to finish frames of lapped or closed subscribers.
     tails_used: usize,
+    codec: Codec,
     websockets: u64,
     /// Connections of the admin listener: they do not count against `max_connections`.
     admins: u32,
@@ -276,6 +278,7 @@ impl Shard {
             starved: VecDeque::new(),
             inbound_used: 0,
             tails_used: 0,
+            codec: Codec::default(),
             websockets: 0,
             admins: 0,
             over_limit: 0,

@@ -45,6 +45,21 @@ impl Shard {
             match connection.protocol.poll_event(&mut input, &self.limits) {
                 Ok(None) => return total,
                 Ok(Some(Event::Message { kind, payload })) => self.on_message(cx, slot, kind, payload),
+                Ok(Some(Event::Deflated { kind, payload })) => {
+                    // After our Close frame it would be inflated for nothing.
+                    if connection.phase == Phase::Open {
+                        match self.codec.inflate(kind, &payload, self.limits.max_message_bytes()) {
+                            Ok(message) => {
+                                self.metrics.counters.messages_inflated += 1;
+                                self.on_message(cx, slot, kind, Payload::Assembled(message));
+                            }
+                            Err(error) => {
+                                self.fail_protocol(cx, slot, error, &seen[..seen_length]);
+                                return total;
+                            }
+                        }
+                    }
+                }
                 Ok(Some(Event::Ping(payload))) => {
                     // RFC 6455 §5.5.2: answered unless a Close frame has been sent.
                     if connection.phase == Phase::Open {

@@ -44,6 +44,7 @@ impl State {
                     Event::Message { .. } => panic!("every frame is text"),
                     Event::Ping(payload) => send(stream, Opcode::Pong, &payload),
                     Event::Pong(_) => {}
+                    Event::Deflated { .. } => panic!("no compression was agreed on"),
                     Event::Close(_) => {
                         let mut close = Vec::new();
                         encode_close(&mut close, CloseCode::NORMAL, "", None);

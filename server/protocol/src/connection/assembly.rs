@@ -5,7 +5,7 @@ use super::rules::{MessageSoFar, Rules};
 use super::{Side, control_event};
 use crate::codes::{MessageKind, Opcode};
 use crate::error::ProtocolError;
-use crate::frame::{FrameHeader, MAX_HEADER_BYTES};
+use crate::frame::{FrameHeader, MAX_HEADER_BYTES, RSV1};
 use crate::limits::Limits;
 use crate::mask::apply_mask;
 use crate::utf8::Utf8Validator;
@@ -29,14 +29,14 @@ impl Assembly {
     /// As [`super::Connection::poll_event`].
     pub(super) fn poll_event<'a>(
         &mut self,
-        side: Side,
+        agreed: (Side, bool),
         input: &mut Input<'a>,
         limits: &Limits,
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
-                None => match self.begin_frame(side, input, limits)? {
+                None => match self.begin_frame(agreed, input, limits)? {
                     Some(frame) => frame,
                     None => return Ok(None),
                 },
@@ -90,15 +90,16 @@ impl Assembly {
 
     fn begin_frame(
         &mut self,
-        side: Side,
+        (side, deflate): (Side, bool),
         input: &mut Input<'_>,
         limits: &Limits,
     ) -> Result<Option<OpenFrame>, ProtocolError> {
-        let rules = Rules { side, limits, message: self.message.as_ref().map(OpenMessage::so_far) };
+        let rules = Rules { side, limits, message: self.message.as_ref().map(OpenMessage::so_far), deflate };
         let Some(header) = self.header.read(&rules, input)? else { return Ok(None) };
+        let is_deflated = header.rsv == RSV1;
         match header.opcode {
-            Opcode::Text => self.message = Some(OpenMessage::new(MessageKind::Text)),
-            Opcode::Binary => self.message = Some(OpenMessage::new(MessageKind::Binary)),
+            Opcode::Text => self.message = Some(OpenMessage::new(MessageKind::Text, is_deflated)),
+            Opcode::Binary => self.message = Some(OpenMessage::new(MessageKind::Binary, is_deflated)),
             Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => {}
         }
         if !header.opcode.is_control()
@@ -171,14 +172,15 @@ impl OpenFrame {
 #[derive(Debug)]
 struct OpenMessage {
     kind: MessageKind,
+    is_deflated: bool,
     utf8: Utf8Validator,
     frames: u32,
     bytes: Vec<u8>,
 }
 
 impl OpenMessage {
-    const fn new(kind: MessageKind) -> Self {
-        Self { kind, utf8: Utf8Validator::new(), frames: 0, bytes: Vec::new() }
+    const fn new(kind: MessageKind, is_deflated: bool) -> Self {
+        Self { kind, is_deflated, utf8: Utf8Validator::new(), frames: 0, bytes: Vec::new() }
     }
 
     const fn so_far(&self) -> MessageSoFar {
@@ -188,7 +190,7 @@ impl OpenMessage {
     /// `longest`: how many bytes the whole message can have.
     fn append(&mut self, payload: &[u8], longest: usize) -> Result<(), ProtocolError> {
         let before = self.bytes.len();
-        if self.kind == MessageKind::Text {
+        if self.kind == MessageKind::Text && !self.is_deflated {
             self.utf8
                 .feed(payload)
                 .map_err(|error| ProtocolError::InvalidUtf8 { position: (before + error.position) as u64 })?;
@@ -207,6 +209,11 @@ impl OpenMessage {
         if self.utf8.finish().is_err() {
             return Err(ProtocolError::TruncatedUtf8 { length: self.bytes.len() as u64 });
         }
-        Ok(Event::Message { kind: self.kind, payload: Payload::Assembled(self.bytes) })
+        let (kind, payload) = (self.kind, Payload::Assembled(self.bytes));
+        Ok(if self.is_deflated {
+            Event::Deflated { kind, payload }
+        } else {
+            Event::Message { kind, payload }
+        })
     }
 }

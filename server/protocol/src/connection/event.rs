@@ -53,6 +53,9 @@ impl<'a> Input<'a> {
 pub enum Event<'a> {
     /// A whole message. Text is valid UTF-8 (RFC 6455 §8.1).
     Message { kind: MessageKind, payload: Payload<'a> },
+    /// A whole message that is compressed, if that was agreed on (RFC 7692 §6): for [`crate::deflate::Inflater`]. Limits
+    /// were held against what arrived.
+    Deflated { kind: MessageKind, payload: Payload<'a> },
     /// To be answered with a Pong of the same payload, unless a Close was received (RFC 6455 §5.5.2).
     Ping(Payload<'a>),
     /// An answer to a ping of ours, or unasked for (RFC 6455 §5.5.3).

@@ -14,7 +14,7 @@ pub use event::{Event, Input, Payload};
 
 use crate::codes::{CloseCode, MessageKind, Opcode};
 use crate::error::ProtocolError;
-use crate::frame::FrameHeader;
+use crate::frame::{FrameHeader, RSV1};
 use crate::limits::Limits;
 use crate::mask::apply_mask;
 use crate::utf8::Utf8Validator;
@@ -44,6 +44,7 @@ pub enum Side {
 ///         match connection.poll_event(&mut input, limits) {
 ///             Ok(Some(Event::Message { kind, payload })) => encode_frame(out, kind.opcode(), &payload, None),
 ///             Ok(Some(Event::Ping(payload))) => encode_frame(out, Opcode::Pong, &payload, None),
+///             Ok(Some(Event::Deflated { .. })) => unreachable!("no compression was agreed on"),
 ///             Ok(Some(Event::Pong(_))) => {}
 ///             // RFC 6455 §5.5.1: the answer repeats the code.
 ///             Ok(Some(Event::Close(None))) => encode_frame(out, Opcode::Close, &[], None),
@@ -67,6 +68,7 @@ pub enum Side {
 pub struct Connection {
     state: State,
     side: Side,
+    deflate: bool,
     close_sent: bool,
 }
 
@@ -88,7 +90,18 @@ enum State {
 impl Connection {
     /// A connection right after its handshake.
     pub const fn new(side: Side) -> Self {
-        Self { state: State::Idle, side, close_sent: false }
+        Self { state: State::Idle, side, deflate: false, close_sent: false }
+    }
+
+    /// The same, and whether permessage-deflate was agreed on: messages may come compressed then.
+    #[must_use]
+    pub fn with_deflate(self, deflate: bool) -> Self {
+        Self { deflate, ..self }
+    }
+
+    /// Messages may come compressed, and may be sent so.
+    pub const fn has_deflate(&self) -> bool {
+        self.deflate
     }
 
     /// The next event out of `input`; `None` when all of `input` is consumed. What is incomplete then is kept
@@ -104,7 +117,7 @@ impl Connection {
     ) -> Result<Option<Event<'a>>, ProtocolError> {
         let result = match &mut self.state {
             State::Idle => self.poll_idle(input, limits),
-            State::Incomplete(assembly) => assembly.poll_event(self.side, input, limits),
+            State::Incomplete(assembly) => assembly.poll_event((self.side, self.deflate), input, limits),
             State::Failed(error) => {
                 input.discard();
                 return Err(**error);
@@ -160,7 +173,7 @@ impl Connection {
         if input.is_empty() {
             return Ok(None);
         }
-        let rules = Rules { side: self.side, limits, message: None };
+        let rules = Rules { side: self.side, limits, message: None, deflate: self.deflate };
         if let Some((header, length)) = rules.read_header(input.bytes())?
             && header.fin
             && header.payload_len <= (input.remaining() - length) as u64
@@ -170,7 +183,7 @@ impl Connection {
             return whole_frame_event(&header, payload).map(Some);
         }
         let mut assembly = Box::<Assembly>::default();
-        let result = assembly.poll_event(self.side, input, limits);
+        let result = assembly.poll_event((self.side, self.deflate), input, limits);
         self.state = State::Incomplete(assembly);
         result
     }
@@ -190,6 +203,10 @@ fn whole_frame_event<'a>(header: &FrameHeader, payload: &'a mut [u8]) -> Result<
     if let Some(key) = header.mask {
         apply_mask(payload, key, 0);
     }
+    if header.rsv == RSV1 {
+        let kind = if header.opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
+        return Ok(Event::Deflated { kind, payload: Payload::InPlace(payload) });
+    }
     let kind = match header.opcode {
         Opcode::Text => {
             check_text(payload)?;
@@ -204,7 +221,7 @@ fn whole_frame_event<'a>(header: &FrameHeader, payload: &'a mut [u8]) -> Result<
     Ok(Event::Message { kind, payload: Payload::InPlace(payload) })
 }
 
-fn check_text(text: &[u8]) -> Result<(), ProtocolError> {
+pub(crate) fn check_text(text: &[u8]) -> Result<(), ProtocolError> {
     let mut validator = Utf8Validator::new();
     validator.feed(text).map_err(|error| ProtocolError::InvalidUtf8 { position: error.position as u64 })?;
     validator.finish().map_err(|_| ProtocolError::TruncatedUtf8 { length: text.len() as u64 })

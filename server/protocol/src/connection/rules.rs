@@ -4,7 +4,7 @@
 use super::Side;
 use crate::codes::Opcode;
 use crate::error::ProtocolError;
-use crate::frame::{FrameHeader, MAX_CONTROL_PAYLOAD};
+use crate::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, RSV1};
 use crate::limits::Limits;
 
 /// What the next header is held against.
@@ -13,6 +13,8 @@ pub(super) struct Rules<'l> {
     pub(super) limits: &'l Limits,
     /// The fragmented message that is open.
     pub(super) message: Option<MessageSoFar>,
+    /// permessage-deflate was agreed on.
+    pub(super) deflate: bool,
 }
 
 /// How much of a fragmented message has arrived.
@@ -56,17 +58,21 @@ impl Rules<'_> {
     }
 
     /// RFC 6455 §5.2: MUST be 0 unless an extension is negotiated that defines meanings for non-zero values.
+    /// permessage-deflate gives RSV1 one, on the first frame of a message (RFC 7692 §6.1).
     fn check_reserved_bits(&self, header: &FrameHeader) -> Result<(), ProtocolError> {
-        const RSV1: u8 = 4;
         if header.rsv == 0 {
             return Ok(());
         }
         let is_masked_rightly = header.mask.is_some() == (self.side == Side::Server);
         let begins_message = matches!(header.opcode, Opcode::Text | Opcode::Binary);
-        if header.rsv == RSV1 && begins_message && is_masked_rightly {
-            return Err(ProtocolError::CompressedWithoutNegotiation);
+        match (header.rsv, self.deflate) {
+            (RSV1, true) if begins_message => Ok(()),
+            (RSV1, true) => Err(ProtocolError::MisplacedCompressedBit { opcode: header.opcode }),
+            (RSV1, false) if begins_message && is_masked_rightly => {
+                Err(ProtocolError::CompressedWithoutNegotiation)
+            }
+            (rsv, _) => Err(ProtocolError::ReservedBits { rsv }),
         }
-        Err(ProtocolError::ReservedBits { rsv: header.rsv })
     }
 
     #[inline]

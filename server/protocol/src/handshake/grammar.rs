@@ -1,5 +1,7 @@
 //! The grammar of the handshake's header values: tokens, and the lists made of them (RFC 6455 §4.3, §9.1).
 
+use std::borrow::Cow;
+
 use crate::http1::Headers;
 
 /// Whether all lines of this name together are a list of one token or more: `1#token`.
@@ -21,47 +23,68 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
+/// A parameter of an extension, its value unquoted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Parameter<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: Option<Cow<'a, [u8]>>,
+}
+
+/// The extensions of a header with their parameters, in their order; `None` is a parameter against the grammar.
+pub(super) fn extensions<'h>(
+    headers: &'h Headers<'_>,
+    name: &'h str,
+) -> impl Iterator<Item = (&'h [u8], impl Iterator<Item = Option<Parameter<'h>>>)> {
+    elements(headers, name).map(|element| {
+        let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+        (parts.next().unwrap_or_default(), parts.map(parameter))
+    })
+}
+
 /// `1#element` of RFC 2616 §2.1: null elements are allowed (`a,,b`), but do not count as the one that is
 /// required.
 fn is_list(headers: &Headers<'_>, name: &str, is_element: fn(&[u8]) -> bool) -> bool {
+    let mut elements = elements(headers, name).peekable();
+    elements.peek().is_some() && elements.all(is_element)
+}
+
+fn elements<'h>(headers: &'h Headers<'_>, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
     // Commas in quoted strings need no care: what is quoted must be a token, which has none.
-    let mut elements = headers
+    headers
         .values(name)
         .flat_map(|value| value.split(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
         .filter(|element| !element.is_empty())
-        .peekable();
-    elements.peek().is_some() && elements.all(is_element)
 }
 
 /// `extension-token *( ";" extension-param )`
 fn is_extension(element: &[u8]) -> bool {
     let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-    parts.next().is_some_and(is_token) && parts.all(is_extension_parameter)
+    parts.next().is_some_and(is_token) && parts.all(|part| parameter(part).is_some())
 }
 
 /// `token [ "=" (token | quoted-string) ]`
-fn is_extension_parameter(parameter: &[u8]) -> bool {
-    let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else { return is_token(parameter) };
-    let (name, value) = (parameter[..equals].trim_ascii_end(), parameter[equals + 1..].trim_ascii_start());
-    is_token(name) && (is_token(value) || is_quoted_token(value))
+fn parameter(part: &[u8]) -> Option<Parameter<'_>> {
+    let Some(equals) = part.iter().position(|&byte| byte == b'=') else {
+        return is_token(part).then_some(Parameter { name: part, value: None });
+    };
+    let (name, value) = (part[..equals].trim_ascii_end(), part[equals + 1..].trim_ascii_start());
+    let value = match value.strip_prefix(b"\"") {
+        Some(quoted) => Cow::Owned(unquoted(quoted.strip_suffix(b"\"")?)?),
+        None => Cow::Borrowed(value),
+    };
+    // RFC 6455 §9.1: "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
+    (is_token(name) && is_token(&value)).then_some(Parameter { name, value: Some(value) })
 }
 
-/// RFC 6455 §9.1: "the value after quoted-string unescaping MUST conform to the 'token' ABNF".
-fn is_quoted_token(bytes: &[u8]) -> bool {
-    let Some(quoted) = bytes.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
-        return false;
-    };
+/// What stands between the quotes, unescaped. `None` if the second quote is itself escaped.
+fn unquoted(quoted: &[u8]) -> Option<Vec<u8>> {
     let mut unescaped = Vec::with_capacity(quoted.len());
     let mut rest = quoted.iter();
     while let Some(&byte) = rest.next() {
-        let byte = if byte == b'\\' { rest.next().copied() } else { Some(byte) };
-        match byte {
-            Some(byte) => unescaped.push(byte),
-            None => return false,
-        }
+        unescaped.push(if byte == b'\\' { *rest.next()? } else { byte });
     }
-    is_token(&unescaped)
+    Some(unescaped)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The opening handshake, both sides (RFC 6455 §4).
 
 pub mod client;
+pub mod extensions;
 mod grammar;
 pub mod server;
 

@@ -41,7 +41,7 @@ fn client_receives_the_64_kib_of_section_5_7() {
     let stream = [&header[..], &payload].concat();
     for cut in (0..20).chain(stream.len() - 4..=stream.len()) {
         let (head, tail) = stream.split_at(cut);
-        let seen = receive(Side::Client, &Limits::default(), [head, tail]);
+        let seen = receive(Connection::new(Side::Client), &Limits::default(), [head, tail]);
         assert!(seen == [binary(&payload)], "cut at {cut}");
     }
 }

@@ -5,7 +5,10 @@ use crate::connection::Payload;
 
 fn is_in_place(event: &Event<'_>) -> bool {
     match event {
-        Event::Message { payload, .. } | Event::Ping(payload) | Event::Pong(payload) => {
+        Event::Message { payload, .. }
+        | Event::Deflated { payload, .. }
+        | Event::Ping(payload)
+        | Event::Pong(payload) => {
             matches!(payload, Payload::InPlace(_))
         }
         Event::Close(body) => matches!(body, Some((_, Payload::InPlace(_)))),

@@ -3,13 +3,14 @@
 //! events.
 
 mod closing;
+mod deflated;
 mod examples;
 mod memory;
 mod pair;
 mod rules;
 
 use super::{Connection, Event, Input, Side};
-use crate::codes::MessageKind;
+use crate::codes::{MessageKind, Opcode};
 use crate::error::ProtocolError;
 use crate::limits::Limits;
 
@@ -20,6 +21,7 @@ const KEY: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 enum Seen {
     Text(Vec<u8>),
     Binary(Vec<u8>),
+    Deflated(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<(u16, Vec<u8>)>),
@@ -31,6 +33,7 @@ impl From<Event<'_>> for Seen {
         match event {
             Event::Message { kind: MessageKind::Text, payload } => Self::Text(payload.into_vec()),
             Event::Message { kind: MessageKind::Binary, payload } => Self::Binary(payload.into_vec()),
+            Event::Deflated { kind, payload } => Self::Deflated(kind, payload.into_vec()),
             Event::Ping(payload) => Self::Ping(payload.into_vec()),
             Event::Pong(payload) => Self::Pong(payload.into_vec()),
             Event::Close(None) => Self::Close(None),
@@ -66,8 +69,11 @@ fn feed(connection: &mut Connection, piece: &[u8], limits: &Limits, seen: &mut V
 }
 
 /// Feeds pieces until the connection fails, and gives everything seen.
-fn receive<'p>(side: Side, limits: &Limits, pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<Seen> {
-    let mut connection = Connection::new(side);
+fn receive<'p>(
+    mut connection: Connection,
+    limits: &Limits,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> Vec<Seen> {
     let mut seen = Vec::new();
     for piece in pieces {
         feed(&mut connection, piece, limits, &mut seen);
@@ -82,12 +88,16 @@ fn receive<'p>(side: Side, limits: &Limits, pieces: impl IntoIterator<Item = &'p
 
 /// The stream gives these events however it is cut.
 fn assert_events_with(side: Side, limits: &Limits, stream: &[u8], expected: &[Seen]) {
+    assert_events_of(|| Connection::new(side), limits, stream, expected);
+}
+
+fn assert_events_of(new: impl Fn() -> Connection, limits: &Limits, stream: &[u8], expected: &[Seen]) {
     for cut in 0..=stream.len() {
         let (head, tail) = stream.split_at(cut);
-        let seen = receive(side, limits, [head, tail]);
-        assert_eq!(seen, expected, "{side:?}, cut at {cut} of {}", stream.len());
+        let seen = receive(new(), limits, [head, tail]);
+        assert_eq!(seen, expected, "{:?}, cut at {cut} of {}", new(), stream.len());
     }
-    assert_eq!(receive(side, limits, stream.chunks(1)), expected, "{side:?}, byte by byte");
+    assert_eq!(receive(new(), limits, stream.chunks(1)), expected, "{:?}, byte by byte", new());
 }
 
 fn assert_events(side: Side, stream: &[u8], expected: &[Seen]) {

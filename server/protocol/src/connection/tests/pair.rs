@@ -97,7 +97,7 @@ fn random_streams_arrive_as_they_were_sent() {
             pieces.push(piece);
             rest = after;
         }
-        let seen = receive(side, &Limits::default(), pieces);
+        let seen = receive(Connection::new(side), &Limits::default(), pieces);
         assert!(seen == expected, "seed {seed}, round {round}, {side:?}");
     }
 }
@@ -140,7 +140,7 @@ fn server_frames_can_be_walked_by_their_length() {
     let mut rest = &log[..];
     for payload in &payloads {
         let (one, after) = rest.split_at(frame::server_frame_len(rest).unwrap());
-        assert!(receive(Side::Client, &Limits::default(), [one]) == [text(payload)]);
+        assert!(receive(Connection::new(Side::Client), &Limits::default(), [one]) == [text(payload)]);
         rest = after;
     }
     assert!(rest.is_empty());

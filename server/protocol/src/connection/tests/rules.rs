@@ -73,7 +73,10 @@ fn the_shortest_and_longest_payload_of_each_length_form_are_accepted() {
     let shortest_16_bit = [&[0x82, 0x7E, 0x00, 0x7E], &[7; 126][..]].concat();
     assert_events(Side::Client, &shortest_16_bit, &[binary([7; 126])]);
     let longest_16_bit = [&[0x82, 0x7E, 0xFF, 0xFF], &[7; 65535][..]].concat();
-    assert!(receive(Side::Client, &Limits::default(), [&longest_16_bit[..]]) == [binary([7; 65535])]);
+    assert!(
+        receive(Connection::new(Side::Client), &Limits::default(), [&longest_16_bit[..]])
+            == [binary([7; 65535])]
+    );
 }
 
 /// RFC 6455 §5.2: the most significant bit MUST be 0.

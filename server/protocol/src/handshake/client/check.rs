@@ -116,6 +116,7 @@ mod tests {
         key: *b"the sample nonce",
         subprotocols: &["chat", "superchat"],
         origin: Some("http://example.com"),
+        deflate: false,
         headers: &[],
     };
 

@@ -38,6 +38,11 @@ pub enum HandshakeError {
     UnaskedExtension { extension: String },
 
     #[error(
+        "the server agreed to \"{extension}\", but {fault} (RFC 7692 §7.1); it is broken: connect without compression"
+    )]
+    WrongExtension { extension: String, fault: &'static str },
+
+    #[error(
         "`Sec-WebSocket-Extensions: {value}` in the 101 response is no list of extensions (RFC 6455 §9.1); \
          correct the server: without extensions the header must be left out"
     )]

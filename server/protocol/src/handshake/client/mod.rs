@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 pub use self::error::HandshakeError;
+use super::extensions;
 use super::grammar::is_extension_list;
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
 use crate::http1::{Parsed, ResponseHead, parse_response};
@@ -28,6 +29,8 @@ pub struct ClientHandshake<'a> {
     pub subprotocols: &'a [&'a str],
     /// For clients that act as a browser does.
     pub origin: Option<&'a str>,
+    /// Whether permessage-deflate is offered (RFC 7692), without context takeover.
+    pub deflate: bool,
     /// More header lines; none of those that the handshake has itself.
     pub headers: &'a [(String, String)],
 }
@@ -37,6 +40,8 @@ pub struct ClientHandshake<'a> {
 pub struct Agreed<'a> {
     /// One of [`ClientHandshake::subprotocols`].
     pub subprotocol: Option<&'a str>,
+    /// Whether messages may come compressed, and may be sent so. [`crate::Connection::with_deflate`] is to know of it.
+    pub deflate: bool,
 }
 
 impl<'a> ClientHandshake<'a> {
@@ -61,6 +66,9 @@ impl<'a> ClientHandshake<'a> {
         }
         if !self.subprotocols.is_empty() {
             append_header(out, "Sec-WebSocket-Protocol", self.subprotocols.join(", ").as_bytes());
+        }
+        if self.deflate {
+            append_header(out, extensions::HEADER, extensions::OFFER.as_bytes());
         }
         for (name, value) in self.headers {
             append_header(out, name, value.as_bytes());
@@ -92,8 +100,8 @@ impl<'a> ClientHandshake<'a> {
         if accepts.next() != Some(&expected) || accepts.next().is_some() {
             return Err(HandshakeError::WrongAccept);
         }
-        refuse_extensions(&head)?;
-        Ok(Some((Agreed { subprotocol: self.agreed_subprotocol(&head)? }, length)))
+        let deflate = self.agreed_deflate(&head)?;
+        Ok(Some((Agreed { subprotocol: self.agreed_subprotocol(&head)?, deflate }, length)))
     }
 
     fn agreed_subprotocol(&self, head: &ResponseHead<'_>) -> Result<Option<&'a str>, HandshakeError> {
@@ -109,22 +117,27 @@ impl<'a> ClientHandshake<'a> {
         }
     }
 
+    /// RFC 6455 §4.1, number 5; RFC 7692 §7.1.
+    fn agreed_deflate(&self, head: &ResponseHead<'_>) -> Result<bool, HandshakeError> {
+        let name = extensions::HEADER;
+        if !head.headers.contains(name) {
+            return Ok(false);
+        }
+        let value = || printable(&head.header(name).collect::<Vec<_>>().join(&b", "[..]));
+        if !is_extension_list(&head.headers, name) {
+            return Err(HandshakeError::MalformedExtensions { value: value() });
+        }
+        if !self.deflate {
+            return Err(HandshakeError::UnaskedExtension { extension: value() });
+        }
+        match extensions::check_answer(&head.headers) {
+            Ok(()) => Ok(true),
+            Err(fault) => Err(HandshakeError::WrongExtension { extension: value(), fault }),
+        }
+    }
+
     fn encoded_key(&self) -> String {
         STANDARD.encode(self.key)
-    }
-}
-
-/// None is ever offered, so the header is wrong whatever it says.
-fn refuse_extensions(head: &ResponseHead<'_>) -> Result<(), HandshakeError> {
-    let name = "sec-websocket-extensions";
-    if !head.headers.contains(name) {
-        return Ok(());
-    }
-    let value = printable(&head.header(name).collect::<Vec<_>>().join(&b", "[..]));
-    if is_extension_list(&head.headers, name) {
-        Err(HandshakeError::UnaskedExtension { extension: value })
-    } else {
-        Err(HandshakeError::MalformedExtensions { value })
     }
 }
 
@@ -146,6 +159,7 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handshake::extensions::SmallWindows;
     use crate::handshake::server::accept_upgrade;
     use crate::http1::{HttpError, parse_request};
 
@@ -156,6 +170,7 @@ mod tests {
         key: *b"the sample nonce",
         subprotocols: &["chat", "superchat"],
         origin: Some("http://example.com"),
+        deflate: false,
         headers: &[],
     };
 
@@ -200,10 +215,10 @@ mod tests {
             assert_eq!(verify(&ANSWER[..length]), Ok(None), "{length} bytes");
         }
         let with_a_frame = format!("{ANSWER}\x01frame");
-        let agreed = Agreed { subprotocol: Some("chat") };
+        let agreed = Agreed { subprotocol: Some("chat"), deflate: false };
         assert_eq!(verify(&with_a_frame), Ok(Some((agreed, ANSWER.len()))));
         let without = answer_with("Sec-WebSocket-Protocol: chat", "");
-        assert_eq!(verify(&without), Ok(Some((Agreed { subprotocol: None }, without.len()))));
+        assert_eq!(verify(&without), Ok(Some((Agreed { subprotocol: None, deflate: false }, without.len()))));
     }
 
     /// RFC 6455 §4.1, numbers 2 to 6.
@@ -244,6 +259,33 @@ mod tests {
         ] {
             assert_eq!(verify(&answer_with(line, replacement)), Err(error), "{line} -> {replacement}");
         }
+    }
+
+    /// RFC 7692 §5, §7.1.
+    #[test]
+    fn compression_is_offered_and_agreed_on() {
+        let offering = ClientHandshake { deflate: true, ..EXAMPLE };
+        let mut request = Vec::new();
+        offering.write_request(&mut request);
+        let offer = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n";
+        assert!(String::from_utf8(request).unwrap().contains(offer));
+
+        let answered = |extensions: &str| {
+            let line = format!("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: {extensions}");
+            let answer = answer_with("Sec-WebSocket-Protocol: chat", &line);
+            offering.verify(answer.as_bytes(), &Limits::default()).map(|verified| verified.unwrap().0.deflate)
+        };
+        assert_eq!(answered("permessage-deflate; server_no_context_takeover"), Ok(true));
+        let declined = offering.verify(ANSWER.as_bytes(), &Limits::default()).unwrap().unwrap().0;
+        assert!(!declined.deflate);
+        let takes_over = answered("permessage-deflate").unwrap_err();
+        assert_eq!(
+            takes_over.to_string(),
+            "the server agreed to \"permessage-deflate\", but server_no_context_takeover is missing, and only that was \
+             offered (RFC 7692 §7.1); it is broken: connect without compression"
+        );
+        assert!(matches!(answered("foo"), Err(HandshakeError::WrongExtension { .. })));
+        assert!(matches!(answered("a b"), Err(HandshakeError::MalformedExtensions { .. })));
     }
 
     #[test]
@@ -288,6 +330,15 @@ mod tests {
         let mut answer = Vec::new();
         accept_upgrade(&head, &["superchat"]).unwrap().write_response(&mut answer);
         let agreed = EXAMPLE.verify(&answer, &Limits::default()).unwrap();
-        assert_eq!(agreed, Some((Agreed { subprotocol: Some("superchat") }, answer.len())));
+        assert_eq!(agreed, Some((Agreed { subprotocol: Some("superchat"), deflate: false }, answer.len())));
+
+        let offering = ClientHandshake { deflate: true, subprotocols: &[], ..EXAMPLE };
+        let (mut request, mut answer) = (Vec::new(), Vec::new());
+        offering.write_request(&mut request);
+        let Ok(Parsed::Complete { head, .. }) = parse_request(&request, &Limits::default()) else { panic!() };
+        let accepted = accept_upgrade(&head, &[]).unwrap().agree_deflate(&head, SmallWindows::Decline);
+        accepted.write_response(&mut answer);
+        let agreed = offering.verify(&answer, &Limits::default()).unwrap();
+        assert_eq!(agreed, Some((Agreed { subprotocol: None, deflate: true }, answer.len())));
     }
 }

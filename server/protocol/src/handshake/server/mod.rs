@@ -7,6 +7,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 pub use self::error::HandshakeError;
+use super::extensions::{self, Deflate, SmallWindows};
 use super::grammar::{is_extension_list, is_token_list};
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
 use crate::http1::{RequestHead, Version};
@@ -21,6 +22,7 @@ pub struct Accepted {
     accept: [u8; 28],
     subprotocol: Option<&'static str>,
     offers_subprotocols: bool,
+    deflate: Option<Deflate>,
 }
 
 /// Whether a request means to be a WebSocket handshake. Any one of its headers is enough, so that a handshake
@@ -33,7 +35,7 @@ pub fn is_upgrade(head: &RequestHead<'_>) -> bool {
 
 /// Checks a handshake (RFC 6455 §4.2.1) and agrees on a subprotocol: the first of the client's that is in
 /// `subprotocols`, none if there is none. Host is checked by [`crate::http1::parse_request`].
-/// Extensions are declined, whatever is offered.
+/// Extensions are declined, whatever is offered, but for what [`Accepted::agree_deflate`] agrees to.
 pub fn accept_upgrade(
     head: &RequestHead<'_>,
     subprotocols: &[&'static str],
@@ -59,7 +61,7 @@ pub fn accept_upgrade(
     let mut offered = headers.tokens("sec-websocket-protocol").peekable();
     let offers_subprotocols = offered.peek().is_some();
     let subprotocol = offered.find_map(|name| subprotocols.iter().find(|known| **known == name)).copied();
-    Ok(Accepted { accept: accept_value(key), subprotocol, offers_subprotocols })
+    Ok(Accepted { accept: accept_value(key), subprotocol, offers_subprotocols, deflate: None })
 }
 
 fn check_version(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
@@ -72,8 +74,7 @@ fn check_version(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// Extensions are read only for their grammar: none is implemented, and declining needs no answer (RFC 6455
-/// §9.1).
+/// Whether both lists are ones. Declining an extension needs no answer (RFC 6455 §9.1), but what is none must be refused.
 fn check_lists(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
     let name = "sec-websocket-protocol";
     if head.headers.contains(name) && !is_token_list(&head.headers, name) {
@@ -127,6 +128,17 @@ impl Accepted {
         self.offers_subprotocols && self.subprotocol.is_none()
     }
 
+    /// Agrees to permessage-deflate if the request offers it in a way that can be accepted (RFC 7692 §5.1, §7.1).
+    #[must_use]
+    pub fn agree_deflate(self, head: &RequestHead<'_>, small_windows: SmallWindows) -> Self {
+        Self { deflate: Deflate::agree(&head.headers, small_windows), ..self }
+    }
+
+    /// The compression agreed on. [`crate::Connection::with_deflate`] is to know of it.
+    pub const fn deflate(&self) -> Option<Deflate> {
+        self.deflate
+    }
+
     /// Appends the 101 response (RFC 6455 §4.2.2). Frames may follow at once.
     pub fn write_response(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(
@@ -137,6 +149,9 @@ impl Accepted {
         append_header(out, "Sec-WebSocket-Accept", &self.accept);
         if let Some(subprotocol) = self.subprotocol {
             append_header(out, "Sec-WebSocket-Protocol", subprotocol.as_bytes());
+        }
+        if let Some(deflate) = self.deflate {
+            append_header(out, extensions::HEADER, deflate.answer().as_bytes());
         }
         out.extend_from_slice(b"\r\n");
     }
