@@ -17,9 +17,9 @@ use crate::target::{Scheme, Target, TargetError};
 /// Longer than any case waits.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// The longest message of the suite, in bytes, and the most fragments.
+/// The longest message of the suite, in bytes, and the most frames of one.
 const LONGEST: usize = 16 << 20;
-const MOST_FRAGMENTS: u32 = 1 << 16;
+const MOST_FRAGMENTS: u32 = (1 << 16) + 1;
 
 /// Lets Autobahn's fuzzing server test this generator's client: asks how many cases there are, sends every message of each
 /// back until the server closes, and has the report written.
