@@ -169,12 +169,18 @@ fn fragments_are_counted_against_their_setting() {
 }
 
 #[test]
-fn there_is_no_echo_unless_asked_for() {
-    let mut server = Server::start(|_| {});
-    let client = server.connect_with_room(ENDLESS);
+fn there_is_no_echo_unless_asked_for_nor_for_pages_of_other_sites() {
+    let status = |change: fn(&mut Config), request: &str| {
+        let mut server = Server::start(change);
+        let client = server.connect_with_room(ENDLESS);
+        server.send(client, request.as_bytes());
+        text(&server.read_for(5, client))[9..12].to_owned()
+    };
     let request = String::from_utf8(upgrade("")).expect("text").replace("/topics/t ", "/echo ");
-    server.send(client, request.as_bytes());
-    assert!(text(&server.read_for(5, client)).starts_with("HTTP/1.1 404 "));
+    assert_eq!(status(|_| {}, &request), "404");
+    assert_eq!(status(with_echo, &request), "101");
+    let foreign = request.replace("Host:", "Origin: https://example.com\r\nHost:");
+    assert_eq!(status(with_echo, &foreign), "403");
 }
 
 #[test]
