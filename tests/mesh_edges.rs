@@ -3,6 +3,7 @@
 //! counterpart is `mesh_faults`.
 
 mod mesh_edges {
+    mod deflate;
     mod gathering;
     mod interest;
     mod publishing;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use corecast_protocol::Limits;
+use corecast_protocol::deflate::Inflater;
 use corecast_protocol::frame::encode_frame;
 use corecast_protocol::handshake::client::HandshakeError;
 
@@ -53,13 +54,14 @@ pub enum AutobahnError {
 pub fn run(options: &AutobahnOptions) -> Result<u32, AutobahnError> {
     let server = Target::parse(&options.url, Scheme::WebSocket)?;
     let agent = &options.agent;
-    let answer = converse(&server, "/getCaseCount", Answering::Nothing)?;
+    let inflater = &mut Inflater::new();
+    let answer = converse(&server, "/getCaseCount", Answering::Nothing, inflater)?;
     let answer = String::from_utf8_lossy(&answer);
     let cases: u32 = answer.parse().map_err(|_| AutobahnError::NoCount { answer: answer.to_string() })?;
     for case in 1..=cases {
-        converse(&server, &format!("/runCase?case={case}&agent={agent}"), Answering::Echo)?;
+        converse(&server, &format!("/runCase?case={case}&agent={agent}"), Answering::Echo, inflater)?;
     }
-    converse(&server, &format!("/updateReports?agent={agent}"), Answering::Nothing)?;
+    converse(&server, &format!("/updateReports?agent={agent}"), Answering::Nothing, inflater)?;
     Ok(cases)
 }
 
@@ -71,7 +73,12 @@ enum Answering {
 }
 
 /// One connection, until the server ends it; gives the last message.
-fn converse(server: &Target, path: &str, answering: Answering) -> Result<Vec<u8>, AutobahnError> {
+fn converse(
+    server: &Target,
+    path: &str,
+    answering: Answering,
+    inflater: &mut Inflater,
+) -> Result<Vec<u8>, AutobahnError> {
     let target = Target { path: path.to_owned(), ..server.clone() };
     let request = |cause| AutobahnError::Request { path: path.to_owned(), cause };
     let socket = |cause| AutobahnError::Socket { path: path.to_owned(), cause };
@@ -99,7 +106,7 @@ fn converse(server: &Target, path: &str, answering: Answering) -> Result<Vec<u8>
         if received.is_empty() {
             return Err(socket(ErrorKind::UnexpectedEof.into()));
         }
-        let progress = client.handle_bytes(received, &role, &mut out, |kind, message, out| {
+        let progress = client.handle_bytes(received, &role, inflater, &mut out, |kind, message, out| {
             if answering == Answering::Echo {
                 encode_frame(out, kind.opcode(), message, Some(rand::random()));
             }

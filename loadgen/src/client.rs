@@ -1,8 +1,9 @@
 //! One simulated WebSocket client without its socket: bytes in, bytes out.
 
+use corecast_protocol::deflate::Inflater;
 use corecast_protocol::frame::{encode_close, encode_frame};
 use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError};
-use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Side};
+use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Payload, Side};
 
 use crate::failure::Failure;
 use crate::json_dialect;
@@ -58,8 +59,18 @@ pub struct Role {
     /// Answers are those of corecast's JSON dialect.
     speaks_json: bool,
     origin: Option<String>,
+    compression: Compression,
     headers: Vec<(String, String)>,
     limits: Limits,
+}
+
+/// Whether messages may come compressed (permessage-deflate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Off,
+    /// The server may decline it.
+    Offered,
+    Demanded,
 }
 
 #[derive(Debug)]
@@ -79,7 +90,12 @@ impl Role {
         };
         let role = Self::new(scenario, &scenario.subscribe, messages)?;
         let speaks_json = scenario.preset == Preset::CorecastJson;
-        Ok(Self { topics_each: scenario.topics_per_subscriber, speaks_json, ..role })
+        Ok(Self {
+            topics_each: scenario.topics_per_subscriber,
+            speaks_json,
+            compression: if scenario.deflate { Compression::Demanded } else { Compression::Off },
+            ..role
+        })
     }
 
     pub fn publisher(scenario: &Scenario) -> Result<Self, HandshakeError> {
@@ -91,7 +107,7 @@ impl Role {
         Ok(role)
     }
 
-    /// Connections that are not part of a scenario.
+    /// Connections that are not part of a scenario. They take compressed messages if the server sends such.
     pub(crate) fn plain(target: &Target, limits: Limits) -> Result<Self, HandshakeError> {
         let setup = TopicSetup { path: target.path.clone(), first_message: None, confirmation: None };
         let role = Self {
@@ -101,6 +117,7 @@ impl Role {
             subprotocols: Vec::new(),
             speaks_json: false,
             origin: None,
+            compression: Compression::Offered,
             headers: Vec::new(),
             limits,
         };
@@ -125,6 +142,7 @@ impl Role {
             speaks_json: false,
             subprotocols: scenario.subprotocols.clone(),
             origin: scenario.origin.clone(),
+            compression: Compression::Off,
             headers: scenario.headers.clone(),
             limits: scenario.limits,
         };
@@ -162,7 +180,7 @@ impl Role {
             key,
             subprotocols: &subprotocols,
             origin: self.origin.as_deref(),
-            deflate: false,
+            deflate: self.compression != Compression::Off,
             headers: &self.headers,
         })
     }
@@ -199,19 +217,22 @@ impl Client {
         self.state = State::Upgrading(Box::new(Upgrade { key, head: Vec::new() }));
     }
 
-    /// Takes what the server sent. Answers are appended to `out`; every message that arrives after the subscription
-    /// goes to `on_message`, which may append more.
+    /// Takes what the server sent; `inflater` serves all clients of a thread. Answers are appended to `out`; every message
+    /// that arrives after the subscription goes to `on_message`, which may append more.
     #[inline]
     pub fn handle_bytes(
         &mut self,
         bytes: &mut [u8],
         role: &Role,
+        inflater: &mut Inflater,
         out: &mut Vec<u8>,
         on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         match self.state {
-            State::Open(_) | State::Subscribing(_) => self.handle_frames(bytes, role, out, on_message),
-            State::Upgrading(_) => self.handle_answer(bytes, role, out, on_message),
+            State::Open(_) | State::Subscribing(_) => {
+                self.handle_frames(bytes, role, inflater, out, on_message)
+            }
+            State::Upgrading(_) => self.handle_answer(bytes, role, inflater, out, on_message),
             State::New | State::Ended => Ok(Progress::Closed),
         }
     }
@@ -244,6 +265,7 @@ impl Client {
         &mut self,
         bytes: &mut [u8],
         role: &Role,
+        inflater: &mut Inflater,
         out: &mut Vec<u8>,
         on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
@@ -252,12 +274,15 @@ impl Client {
         let verified = role
             .with_handshake(self.topic, upgrade.key, |handshake| {
                 let agreed = handshake.verify(&upgrade.head, &role.limits)?;
-                Ok(agreed.map(|(agreed, length)| (agreed.subprotocol.is_some(), length)))
+                Ok(agreed.map(|(agreed, length)| (agreed.subprotocol.is_some(), agreed.deflate, length)))
             })
             .map_err(Failure::Handshake)?;
-        let Some((has_subprotocol, length)) = verified else { return Ok(Progress::Opening) };
+        let Some((has_subprotocol, has_deflate, length)) = verified else { return Ok(Progress::Opening) };
         if role.speaks_json && !has_subprotocol {
             return Err(Failure::NoSubprotocol);
+        }
+        if role.compression == Compression::Demanded && !has_deflate {
+            return Err(Failure::NoDeflate);
         }
         let mut first_frames = upgrade.head.split_off(length);
         for nth in 0..role.topics_each {
@@ -267,12 +292,12 @@ impl Client {
             }
             self.awaited += u32::from(confirmation.is_some());
         }
-        let connection = Connection::new(Side::Client);
+        let connection = Connection::new(Side::Client).with_deflate(has_deflate);
         self.state = match self.awaited {
             0 => State::Open(connection),
             _ => State::Subscribing(connection),
         };
-        self.handle_frames(&mut first_frames, role, out, on_message)
+        self.handle_frames(&mut first_frames, role, inflater, out, on_message)
     }
 
     #[inline]
@@ -280,6 +305,7 @@ impl Client {
         &mut self,
         bytes: &mut [u8],
         role: &Role,
+        inflater: &mut Inflater,
         out: &mut Vec<u8>,
         mut on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
@@ -290,7 +316,14 @@ impl Client {
         };
         let mut input = Input::new(bytes);
         loop {
-            match connection.poll_event(&mut input, &role.limits) {
+            let mut event = connection.poll_event(&mut input, &role.limits);
+            if let Ok(Some(Event::Deflated { kind, payload })) = event {
+                let message = inflater.inflate(kind, &payload, role.limits.max_message_bytes());
+                event = message
+                    .map(|message| Some(Event::Message { kind, payload: Payload::Assembled(message) }));
+            }
+            match event {
+                Ok(Some(Event::Deflated { .. })) => unreachable!("inflated above"),
                 Ok(Some(Event::Message { kind, payload })) => match self.awaited {
                     0 => on_message(kind, &payload, out),
                     awaited if role.is_confirmation(self.topic, awaited, &payload) => self.awaited -= 1,
@@ -310,7 +343,6 @@ impl Client {
                         encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                     }
                 }
-                Ok(Some(Event::Deflated { .. })) => unreachable!("no compression was offered"),
                 Ok(Some(Event::Pong(_))) => {}
                 Ok(Some(Event::Close(close))) => {
                     let code = close.as_ref().map(|(code, _)| *code);
@@ -420,7 +452,9 @@ mod tests {
             let mut received = Vec::new();
             for part in [&stream[..split], &stream[split..]] {
                 client
-                    .handle_bytes(&mut part.to_vec(), &role, &mut out, |_, m, _| received.push(m.to_vec()))
+                    .handle_bytes(&mut part.to_vec(), &role, &mut Inflater::new(), &mut out, |_, m, _| {
+                        received.push(m.to_vec())
+                    })
                     .expect("a valid stream");
             }
             assert!(client.is_open());
@@ -435,7 +469,9 @@ mod tests {
         out.clear();
         let mut received = Vec::new();
         let mut handle = |client: &mut Client, mut bytes: Vec<u8>, out: &mut Vec<u8>| {
-            client.handle_bytes(&mut bytes, &role, out, |_, m, _| received.push(m.to_vec()))
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), out, |_, m, _| {
+                received.push(m.to_vec())
+            })
         };
         assert_eq!(handle(&mut client, switching_protocols(), &mut out), Ok(Progress::Opening));
         let mut sent = Input::new(&mut out);
@@ -464,7 +500,7 @@ mod tests {
         client.begin([0; 16], &role, &mut out);
         out.clear();
         assert_eq!(
-            client.handle_bytes(&mut json_answer(), &role, &mut out, |_, _, _| {}),
+            client.handle_bytes(&mut json_answer(), &role, &mut Inflater::new(), &mut out, |_, _, _| {}),
             Ok(Progress::Opening)
         );
         let mut server = Connection::new(Side::Server);
@@ -484,7 +520,9 @@ mod tests {
             let text = format!(
                 r#"{{"op":"subscribed","topic":"load-{topic}","offset":7,"epoch":"0123456789abcdef"}}"#
             );
-            client.handle_bytes(&mut message(&text), &role, &mut out, |_, _, _| received += 1)
+            client.handle_bytes(&mut message(&text), &role, &mut Inflater::new(), &mut out, |_, _, _| {
+                received += 1
+            })
         };
         assert_eq!(handle(&mut client, 0), Ok(Progress::Opening));
         assert_eq!(handle(&mut client, 1), Ok(Progress::Opening), "not one of its topics");
@@ -499,7 +537,8 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let mut bytes = json_answer();
         bytes.extend(message(r#"{"op":"error","code":"too_many","message":"at most 3 topics"}"#));
-        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_, _, _| {}).unwrap_err();
+        let failure =
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(failure.to_string(), "the server refused the subscription: too_many: at most 3 topics");
     }
 
@@ -509,8 +548,9 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let request = String::from_utf8(out.clone()).expect("text");
         assert!(request.contains("\r\nSec-WebSocket-Protocol: corecast.json.v1\r\n"), "{request}");
-        let failure =
-            client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_, _, _| {}).unwrap_err();
+        let failure = client
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .unwrap_err();
         assert_eq!(failure, Failure::NoSubprotocol);
     }
 
@@ -521,7 +561,7 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_frame(&mut bytes, Opcode::Ping, b"hi", None);
         out.clear();
-        client.handle_bytes(&mut bytes, &role, &mut out, |_, _, _| {}).unwrap();
+        client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap();
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
             Some(Event::Pong(payload)) => assert_eq!(&payload[..], b"hi"),
@@ -536,7 +576,8 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_close(&mut bytes, CloseCode(4008), "lapped", None);
         out.clear();
-        let failure = client.handle_bytes(&mut bytes, &role, &mut out, |_, _, _| {}).unwrap_err();
+        let failure =
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(failure, Failure::Closed { code: Some(CloseCode(4008)), reason: "lapped".into() });
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
@@ -550,11 +591,16 @@ mod tests {
     fn closing_ourselves_ends_with_the_servers_answer() {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
-        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_, _, _| {}).unwrap();
+        client
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .unwrap();
         assert!(client.close(&mut out));
         let mut answer = Vec::new();
         encode_close(&mut answer, CloseCode::NORMAL, "", None);
-        assert_eq!(client.handle_bytes(&mut answer, &role, &mut out, |_, _, _| {}), Ok(Progress::Closed));
+        assert_eq!(
+            client.handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_, _, _| {}),
+            Ok(Progress::Closed)
+        );
         assert_eq!(client.end_of_stream(), None);
     }
 
@@ -563,8 +609,18 @@ mod tests {
         let role = role(&[]);
         assert_eq!(begun(&role).0.end_of_stream(), Some(Failure::ClosedInHandshake));
         let (mut client, mut out) = begun(&role);
-        client.handle_bytes(&mut switching_protocols(), &role, &mut out, |_, _, _| {}).unwrap();
-        client.handle_bytes(&mut message("cut")[..3].to_vec(), &role, &mut out, |_, _, _| {}).unwrap();
+        client
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .unwrap();
+        client
+            .handle_bytes(
+                &mut message("cut")[..3].to_vec(),
+                &role,
+                &mut Inflater::new(),
+                &mut out,
+                |_, _, _| {},
+            )
+            .unwrap();
         assert_eq!(client.end_of_stream(), Some(Failure::EndOfStream(true)));
     }
 
@@ -573,7 +629,9 @@ mod tests {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
         let mut answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno access".to_vec();
-        let failure = client.handle_bytes(&mut answer, &role, &mut out, |_, _, _| {}).unwrap_err();
+        let failure = client
+            .handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .unwrap_err();
         assert_eq!(
             failure.to_string(),
             "the server refused the handshake: 403 Forbidden; it says: \"no access\""

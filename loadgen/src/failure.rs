@@ -46,6 +46,10 @@ pub enum Failure {
         "the server did not choose the subprotocol: does it speak corecast's JSON dialect on this path (/ws)?"
     )]
     NoSubprotocol,
+    #[error(
+        "the server did not agree to compression (permessage-deflate): switch it on there, or leave out --deflate"
+    )]
+    NoDeflate,
     #[error("the server refused the subscription: {0}")]
     NotSubscribed(String),
     #[error("not subscribed within {0:?}: {1}; raise --connect-timeout, or lower --connect-rate")]

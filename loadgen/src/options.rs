@@ -140,6 +140,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "NAME")]
     pub subprotocol: Vec<String>,
 
+    /// Subscribers get messages compressed (permessage-deflate); a server that does not agree to that fails them.
+    /// Filler bytes are random: use --publish-template for messages that compress
+    #[arg(long)]
+    pub deflate: bool,
+
     /// Local address to connect from; several are used in turn (repeatable)
     #[arg(long, value_name = "ADDR")]
     pub source: Vec<IpAddr>,

@@ -67,6 +67,8 @@ pub struct Setup {
     pub cores: Vec<usize>,
     /// They looked for work instead of sleeping.
     pub busy_poll: bool,
+    /// Subscribers got messages compressed.
+    pub deflate: bool,
     pub run: u32,
     pub seed: u64,
 }

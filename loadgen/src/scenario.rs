@@ -52,6 +52,8 @@ pub struct Scenario {
     pub grace: Duration,
     /// Workers look for work instead of sleeping.
     pub busy_poll: bool,
+    /// Subscribers offer permessage-deflate.
+    pub deflate: bool,
     pub connect_rate: Option<Rate>,
     pub connect_concurrency: u32,
     pub connect_timeout: Duration,
@@ -196,6 +198,7 @@ impl Scenario {
             duration: options.duration,
             grace: options.grace,
             busy_poll: options.busy_poll,
+            deflate: options.deflate,
             connect_rate: options.connect_rate,
             connect_concurrency: options.connect_concurrency,
             connect_timeout: options.connect_timeout,

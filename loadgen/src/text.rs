@@ -46,9 +46,10 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
         f,
         "load",
         &format!(
-            "{load}, {} bytes {}, {} on {}{each}",
+            "{load}, {} bytes {}{}, {} on {}{each}",
             setup.message_bytes,
             setup.message_kind,
+            if setup.deflate { " compressed" } else { "" },
             plural(setup.subscribers.into(), "subscriber"),
             plural(setup.topics.into(), "topic")
         ),
@@ -389,6 +390,7 @@ mod tests {
                 threads: 1,
                 cores: vec![1],
                 busy_poll: false,
+                deflate: false,
                 run: 7,
                 seed: 42,
             },

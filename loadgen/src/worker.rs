@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use corecast_protocol::deflate::Inflater;
 use corecast_uring::{Completion, KernelRing, Ring, RingConfig, RingError, RingStats, SendOutcome};
 
 use crate::check::Check;
@@ -109,6 +110,7 @@ pub(crate) struct Worker<'a> {
     subscribers: usize,
     publishing: Publishing,
     receiver: Receiver,
+    inflater: Inflater,
 
     /// Endpoints started so far: the next one to start.
     started: usize,
@@ -164,6 +166,7 @@ impl<'a> Worker<'a> {
             ..RingConfig::default()
         })?;
         Ok(Self {
+            inflater: Inflater::new(),
             receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers),
             shared,
             number,

@@ -1,6 +1,6 @@
 //! The topics whose home a shard is: their numbering, and who is interested in them. No I/O, no clock, no randomness.
 
-use crate::ids::{Epoch, Now, Offset, Published, ShardId, TopicId, TopicInfo};
+use crate::ids::{Epoch, Now, Offset, Published, ShardId, TopicId, TopicInfo, Variants};
 use crate::mesh::{Follower, Generation};
 use corecast_protocol::topic::TopicName;
 use std::collections::HashMap;
@@ -35,6 +35,8 @@ pub struct Interest {
     pub shard: ShardId,
     pub follower: Follower,
     pub subscribers: usize,
+    /// In which they follow.
+    pub variants: Variants,
 }
 
 #[derive(Debug)]
@@ -150,6 +152,15 @@ impl Home {
         Published { offset: self.last, epoch: self.epoch }
     }
 
+    /// In which other shards follow the topic, as far as they have said so.
+    pub fn variants(&self) -> Variants {
+        self.interested.iter().fold(Variants::default(), |all, interest| all.and(interest.variants))
+    }
+
+    pub fn name(&self) -> &TopicName {
+        &self.name
+    }
+
     pub fn interested(&self) -> &[Interest] {
         &self.interested
     }
@@ -157,7 +168,7 @@ impl Home {
     /// A shard wants the topic's messages from now on; what it wanted before is over.
     pub fn add_interest(&mut self, shard: ShardId, follower: Follower) {
         self.interested.retain(|interest| interest.shard != shard);
-        self.interested.push(Interest { shard, follower, subscribers: 0 });
+        self.interested.push(Interest { shard, follower, subscribers: 0, variants: Variants::default() });
     }
 
     pub fn remove_interest(&mut self, shard: ShardId, generation: Generation, now: Now) {
@@ -166,11 +177,18 @@ impl Home {
         self.last_used = now;
     }
 
-    pub fn set_subscribers(&mut self, shard: ShardId, generation: Generation, count: usize) {
+    pub fn set_subscribers(
+        &mut self,
+        shard: ShardId,
+        generation: Generation,
+        count: usize,
+        variants: Variants,
+    ) {
         let is_it =
             |interest: &&mut Interest| interest.shard == shard && interest.follower.generation == generation;
         if let Some(interest) = self.interested.iter_mut().find(is_it) {
             interest.subscribers = count;
+            interest.variants = variants;
         }
     }
 
@@ -265,9 +283,9 @@ mod tests {
         let id = homes.add(&topic("a"), Epoch(1), seconds(0));
         homes[id].add_interest(ShardId(1), follower(1));
         homes[id].add_interest(ShardId(1), follower(2));
-        homes[id].set_subscribers(ShardId(1), Generation(1), 100);
+        homes[id].set_subscribers(ShardId(1), Generation(1), 100, Variants::default());
         homes[id].remove_interest(ShardId(1), Generation(1), seconds(0));
-        homes[id].set_subscribers(ShardId(1), Generation(2), 3);
+        homes[id].set_subscribers(ShardId(1), Generation(2), 3, Variants::default());
         assert_eq!(homes[id].interested().len(), 1);
         assert_eq!(homes[id].info(2).subscribers, 5);
     }

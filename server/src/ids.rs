@@ -120,6 +120,77 @@ impl Encoding {
     pub const ALL: [Self; 2] = [Self::Raw, Self::Json];
 }
 
+/// Whether messages may be compressed for a subscriber (RFC 7692).
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Compression {
+    Plain,
+    /// With a window of 32 KiB.
+    Deflate,
+    /// With the smallest window, for those who can't keep more.
+    SmallWindow,
+}
+
+/// How messages look to a subscriber: those of each topic are made once for all who get them so.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub struct Variant {
+    pub encoding: Encoding,
+    pub compression: Compression,
+}
+
+impl Variant {
+    pub const COUNT: usize = 6;
+
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = {
+        let [raw, json] = Encoding::ALL;
+        [
+            Self { encoding: raw, compression: Compression::Plain },
+            Self { encoding: json, compression: Compression::Plain },
+            Self { encoding: raw, compression: Compression::Deflate },
+            Self { encoding: json, compression: Compression::Deflate },
+            Self { encoding: raw, compression: Compression::SmallWindow },
+            Self { encoding: json, compression: Compression::SmallWindow },
+        ]
+    };
+
+    pub const fn plain(encoding: Encoding) -> Self {
+        Self { encoding, compression: Compression::Plain }
+    }
+
+    pub const fn index(self) -> usize {
+        2 * self.compression as usize + self.encoding as usize
+    }
+}
+
+/// Some of the variants.
+#[derive(Copy, Clone, Eq, PartialEq, Default, Debug)]
+pub struct Variants(u8);
+
+impl Variants {
+    pub fn add(&mut self, variant: Variant) {
+        self.0 |= 1 << variant.index();
+    }
+
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Those of them that may be compressed.
+    #[must_use]
+    pub fn compressed(self) -> Self {
+        Self(self.0 & !0b11)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Variant> {
+        Variant::ALL.into_iter().filter(move |variant| self.0 & 1 << variant.index() != 0)
+    }
+}
+
 /// Nanoseconds since the shard started. Read once a turn by the executor and handed down.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Default, Debug)]
 pub struct Now(pub u64);

@@ -1,6 +1,6 @@
 //! What is published: one message, or several at once.
 
-use crate::ids::Form;
+use crate::ids::{Form, Variant};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,17 +11,29 @@ pub struct Messages<'a> {
     block: &'a [u8],
     /// Where each message is in `block`; all of it is one message if absent.
     lines: Option<&'a [Range<usize>]>,
+    deflated: Option<&'a Deflated>,
 }
 
 impl<'a> Messages<'a> {
     pub fn one(form: Form, payload: &'a [u8]) -> Self {
-        Self { form, block: payload, lines: None }
+        Self { form, block: payload, lines: None, deflated: None }
     }
 
     /// Several messages of one body. There must be at least one.
     pub fn lines(form: Form, body: &'a [u8], lines: &'a [Range<usize>]) -> Self {
         assert!(!lines.is_empty(), "a publish has a message");
-        Self { form, block: body, lines: Some(lines) }
+        Self { form, block: body, lines: Some(lines), deflated: None }
+    }
+
+    /// The same with compressed forms, which were made of them.
+    #[must_use]
+    pub fn with_deflated(self, forms: &'a Deflated) -> Self {
+        Self { deflated: Some(forms).filter(|forms| !forms.is_empty()), ..self }
+    }
+
+    /// A message's compressed form, if there is one.
+    pub fn deflated(&self, index: usize, variant: Variant) -> Option<&'a [u8]> {
+        self.deflated?.get(index, variant)
     }
 
     pub fn count(&self) -> usize {
@@ -33,7 +45,8 @@ impl<'a> Messages<'a> {
         self.lines.map_or(self.block.len(), |lines| lines.iter().map(ExactSizeIterator::len).sum())
     }
 
-    /// What they take up once they are in memory of their own: the block with all that is between its lines, too.
+    /// What they take up once they are in memory of their own: the block with all that is between its lines, too. Compressed
+    /// forms do not count, of which there are few and none is longer than what it was made from.
     pub fn held_bytes(&self) -> usize {
         self.block.len() + self.lines.map_or(0, size_of_val)
     }
@@ -51,7 +64,12 @@ impl<'a> Messages<'a> {
     }
 
     pub fn to_shared(&self) -> SharedMessages {
-        SharedMessages { form: self.form, block: self.block.into(), lines: self.lines.map(Into::into) }
+        SharedMessages {
+            form: self.form,
+            block: self.block.into(),
+            lines: self.lines.map(Into::into),
+            deflated: self.deflated.map(|forms| Arc::new(forms.clone())),
+        }
     }
 }
 
@@ -61,16 +79,70 @@ pub struct SharedMessages {
     form: Form,
     block: Arc<[u8]>,
     lines: Option<Arc<[Range<usize>]>>,
+    deflated: Option<Arc<Deflated>>,
 }
 
 impl SharedMessages {
     pub fn as_ref(&self) -> Messages<'_> {
-        Messages { form: self.form, block: &self.block, lines: self.lines.as_deref() }
+        Messages {
+            form: self.form,
+            block: &self.block,
+            lines: self.lines.as_deref(),
+            deflated: self.deflated.as_deref(),
+        }
+    }
+
+    /// The same with the compressed forms that `messages`, which are these, have.
+    #[must_use]
+    pub fn with_deflated_of(&self, messages: Messages<'_>) -> Self {
+        Self { deflated: messages.deflated.map(|forms| Arc::new(forms.clone())), ..self.clone() }
     }
 
     /// What they take up.
     pub fn held_bytes(&self) -> usize {
         self.as_ref().held_bytes()
+    }
+}
+
+/// Compressed forms of the messages of one publish: payloads of frames with RSV1 set. A form that is not there goes plain.
+#[derive(Clone, Debug, Default)]
+pub struct Deflated {
+    block: Vec<u8>,
+    /// By message and variant; empty for none.
+    ranges: Vec<[Range<u32>; Variant::COUNT]>,
+}
+
+impl Deflated {
+    pub fn is_empty(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    pub fn get(&self, index: usize, variant: Variant) -> Option<&[u8]> {
+        let range = self.ranges.get(index)?[variant.index()].clone();
+        (!range.is_empty()).then(|| &self.block[range.start as usize..range.end as usize])
+    }
+
+    /// Adds a form of the message at `index` if `write` appends one; gives its length.
+    pub fn add(&mut self, index: usize, variant: Variant, write: impl FnOnce(&mut Vec<u8>) -> bool) -> usize {
+        let start = self.block.len();
+        if !write(&mut self.block) {
+            return 0;
+        }
+        let end = self.block.len();
+        let range = [start, end].map(|at| u32::try_from(at).expect("a publish is bounded far below 4 GiB"));
+        if self.ranges.len() <= index {
+            self.ranges.resize(index + 1, [const { 0..0 }; Variant::COUNT]);
+        }
+        self.ranges[index][variant.index()] = range[0]..range[1];
+        end - start
+    }
+
+    /// Empties it, and gives back what a long message needed.
+    pub fn clear(&mut self) {
+        self.block.clear();
+        self.block.shrink_to(64 << 10);
+        self.ranges.clear();
+        self.ranges.shrink_to(16);
     }
 }
 

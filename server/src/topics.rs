@@ -2,7 +2,7 @@
 
 use crate::dialect::json::RequestId;
 use crate::home::HomeId;
-use crate::ids::{Epoch, Now, ShardId, Slot, TopicId};
+use crate::ids::{Epoch, Now, ShardId, Slot, TopicId, Variants};
 use crate::mesh::{Follower, Generation};
 use corecast_protocol::topic::TopicName;
 use std::collections::HashMap;
@@ -41,8 +41,8 @@ pub struct Topic {
     pub publishers: u32,
     /// Who subscribes as soon as the home has answered.
     pub pending: Vec<Pending>,
-    /// Subscribers that the home was last told of.
-    pub told: usize,
+    /// Subscribers that the home was last told of, and their variants.
+    pub told: (usize, Variants),
     /// Since when nobody is subscribed.
     pub idle_since: Option<Now>,
     /// Stands in the list of topics whose home may have to be told something.
@@ -111,7 +111,7 @@ impl Topics {
             generation: Generation(0),
             publishers: 0,
             pending: Vec::new(),
-            told: 0,
+            told: (0, Variants::default()),
             idle_since: Some(now),
             is_listed: false,
         };
@@ -143,7 +143,7 @@ impl Topics {
         let topic = &mut self[id];
         topic.interest = Interest::Asking { is_sent: false };
         topic.generation = generation;
-        topic.told = 0;
+        topic.told = (0, Variants::default());
         self.list(id);
     }
 

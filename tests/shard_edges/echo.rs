@@ -3,7 +3,8 @@
 
 use super::server::{ENDLESS, Server, answers, statuses, text, upgrade};
 use corecast::config::Config;
-use corecast_protocol::Side;
+use corecast_protocol::deflate::{Deflater, Inflater};
+use corecast_protocol::{MessageKind, Side};
 use corecast_tests::wire::{
     BINARY, BINARY_BEGINS, CLOSE, CONTINUES, ENDS, PING, PONG, TEXT, TEXT_BEGINS, close_body, frame_to,
 };
@@ -66,6 +67,35 @@ fn messages_come_back_whole_with_their_kind_and_among_pongs_in_order() {
     assert_eq!(server.read_for(10, client), expected.concat());
     assert!(server.is_finished(client));
     assert_eq!((server.counters().messages_published, server.counters().topics), (0, 0));
+}
+
+/// RFC 7692 §6: each message may be compressed or not, in either direction.
+#[test]
+fn messages_come_back_compressed_where_that_was_agreed_on_and_makes_them_shorter() {
+    let mut server = Server::start(with_echo);
+    let client = server.connect_with_room(ENDLESS);
+    let request = String::from_utf8(upgrade("")).expect("text").replace("/topics/t ", "/echo ");
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    server.send(client, request.replace("Host:", &format!("{offer}Host:")).as_bytes());
+    server.steps(4);
+    let (answers, _) = answers_of(&server.read(client));
+    let agreed = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    assert!(answers[0].head.contains(agreed), "{}", answers[0].head);
+
+    let long = "again and again ".repeat(100);
+    let mut deflated = Vec::new();
+    assert!(Deflater::new(9, 15).deflate(long.as_bytes(), &mut deflated));
+    let rsv1 = 0x40;
+    for frame in [sent(TEXT | rsv1, &deflated), sent(TEXT, long.as_bytes())] {
+        server.send(client, &frame);
+        let echo = server.read_for(5, client);
+        assert_eq!((echo[0], usize::from(echo[1])), (TEXT | rsv1, echo.len() - 2), "{echo:02x?}");
+        let inflated = Inflater::new().inflate(MessageKind::Text, &echo[2..], 10_000);
+        assert_eq!(inflated.as_deref(), Ok(long.as_bytes()));
+    }
+    // RFC 7692 §7.2.3.1: "Hello", which is shorter than what is compressed.
+    server.send(client, &sent(BINARY | rsv1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]));
+    assert_eq!(server.read_for(5, client), gotten(BINARY, b"Hello"));
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         grace_ns: scenario.grace.as_nanos() as u64,
         threads: scenario.workers.len(),
         busy_poll: scenario.busy_poll,
+        deflate: scenario.deflate,
         cores: scenario.workers.iter().copied().flatten().collect(),
         run,
         seed: scenario.seed,

@@ -114,7 +114,7 @@ impl Worker<'_> {
     }
 
     fn handle_bytes(&mut self, at: usize, buffer: &mut ReceiveBuffer, now: u64) {
-        let Self { endpoints, receiver, shared, .. } = self;
+        let Self { endpoints, receiver, inflater, shared, .. } = self;
         let endpoint = &mut endpoints[at];
         if endpoint.socket.stage == Stage::Down {
             return;
@@ -129,16 +129,19 @@ impl Worker<'_> {
                     return;
                 }
                 let answers = out.len();
-                let progress = client.handle_bytes(buffer, shared.subscriber, out, |_, message, _| {
-                    receiver.receive(at, first_topic, message, now, control);
-                });
+                let progress =
+                    client.handle_bytes(buffer, shared.subscriber, inflater, out, |_, message, _| {
+                        receiver.receive(at, first_topic, message, now, control);
+                    });
                 let is_plain = progress == Ok(Progress::Open) && out.len() == answers;
                 receiver.end_receive(is_noted && is_plain && client.is_between_messages());
                 progress
             }
-            Peer::Publisher(client) => client.handle_bytes(buffer, shared.publisher, out, |_, message, _| {
-                self.publishing.take_answer(at - self.subscribers, message, control);
-            }),
+            Peer::Publisher(client) => {
+                client.handle_bytes(buffer, shared.publisher, inflater, out, |_, message, _| {
+                    self.publishing.take_answer(at - self.subscribers, message, control);
+                })
+            }
             Peer::Poster(poster) => poster.handle_bytes(buffer, &shared.scenario.limits).map(|answers| {
                 if answers.refused > 0 {
                     self.publishing.refused(&poster.take_refused(), control);

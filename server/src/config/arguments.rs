@@ -65,6 +65,8 @@ pub struct Settings {
     #[command(flatten)]
     pub limits: Limits,
     #[command(flatten)]
+    pub compression: Compression,
+    #[command(flatten)]
     pub log: MessageLog,
     #[command(flatten)]
     pub timeouts: Timeouts,
@@ -143,6 +145,32 @@ pub struct Limits {
     /// [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     pub inbound_bytes: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Compression")]
+pub struct Compression {
+    /// Agree to permessage-deflate when a client offers it (RFC 7692). A message is compressed once, however many get it,
+    /// and a compressed connection costs no more memory than a plain one
+    /// [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub deflate: Option<String>,
+
+    /// Shortest message that is compressed. A message that does not shrink goes plain anyway
+    /// [default: 512]
+    #[arg(long, value_name = "SIZE")]
+    pub deflate_threshold: Option<String>,
+
+    /// How hard to try: 1 is the fastest, 9 the smallest
+    /// [default: 3]
+    #[arg(long, value_name = "N")]
+    pub deflate_level: Option<String>,
+
+    /// Accept clients that can't keep a window of 32 KiB (server_max_window_bits below 15). A message is compressed once
+    /// more for them all, with a window of 512 bytes; without this they get no compression
+    /// [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub deflate_small_windows: Option<String>,
 }
 
 #[derive(Args, Debug)]

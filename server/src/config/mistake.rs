@@ -175,6 +175,13 @@ pub enum Problem {
     )]
     TopicLogTooLarge { topic: String, all: String },
 
+    /// The plain and the compressed logs of a topic may be full of the same messages.
+    #[error(
+        "with compression a topic has a log of {topic} for each of its forms, which need log_bytes of {needed} at \
+         least: raise log_bytes, lower topic_log_bytes, or set deflate to false"
+    )]
+    LogTooSmallForDeflate { topic: String, needed: String },
+
     /// The longest message could never arrive.
     #[error(
         "inbound_bytes of {inbound} can't hold a message of {message}: raise inbound_bytes or lower max_message_bytes"

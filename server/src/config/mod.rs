@@ -63,6 +63,15 @@ pub struct Config {
     /// Bytes of incomplete frames and bodies that a shard keeps for its connections.
     pub inbound_bytes: usize,
 
+    /// Whether clients that offer permessage-deflate get it (RFC 7692).
+    pub deflate: bool,
+    /// Messages shorter than this are not compressed, in bytes.
+    pub deflate_threshold: usize,
+    /// 1 is the fastest, 9 the smallest.
+    pub deflate_level: u8,
+    /// Accepts offers that demand a smaller window than 32 KiB: they share a second compressed form, with one of 512 bytes.
+    pub deflate_small_windows: bool,
+
     /// Bytes of encoded messages that a shard keeps for subscribers that lag.
     pub log_bytes: usize,
     /// Bytes of those that one topic may hold; at least twice `max_message_bytes`, at most `log_bytes`.
@@ -144,6 +153,11 @@ impl Config {
             max_fragments: 16 * 1024,
             max_head_bytes: 16 * KIB,
             inbound_bytes: 64 * MIB,
+
+            deflate: true,
+            deflate_threshold: 512,
+            deflate_level: 3,
+            deflate_small_windows: false,
 
             log_bytes: 64 * MIB,
             topic_log_bytes: MIB,

@@ -36,6 +36,12 @@ pub(super) fn check(config: &Config, host: &HostLimits, read: &mut Reader<'_>) {
         topic: show_size(topic_log),
         all: show_size(log),
     });
+    // Else a message that does not shrink could wait for ever for room in all forms of its topic.
+    let fits = !config.deflate || topic_log > log || 2 * topic_log <= log;
+    read.require(fits, &["log_bytes", "topic_log_bytes", "deflate"], || {
+        let needed = show_size(2 * topic_log);
+        Problem::LogTooSmallForDeflate { topic: show_size(topic_log), needed }
+    });
     let inbound = config.inbound_bytes as u64;
     read.require(inbound >= message, &["inbound_bytes", "max_message_bytes"], || Problem::InboundTooSmall {
         inbound: show_size(inbound),

@@ -50,6 +50,15 @@ pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistak
         max_head_bytes: read.size("max_head_bytes", KIB..=MIB, default.max_head_bytes),
         inbound_bytes: read.size("inbound_bytes", 1..=TIB, default.inbound_bytes),
 
+        deflate: read.value("deflate", default.deflate, value::boolean),
+        deflate_threshold: read.size("deflate_threshold", 0..=GIB, default.deflate_threshold),
+        deflate_level: read.count("deflate_level", 1..=9, default.deflate_level),
+        deflate_small_windows: read.value(
+            "deflate_small_windows",
+            default.deflate_small_windows,
+            value::boolean,
+        ),
+
         log_bytes: read.size("log_bytes", 1..=TIB, default.log_bytes),
         topic_log_bytes: read.size("topic_log_bytes", 1..=TIB, default.topic_log_bytes),
         lag_tail_bytes: read.size("lag_tail_bytes", 0..=TIB, default.lag_tail_bytes),

@@ -6,13 +6,13 @@ use super::log::{FeedLog, Position};
 use super::members::{Cursor, LagState, Lagger, Member};
 use super::memberships::{Membership, Memberships};
 use super::{Backlog, HubLimits, Lapped, Missed, Progress};
-use crate::ids::{Encoding, MemberId, Now, Offset, Slot, TopicId};
+use crate::ids::{MemberId, Now, Offset, Slot, TopicId, Variant};
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) topic: TopicId,
-    pub(super) encoding: Encoding,
+    pub(super) variant: Variant,
     /// The topic's newest message.
     last: Offset,
     members: Vec<Member>,
@@ -53,10 +53,10 @@ struct Region {
 
 impl Feed {
     /// A feed whose first message will be the one after `last`.
-    pub(super) fn new(topic: TopicId, encoding: Encoding, last: Offset) -> Self {
+    pub(super) fn new(topic: TopicId, variant: Variant, last: Offset) -> Self {
         Self {
             topic,
-            encoding,
+            variant,
             last,
             members: Vec::new(),
             tombstones: 0,
@@ -221,7 +221,7 @@ impl Feed {
             // The message that it is inside counts if the tail completes it.
             self.delivered += first_missed.0 - cursor.uncounted.0 - u64::from(tail.is_none());
             let slot = memberships.slot(member);
-            lapped.push(Lapped { slot, topic: self.topic, encoding: self.encoding, is_out, tail });
+            lapped.push(Lapped { slot, topic: self.topic, encoding: self.variant.encoding, is_out, tail });
             self.laggers[index].state = LagState::Skipping { first_missed };
             if is_out {
                 self.leave_lapped(member, memberships);
@@ -538,13 +538,13 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{FeedId, Form};
+    use crate::ids::{Encoding, FeedId, Form};
 
     #[test]
     fn entries_of_members_that_left_during_a_pass_go_with_it() {
         let limits = HubLimits::for_tests();
         let mut pool = ChunkPool::new(&limits);
-        let mut feed = Feed::new(TopicId(0), Encoding::Raw, Offset(0));
+        let mut feed = Feed::new(TopicId(0), Variant::plain(Encoding::Raw), Offset(0));
         let mut memberships = Memberships::new(3);
         let members = [0, 1, 2].map(|slot| memberships.add(Slot(slot), FeedId(0), Encoding::Raw));
         for member in members {

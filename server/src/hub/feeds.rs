@@ -68,7 +68,7 @@ impl Feeds {
         let place = self.place(id);
         let Some(feed) = &place.feed else { return };
         if feed.has_unpassed() && !place.is_ready {
-            let encoding = feed.encoding;
+            let encoding = feed.variant.encoding;
             place.is_ready = true;
             self.ready[encoding as usize].push_back(id);
         }
@@ -156,11 +156,11 @@ mod tests {
     use crate::hub::HubLimits;
     use crate::hub::chunk::ChunkPool;
     use crate::hub::encode::Frame;
-    use crate::ids::{Form, Now, Offset, TopicId};
+    use crate::ids::{Form, Now, Offset, TopicId, Variant};
 
     /// A feed with a message to pass.
     fn ready_feed(pool: &mut ChunkPool) -> Feed {
-        let mut feed = Feed::new(TopicId(0), Encoding::Raw, Offset(0));
+        let mut feed = Feed::new(TopicId(0), Variant::plain(Encoding::Raw), Offset(0));
         let frame = Frame::raw(Form::Text, b"x");
         let chunk = feed.take_chunk(frame.len(), Offset(1), Now(0), &HubLimits::for_tests(), pool).unwrap();
         feed.append(&frame, Some(chunk), Offset(1), Now(0));

@@ -1,7 +1,7 @@
 //! The hub: topics, who is subscribed to them in which encoding, and what they still have to get. No I/O, no clock, no
 //! randomness. Offsets, epochs and names belong to the caller, the topic's home.
 //!
-//! A topic has a *feed* for each encoding that somebody follows it in. A message is encoded once for each feed and appended
+//! A topic has a *feed* for each variant that somebody follows it in. A message is encoded once for each feed and appended
 //! to the feed's log. The shard then asks for *batches*: a piece of a log and the members it goes to. Members that are not
 //! lagging have no state at all beyond their entry in the list; one whose socket took less than the piece becomes a lagger
 //! with a cursor. There are no queues per subscriber.
@@ -26,17 +26,17 @@ mod publish;
 mod tests;
 
 use crate::config::LagPolicy;
-use crate::ids::{Encoding, FeedId, MemberId, Offset, Slot, TopicId};
+use crate::ids::{Encoding, FeedId, MemberId, Offset, Slot, TopicId, Variant, Variants};
 use chunk::ChunkPool;
 use feed::Feed;
 use feeds::Feeds;
 use memberships::{JsonMembership, Membership, Memberships};
 use std::sync::Arc;
 
-/// User memory of one topic without messages, for `corecast budget`: its state, a name of typical length, and both feeds.
+/// User memory of one topic without messages, for `corecast budget`: its state, a name of typical length, and the feeds of
+/// both dialects.
 /// The index by name is the caller's.
-pub const TOPIC_BYTES: usize =
-    size_of::<Topic>() + NAME_BYTES + Encoding::ALL.len() * (feeds::PLACE_BYTES + size_of::<Feed>());
+pub const TOPIC_BYTES: usize = size_of::<Topic>() + NAME_BYTES + 2 * (feeds::PLACE_BYTES + size_of::<Feed>());
 
 /// A name of 32 bytes and its reference counts.
 const NAME_BYTES: usize = 2 * size_of::<usize>() + 32;
@@ -194,8 +194,8 @@ pub struct Hub {
 struct Topic {
     name: Arc<str>,
     last: Offset,
-    /// By encoding.
-    feeds: [Option<FeedId>; 2],
+    /// By variant.
+    feeds: [Option<FeedId>; Variant::COUNT],
 }
 
 impl Hub {
@@ -240,7 +240,7 @@ impl Hub {
 
     /// A new topic, whose last message has the offset `last`. Its name is taken as it is: the caller keeps the index.
     pub fn open(&mut self, name: Arc<str>, last: Offset) -> TopicId {
-        let topic = Some(Topic { name, last, feeds: [None; 2] });
+        let topic = Some(Topic { name, last, feeds: [None; Variant::COUNT] });
         match self.vacant.pop() {
             Some(id) => {
                 self.topics[id.0 as usize] = topic;
@@ -280,17 +280,29 @@ impl Hub {
         self.feeds_of(topic).map(|(_, feed)| self.feeds[feed].subscribers()).sum()
     }
 
+    /// In which somebody follows the topic.
+    pub fn variants(&self, topic: TopicId) -> Variants {
+        let mut variants = Variants::default();
+        self.feeds_of(topic).for_each(|(variant, _)| variants.add(variant));
+        variants
+    }
+
     // Subscriptions ---------------------------------------------------------------------------------------------
+
+    /// Subscribes a connection that does without compression.
+    pub fn subscribe(&mut self, slot: Slot, topic: TopicId, encoding: Encoding) -> MemberId {
+        self.subscribe_as(slot, topic, Variant::plain(encoding))
+    }
 
     /// Subscribes a connection. The first message it gets is the one after `last`. A raw connection has no other
     /// subscription, a JSON connection no other to this topic.
-    pub fn subscribe(&mut self, slot: Slot, topic: TopicId, encoding: Encoding) -> MemberId {
+    pub fn subscribe_as(&mut self, slot: Slot, topic: TopicId, variant: Variant) -> MemberId {
         debug_assert_eq!(self.find(slot, topic), None, "a connection subscribes to a topic once");
         let state = self.topics[topic.0 as usize].as_mut().expect(OPEN);
         let feeds = &mut self.feeds;
-        let feed = *state.feeds[encoding as usize]
-            .get_or_insert_with(|| feeds.add(Feed::new(topic, encoding, state.last)));
-        let member = self.memberships.add(slot, feed, encoding);
+        let feed = *state.feeds[variant.index()]
+            .get_or_insert_with(|| feeds.add(Feed::new(topic, variant, state.last)));
+        let member = self.memberships.add(slot, feed, variant.encoding);
         self.feeds[feed].join(member, &mut self.memberships);
         self.feeds.note_laggers(feed);
         member
@@ -346,7 +358,7 @@ impl Hub {
             return;
         }
         let feed = self.feeds.remove(id);
-        self.topic_mut(feed.topic).feeds[feed.encoding as usize] = None;
+        self.topic_mut(feed.topic).feeds[feed.variant.index()] = None;
         self.stats.delivered += feed.retire(&mut self.pool);
     }
 
@@ -354,9 +366,9 @@ impl Hub {
         self.memberships.get(member).expect("a member is subscribed").feed()
     }
 
-    fn feeds_of(&self, topic: TopicId) -> impl Iterator<Item = (Encoding, FeedId)> + use<> {
+    fn feeds_of(&self, topic: TopicId) -> impl Iterator<Item = (Variant, FeedId)> + use<> {
         let feeds = self.topic(topic).feeds;
-        Encoding::ALL.into_iter().filter_map(move |encoding| Some((encoding, feeds[encoding as usize]?)))
+        Variant::ALL.into_iter().filter_map(move |variant| Some((variant, feeds[variant.index()]?)))
     }
 
     fn topic(&self, id: TopicId) -> &Topic {

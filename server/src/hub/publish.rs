@@ -1,10 +1,13 @@
 //! Publishing: a message goes into every feed of its topic, or into none.
 
 use super::chunk::Chunk;
-use super::encode::{self, Frame};
+use super::encode::Frame;
 use super::feed::Feed;
 use super::{HeldBack, Hub, Lapped};
-use crate::ids::{Encoding, FeedId, Form, Now, Offset, TopicId};
+use crate::dialect::{write_message, write_missed};
+use crate::ids::{Encoding, FeedId, Form, Now, Offset, TopicId, Variant};
+use crate::message::Messages;
+use corecast_protocol::MessageKind;
 
 /// What is kept of the scratch that a long message needed.
 const SCRATCH_KEPT: usize = 64 << 10;
@@ -14,13 +17,13 @@ struct Message<'a> {
     topic: TopicId,
     offset: Offset,
     published: Now,
-    /// By encoding; for the feeds that the topic had at first.
-    frames: [Option<Frame<'a>>; 2],
+    /// By variant; for the feeds that the topic had at first.
+    frames: [Option<Frame<'a>>; Variant::COUNT],
 }
 
 impl Message<'_> {
-    fn len(&self, encoding: Encoding) -> usize {
-        self.frames[encoding as usize].as_ref().map_or(0, Frame::len)
+    fn len(&self, variant: Variant) -> usize {
+        self.frames[variant.index()].as_ref().map_or(0, Frame::len)
     }
 }
 
@@ -31,11 +34,7 @@ impl Hub {
         self.feeds_of(topic).any(|(_, feed)| self.feeds[feed].is_full_for(payload_len, &self.limits))
     }
 
-    /// Appends a message to every feed of the topic, or to none. `offset` is the one after `last`. Subscribers who stood in
-    /// the way of it have been lapped, even when it is held back: see `take_lapped`. What is copied for them to finish their
-    /// frames with is at most `tail_room` bytes altogether.
-    ///
-    /// A message whose JSON does not go into a log is in the JSON feed a notice that it was missed.
+    /// Appends a message that has no compressed form.
     pub fn append(
         &mut self,
         topic: TopicId,
@@ -43,28 +42,60 @@ impl Hub {
         form: Form,
         payload: &[u8],
         published: Now,
+        tail_room: usize,
+    ) -> Result<(), HeldBack> {
+        self.append_one_of(topic, offset, Messages::one(form, payload), 0, published, tail_room)
+    }
+
+    /// Appends the message at `index` to every feed of the topic, or to none. `offset` is the one after `last`. Subscribers
+    /// who stood in the way of it have been lapped, even when it is held back: see `take_lapped`. What is copied for them
+    /// to finish their frames with is at most `tail_room` bytes altogether.
+    ///
+    /// A message whose JSON does not go into a log is in the JSON feeds a notice that it was missed.
+    pub fn append_one_of(
+        &mut self,
+        topic: TopicId,
+        offset: Offset,
+        messages: Messages<'_>,
+        index: usize,
+        published: Now,
         mut tail_room: usize,
     ) -> Result<(), HeldBack> {
         assert_eq!(offset, self.last(topic).next(), "messages come in the order of their offsets");
+        let (form, payload) = (messages.form, messages.get(index));
         if self.is_full(topic, payload.len()) {
             return Err(HeldBack);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let raw = Frame::raw(form, payload);
-        let state = self.topic(topic);
-        let is_too_long = state.feeds[Encoding::Json as usize].is_some() && {
-            encode::write_message(&mut scratch, &state.name, offset, form, payload);
+        let has_json = self.feeds_of(topic).any(|(variant, _)| variant.encoding == Encoding::Json);
+        let is_too_long = has_json && {
+            let name = &self.topic(topic).name;
+            write_message(&mut scratch, name, offset, form, payload);
             let json_len = Frame::json(&scratch).len();
-            // The pool must be able to hold both, or the publisher would wait for ever.
-            let beside_raw = self.limits.log_bytes.saturating_sub(raw.len().max(self.limits.chunk_max()));
-            json_len > self.limits.topic_log_bytes.min(beside_raw)
+            // The pool must be able to hold all variants, or the publisher would wait for ever.
+            let count =
+                |encoding| self.feeds_of(topic).filter(|(variant, _)| variant.encoding == encoding).count();
+            let raw_bytes = count(Encoding::Raw).max(1) * raw.len().max(self.limits.chunk_max());
+            let beside_raw = self.limits.log_bytes.saturating_sub(raw_bytes);
+            json_len > self.limits.topic_log_bytes.min(beside_raw / count(Encoding::Json))
         };
         if is_too_long {
             scratch.clear();
-            encode::write_missed(&mut scratch, &state.name, offset);
+            write_missed(&mut scratch, &self.topic(topic).name, offset);
         }
-        let [has_raw, has_json] = state.feeds.map(|feed| feed.is_some());
-        let frames = [has_raw.then_some(raw), has_json.then(|| Frame::json(&scratch))];
+        let mut frames = [None; Variant::COUNT];
+        for (variant, _) in self.feeds_of(topic) {
+            let deflated = messages.deflated(index, variant);
+            frames[variant.index()] = Some(match (variant.encoding, deflated) {
+                (Encoding::Raw, Some(deflated)) => Frame::deflated(form.kind(), deflated),
+                (Encoding::Json, Some(deflated)) if !is_too_long => {
+                    Frame::deflated(MessageKind::Text, deflated)
+                }
+                (Encoding::Raw, None) => raw,
+                (Encoding::Json, _) => Frame::json(&scratch),
+            });
+        }
         let result = self.append_frames(&Message { topic, offset, published, frames }, &mut tail_room);
         self.stats.too_long_in_json += u64::from(is_too_long && result.is_ok());
         scratch.clear();
@@ -74,22 +105,21 @@ impl Hub {
     }
 
     fn append_frames(&mut self, message: &Message<'_>, tail_room: &mut usize) -> Result<(), HeldBack> {
-        let is_full = |(encoding, feed): (Encoding, FeedId)| {
-            self.feeds[feed].is_full(message.len(encoding), &self.limits)
-        };
+        let is_full =
+            |(variant, feed): (Variant, FeedId)| self.feeds[feed].is_full(message.len(variant), &self.limits);
         if self.feeds_of(message.topic).any(is_full) {
             return Err(HeldBack);
         }
-        for (encoding, _) in self.feeds_of(message.topic) {
-            while let Some(id) = self.feed(message.topic, encoding)
-                && self.feeds[id].is_over_log_limit(message.len(encoding), &self.limits)
+        for (variant, _) in self.feeds_of(message.topic) {
+            while let Some(id) = self.feed(message.topic, variant)
+                && self.feeds[id].is_over_log_limit(message.len(variant), &self.limits)
                 && self.drop_oldest(id, tail_room)
             {}
         }
         let mut chunks = self.take_chunks(message, tail_room)?;
-        for (encoding, id) in self.feeds_of(message.topic) {
-            let frame = message.frames[encoding as usize].as_ref().expect("feeds do not come up meanwhile");
-            let chunk = chunks[encoding as usize].take();
+        for (variant, id) in self.feeds_of(message.topic) {
+            let frame = message.frames[variant.index()].as_ref().expect("feeds do not come up meanwhile");
+            let chunk = chunks[variant.index()].take();
             self.feeds[id].append(frame, chunk, message.offset, message.published);
             self.feeds.queue(id);
         }
@@ -101,21 +131,21 @@ impl Hub {
         Ok(())
     }
 
-    /// The chunks that the feeds need for the message, by encoding.
+    /// The chunks that the feeds need for the message, by variant.
     fn take_chunks(
         &mut self,
         message: &Message<'_>,
         tail_room: &mut usize,
-    ) -> Result<[Option<Chunk>; 2], HeldBack> {
-        let mut chunks = [None, None];
+    ) -> Result<[Option<Chunk>; Variant::COUNT], HeldBack> {
+        let mut chunks = [const { None }; Variant::COUNT];
         // Lapping somebody for one chunk may take the room or the whole feed that was counted on before.
-        while let Some((encoding, id)) = self.feeds_of(message.topic).find(|&(encoding, id)| {
-            chunks[encoding as usize].is_none() && !self.feeds[id].has_room(message.len(encoding))
+        while let Some((variant, id)) = self.feeds_of(message.topic).find(|&(variant, id)| {
+            chunks[variant.index()].is_none() && !self.feeds[id].has_room(message.len(variant))
         }) {
             let feed: &Feed = &self.feeds[id];
-            let (len, Message { offset, published, .. }) = (message.len(encoding), message);
+            let (len, Message { offset, published, .. }) = (message.len(variant), message);
             match feed.take_chunk(len, *offset, *published, &self.limits, &mut self.pool) {
-                Ok(chunk) => chunks[encoding as usize] = Some(chunk),
+                Ok(chunk) => chunks[variant.index()] = Some(chunk),
                 Err(_) => {
                     self.stats.pool_exhausted += 1;
                     if !self.reclaim(tail_room) {
@@ -139,7 +169,7 @@ impl Hub {
     /// Drops a feed's oldest chunk if the pass is done with it, lapping who stands in it.
     fn drop_oldest(&mut self, id: FeedId, tail_room: &mut usize) -> bool {
         let feed = &mut self.feeds[id];
-        let is_out = self.limits.ends_when_lapped(feed.encoding);
+        let is_out = self.limits.ends_when_lapped(feed.variant.encoding);
         let laps_before = self.lapped.len();
         let has_dropped = feed.drop_oldest_passed(
             is_out,
@@ -159,7 +189,7 @@ impl Hub {
         std::mem::take(&mut self.lapped)
     }
 
-    fn feed(&self, topic: TopicId, encoding: Encoding) -> Option<FeedId> {
-        self.topic(topic).feeds[encoding as usize]
+    fn feed(&self, topic: TopicId, variant: Variant) -> Option<FeedId> {
+        self.topic(topic).feeds[variant.index()]
     }
 }

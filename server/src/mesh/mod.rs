@@ -21,7 +21,7 @@ pub use link::{Capacity, Passed};
 
 use crate::dialect::json::RequestId;
 use crate::http::CorsOrigin;
-use crate::ids::{Epoch, Now, Offset, Published, ShardId, Slot, TopicId, TopicInfo};
+use crate::ids::{Epoch, Now, Offset, Published, ShardId, Slot, TopicId, TopicInfo, Variants};
 use crate::message::SharedMessages;
 use corecast_protocol::topic::TopicName;
 use link::{Receiver, Sender};
@@ -54,11 +54,13 @@ pub enum Request {
         topic: TopicName,
         follower: Follower,
     },
-    /// How many subscribers an interested shard has. None at all does not end the interest: they may come back soon.
+    /// How many subscribers an interested shard has, and in which variants. None at all does not end the interest: they may
+    /// come back soon.
     Subscribers {
         topic: TopicName,
         generation: Generation,
         count: usize,
+        variants: Variants,
     },
     /// The shard has let go of the topic.
     InterestOff {

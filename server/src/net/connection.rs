@@ -3,9 +3,11 @@
 use super::outbound::Outbound;
 use crate::home::HomeId;
 use crate::http::PendingPublish;
-use crate::ids::{ShardId, Slot, TopicId};
+use crate::ids::{Compression, ShardId, Slot, TopicId};
 use crate::mesh::{About, Request};
 use crate::message::SharedMessages;
+use corecast_protocol::deflate::MAX_WINDOW_BITS;
+use corecast_protocol::handshake::extensions::Deflate;
 use corecast_protocol::{self as protocol, Side};
 use corecast_uring::Token;
 use std::fmt;
@@ -119,8 +121,10 @@ pub enum Flag {
     WebSocket = 1 << 16,
     /// The receive was armed while a cancel was on its way, which may have met the one before.
     ArmedAnew = 1 << 17,
+    /// Has to be compressed for with the smallest window.
+    SmallWindow = 1 << 18,
     /// Gets its own messages back.
-    Echo = 1 << 18,
+    Echo = 1 << 19,
 }
 
 /// State of one slot. Small and flat: see `SLOT_BYTES`.
@@ -225,6 +229,23 @@ impl Connection {
 
     pub fn outbound_mut(&mut self) -> &mut Outbound {
         self.outbound.get_or_insert_default()
+    }
+
+    /// The handshake agrees on compression.
+    pub fn agree_deflate(&mut self, deflate: Deflate) {
+        self.protocol = protocol::Connection::new(Side::Server).with_deflate(true);
+        if deflate.window_bits() < MAX_WINDOW_BITS {
+            self.set(Flag::SmallWindow);
+        }
+    }
+
+    /// How messages may be sent to it.
+    pub fn compression(&self) -> Compression {
+        match (self.protocol.has_deflate(), self.is(Flag::SmallWindow)) {
+            (false, _) => Compression::Plain,
+            (true, false) => Compression::Deflate,
+            (true, true) => Compression::SmallWindow,
+        }
     }
 
     /// Bytes on the heap for input that is not handled yet, or is on its way back.

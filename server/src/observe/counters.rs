@@ -119,6 +119,10 @@ counters! {
     replies_bound_hit Counter "corecast_replies_bound_hit_total" "Times that a connection's reading paused until its replies were sent."
     pings_sent Counter "corecast_pings_sent_total" "Pings sent to silent peers."
     pongs_received Counter "corecast_pongs_received_total" "Pongs received."
+    upgrades_deflate Counter "corecast_upgrades_deflate_total" "Of the upgrades, those that agreed on compression (permessage-deflate)."
+    messages_deflated Counter "corecast_messages_deflated_total" "Compressed forms of messages that were made; each serves all subscribers that get it."
+    deflate_input_bytes Counter "corecast_deflate_input_bytes_total" "Bytes of messages that were compressed."
+    deflate_output_bytes Counter "corecast_deflate_output_bytes_total" "What they became."
     messages_inflated Counter "corecast_messages_inflated_total" "Messages that clients sent compressed."
 
     // ring and turn

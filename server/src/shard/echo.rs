@@ -4,12 +4,14 @@ use super::{Context, Shard};
 use crate::http::Refusal;
 use crate::ids::Slot;
 use crate::net::connection::Flag;
-use corecast_protocol::{MessageKind, frame::encode_frame, http1::RequestHead};
+use corecast_protocol::MessageKind;
+use corecast_protocol::frame::{encode_deflated, encode_frame};
+use corecast_protocol::http1::RequestHead;
 use corecast_uring::Ring;
 
 impl Shard {
     pub(super) fn upgrade_echo(&mut self, slot: Slot, head: &RequestHead<'_>) -> Result<(), Refusal> {
-        let accepted = self.accept_upgrade(head, &[])?;
+        let accepted = self.accept_upgrade(slot, head, &[])?;
         let mut response = Vec::new();
         accepted.write_response(&mut response);
         self.table[slot].set(Flag::Echo);
@@ -26,7 +28,15 @@ impl Shard {
         kind: MessageKind,
         payload: &[u8],
     ) {
-        encode_frame(self.table[slot].outbound_mut().reply(), kind.opcode(), payload, None);
+        let connection = &mut self.table[slot];
+        let compression = connection.compression();
+        let reply = connection.outbound_mut().reply();
+        let mut deflated = Vec::new();
+        if self.codec.deflate(compression, payload, &mut deflated) {
+            encode_deflated(reply, kind, &deflated, None);
+        } else {
+            encode_frame(reply, kind.opcode(), payload, None);
+        }
         self.mark(slot);
         self.pause_if_over_bound(cx, slot);
     }

@@ -2,7 +2,7 @@
 
 use super::publish::TopicsFull;
 use super::{Context, Shard};
-use crate::ids::{Encoding, MemberId, Now, Slot, TopicId, TopicInfo};
+use crate::ids::{Encoding, MemberId, Now, Slot, TopicId, TopicInfo, Variant};
 use crate::mesh::Request;
 use crate::net::connection::{Flag, Phase};
 use crate::topics::{HomeAt, Interest, Pending, Wants};
@@ -97,20 +97,22 @@ impl Shard {
     }
 
     fn join<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, id: TopicId, wants: Wants) {
+        let compression = self.table[slot].compression();
+        let variant = |encoding| Variant { encoding, compression };
         match wants {
             Wants::Raw { response } => {
                 if self.drain.is_some() {
                     self.refuse_drained(cx, slot);
                     return;
                 }
-                self.hub.subscribe(slot, id, Encoding::Raw);
+                self.hub.subscribe_as(slot, id, variant(Encoding::Raw));
                 // It lags until its 101, and whatever answers are before that, are out.
                 self.hub.hold(MemberId::from(slot));
                 self.table[slot].topic = Some(id);
                 self.open_websocket(slot, &response);
             }
             Wants::Json { id: request } => {
-                self.hub.subscribe(slot, id, Encoding::Json);
+                self.hub.subscribe_as(slot, id, variant(Encoding::Json));
                 self.subscribed(cx, slot, id, request);
             }
         }
@@ -188,14 +190,15 @@ impl Shard {
             }
             (HomeAt::There(_), Interest::Asking { is_sent: true }) => {}
             (HomeAt::There(home), Interest::On { .. }) => {
-                if topic.told == subscribers {
+                let variants = self.hub.variants(id);
+                if topic.told == (subscribers, variants) {
                     return;
                 }
-                let generation = topic.generation;
-                let request = Request::Subscribers { topic: name.clone(), generation, count: subscribers };
+                let (generation, count) = (topic.generation, subscribers);
+                let request = Request::Subscribers { topic: name.clone(), generation, count, variants };
                 if self.mesh.has_request_room(home, &request) {
                     self.mesh.request(home, request);
-                    self.topics[id].told = subscribers;
+                    self.topics[id].told = (subscribers, variants);
                 } else {
                     self.topics.list(id);
                 }

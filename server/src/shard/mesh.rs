@@ -157,9 +157,9 @@ impl Shard {
                 };
                 self.mesh.relay(from, relay);
             }
-            Request::Subscribers { topic, generation, count } => {
+            Request::Subscribers { topic, generation, count, variants } => {
                 if let Some(home) = self.homes.find(&topic) {
-                    self.homes[home].set_subscribers(from, generation, count);
+                    self.homes[home].set_subscribers(from, generation, count, variants);
                 }
             }
             Request::InterestOff { topic, generation } => {

@@ -28,6 +28,7 @@ use crate::http::AccessRules;
 use crate::hub::{Hub, HubLimits, Plan};
 use crate::ids::{FeedId, Now, Slot, TopicId};
 use crate::mesh::{Mesh, Request};
+use crate::message::Deflated;
 use crate::net::{
     connection::{Flag, Operation, Peer, Phase},
     table::Table,
@@ -36,6 +37,7 @@ use crate::observe::{Metrics, MetricsSlot, log::RateLimit};
 use crate::topics::Topics;
 pub use accept::ListenerKind;
 use accept::{ListenerState, accept_kind};
+use corecast_protocol::handshake::extensions::SmallWindows;
 use corecast_protocol::{Limits, ProtocolError};
 use corecast_uring::{Completion, File, ListenerId, Ring, SendOutcome};
 use publish::Parked;
@@ -163,6 +165,7 @@ struct Scratch {
     plan: Plan,
     groups: Vec<gather::Group>,
     topics: Vec<TopicId>,
+    deflated: Deflated,
 }
 
 /// Entries of a list that are kept whatever happens.
@@ -185,6 +188,7 @@ impl Scratch {
             plan,
             groups,
             topics,
+            deflated: _,
         } = self;
         let kept = SCRATCH_KEPT.max(2 * connections);
         completions.shrink_to(kept);
@@ -211,6 +215,8 @@ struct Settings {
     max_subscriptions: usize,
     topic_log_bytes: usize,
     max_message_bytes: usize,
+    /// Which offers of compression are accepted, if any.
+    deflate: Option<SmallWindows>,
     inbound_bytes: usize,
     lag_tail_bytes: usize,
     handshake: Tick,
@@ -241,6 +247,11 @@ impl Shard {
                 max_subscriptions: config.max_subscriptions as usize,
                 topic_log_bytes: config.topic_log_bytes,
                 max_message_bytes: config.max_message_bytes,
+                deflate: config.deflate.then_some(if config.deflate_small_windows {
+                    SmallWindows::Accept
+                } else {
+                    SmallWindows::Decline
+                }),
                 inbound_bytes: config.inbound_bytes,
                 lag_tail_bytes: config.lag_tail_bytes,
                 handshake: Tick::of(config.handshake_timeout),
@@ -278,7 +289,7 @@ impl Shard {
             starved: VecDeque::new(),
             inbound_used: 0,
             tails_used: 0,
-            codec: Codec::default(),
+            codec: Codec::new(config.deflate_threshold, config.deflate_level),
             websockets: 0,
             admins: 0,
             over_limit: 0,

@@ -4,9 +4,9 @@ use super::waiting::Gate;
 use super::{Context, Shard};
 use crate::home::HomeId;
 use crate::hub::HeldBack;
-use crate::ids::{Epoch, Form, Now, Offset, Published, ShardId, Slot, TopicId};
+use crate::ids::{Epoch, Now, Offset, Published, ShardId, Slot, TopicId, Variants};
 use crate::mesh::{About, HomeAnswer, HttpReply, MESSAGE_BYTES, Relay, ReplyTo, Request};
-use crate::message::{Messages, SharedMessages};
+use crate::message::{Deflated, Messages, SharedMessages};
 use crate::net::connection::{Flag, Held};
 use crate::topics::HomeAt;
 use corecast_protocol::{CloseCode, topic::TopicName};
@@ -206,17 +206,53 @@ impl Shard {
             if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
                 return Err(HeldBack);
             }
-            self.append(cx, local, first, messages.form, messages.get(0), cx.now)?;
+        }
+        let mut deflated = std::mem::take(&mut self.scratch.deflated);
+        self.deflate(home, first, messages, &mut deflated);
+        let result = self.spread_from_home(cx, home, messages.with_deflated(&deflated), shared);
+        deflated.clear();
+        self.scratch.deflated = deflated;
+        result
+    }
+
+    /// Makes the compressed forms in which the topic is followed, here and on other shards: once, for all of them.
+    fn deflate(&mut self, home: HomeId, first: Offset, messages: Messages<'_>, forms: &mut Deflated) {
+        let topic = &self.homes[home];
+        let here = topic.local.map_or_else(Variants::default, |local| self.hub.variants(local));
+        let wanted = topic.variants().and(here).compressed();
+        let name = topic.name().as_str();
+        let done = self.codec.deflate_all(wanted, name, first, messages, forms);
+        let counters = &mut self.metrics.counters;
+        counters.messages_deflated += done.messages;
+        counters.deflate_input_bytes += done.bytes_in;
+        counters.deflate_output_bytes += done.bytes_out;
+    }
+
+    /// Appends a publish here and relays it. There is room for it, but in the log here that is not certain yet.
+    fn spread_from_home<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        home: HomeId,
+        messages: Messages<'_>,
+        shared: Option<&SharedMessages>,
+    ) -> Result<Published, HeldBack> {
+        let topic = &self.homes[home];
+        let (local, first) = (topic.local, topic.last.next());
+        if let Some(local) = local {
+            self.append(cx, local, first, messages, 0, cx.now)?;
         }
 
         let topic = &mut self.homes[home];
         topic.number(messages.count(), cx.now);
         let newest = topic.newest();
         self.metrics.counters.messages_published += messages.count() as u64;
-        self.metrics.counters.published_bytes += bytes as u64;
+        self.metrics.counters.published_bytes += messages.bytes() as u64;
         let rest_at = local.filter(|_| messages.count() > 1);
         if rest_at.is_some() || !topic.interested().is_empty() {
-            let shared = shared.map_or_else(|| messages.to_shared(), SharedMessages::clone);
+            let shared = match shared {
+                Some(shared) => shared.with_deflated_of(messages),
+                None => messages.to_shared(),
+            };
             for interest in topic.interested() {
                 let (follower, messages) = (interest.follower, shared.clone());
                 self.mesh
@@ -246,8 +282,7 @@ impl Shard {
         let messages = batch.messages.as_ref();
         while batch.done < messages.count() {
             let offset = Offset(batch.first.0 + batch.done as u64);
-            let payload = messages.get(batch.done);
-            if self.append(cx, topic, offset, messages.form, payload, batch.published).is_err() {
+            if self.append(cx, topic, offset, messages, batch.done, batch.published).is_err() {
                 return false;
             }
             batch.done += 1;
@@ -288,12 +323,12 @@ impl Shard {
         cx: &mut Context<'_, R>,
         topic: TopicId,
         offset: Offset,
-        form: Form,
-        payload: &[u8],
+        messages: Messages<'_>,
+        index: usize,
         published: Now,
     ) -> Result<(), HeldBack> {
         let tail_room = self.settings.lag_tail_bytes - self.tails_used;
-        let result = self.hub.append(topic, offset, form, payload, published, tail_room);
+        let result = self.hub.append_one_of(topic, offset, messages, index, published, tail_room);
         for lapped in self.hub.take_lapped() {
             if lapped.is_out {
                 self.left(cx, lapped.topic);

@@ -289,8 +289,10 @@ impl Shard {
 
     // Upgrading -------------------------------------------------------------------------------------------------
 
+    /// Checks a handshake and agrees on what the client offers. The connection is told of it.
     pub(super) fn accept_upgrade(
         &mut self,
+        slot: Slot,
         head: &RequestHead<'_>,
         subprotocols: &[&'static str],
     ) -> Result<Accepted, Refusal> {
@@ -299,7 +301,14 @@ impl Shard {
             ..Refusal::new(error.status(), "bad_request", error.to_string())
         });
         let checked = accepted.and_then(|accepted| http::check_subprotocol(&accepted).map(|()| accepted));
-        checked.inspect_err(|_| self.metrics.counters.handshakes_failed += 1)
+        let mut accepted = checked.inspect_err(|_| self.metrics.counters.handshakes_failed += 1)?;
+        if let Some(small_windows) = self.settings.deflate {
+            accepted = accepted.agree_deflate(head, small_windows);
+        }
+        if let Some(deflate) = accepted.deflate() {
+            self.table[slot].agree_deflate(deflate);
+        }
+        Ok(accepted)
     }
 
     fn upgrade_raw<R: Ring>(
@@ -310,7 +319,7 @@ impl Shard {
         topic: &TopicName,
         role: Role,
     ) -> Result<(), Refusal> {
-        let accepted = self.accept_upgrade(head, &[])?;
+        let accepted = self.accept_upgrade(slot, head, &[])?;
         let may_publish = match self.access.may_publish(head, self.requester(slot)) {
             _ if role == Role::Subscriber => false,
             Ok(()) => true,
@@ -341,7 +350,7 @@ impl Shard {
     }
 
     fn upgrade_json(&mut self, slot: Slot, head: &RequestHead<'_>) -> Result<(), Refusal> {
-        let accepted = self.accept_upgrade(head, &[SUBPROTOCOL])?;
+        let accepted = self.accept_upgrade(slot, head, &[SUBPROTOCOL])?;
         let mut response = Vec::new();
         accepted.write_response(&mut response);
         let may_publish = self.access.may_publish(head, self.requester(slot)).is_ok();

@@ -25,6 +25,7 @@ impl Shard {
         self.websockets += 1;
         self.mesh.set_websockets(self.websockets);
         self.metrics.counters.upgrades += 1;
+        self.metrics.counters.upgrades_deflate += u64::from(self.table[slot].protocol.has_deflate());
     }
 
     /// Handles frames; gives how many bytes were taken. Less than all only when a publish was held back.
