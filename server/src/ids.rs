@@ -167,6 +167,21 @@ impl Variant {
 pub struct Variants(u8);
 
 impl Variants {
+    pub const NONE: Self = Self(0);
+
+    pub fn has(self, variant: Variant) -> bool {
+        self.0 & 1 << variant.index() != 0
+    }
+
+    /// Whether one of them has this encoding.
+    pub fn has_any(self, encoding: Encoding) -> bool {
+        self.0 >> encoding as u8 & 0b01_0101 != 0
+    }
+
+    pub fn remove(&mut self, variant: Variant) {
+        self.0 &= !(1 << variant.index());
+    }
+
     pub fn add(&mut self, variant: Variant) {
         self.0 |= 1 << variant.index();
     }
@@ -187,7 +202,12 @@ impl Variants {
     }
 
     pub fn iter(self) -> impl Iterator<Item = Variant> {
-        Variant::ALL.into_iter().filter(move |variant| self.0 & 1 << variant.index() != 0)
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let next = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            Variant::ALL.get(next).copied()
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use super::HubLimits;
 use super::frames::FrameMarks;
 use crate::ids::{Now, Offset};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 
 /// Sizes of pooled chunks. A log starts small, so that ten thousand quiet topics stay cheap, and grows to chunks that
@@ -12,6 +13,9 @@ const CLASSES: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
 
 /// How many free chunks of each class are kept for the next append instead of going back to the allocator.
 const FREE_PER_CLASS: usize = 4;
+
+/// Longer lists go back to the allocator.
+const LIST_KEPT: usize = 16;
 
 /// Whole encoded frames, back to back. A frame never crosses a chunk's end.
 pub(super) struct Chunk {
@@ -82,6 +86,8 @@ pub(super) struct ChunkPool {
     limit: usize,
     used: usize,
     free: [Vec<Box<[u8]>>; CLASSES.len()],
+    /// Empty lists of logs that had one chunk or a few: the log of a topic whose subscribers keep up ends with each pass.
+    lists: Vec<VecDeque<Chunk>>,
 }
 
 /// The pool's `log_bytes` are all in use.
@@ -96,7 +102,7 @@ impl fmt::Debug for ChunkPool {
 
 impl ChunkPool {
     pub(super) fn new(limits: &HubLimits) -> Self {
-        Self { limit: limits.log_bytes, used: 0, free: Default::default() }
+        Self { limit: limits.log_bytes, used: 0, free: Default::default(), lists: Vec::new() }
     }
 
     pub(super) fn used(&self) -> usize {
@@ -133,6 +139,18 @@ impl ChunkPool {
             .and_then(|class| self.free[class].pop())
             .unwrap_or_else(|| vec![0; capacity].into_boxed_slice());
         Ok(Chunk { bytes, len: 0, first_offset, first_published: now, cursors: 0, marks: RefCell::default() })
+    }
+
+    /// An empty list for a log's chunks.
+    pub(super) fn take_list(&mut self) -> VecDeque<Chunk> {
+        self.lists.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back_list(&mut self, list: VecDeque<Chunk>) {
+        debug_assert!(list.is_empty(), "chunks are given back one by one");
+        if list.capacity() <= LIST_KEPT && self.lists.len() < FREE_PER_CLASS {
+            self.lists.push(list);
+        }
     }
 
     pub(super) fn give_back(&mut self, chunk: Chunk) {

@@ -162,12 +162,19 @@ impl Feed {
     }
 
     /// Appends the next message, after `chunk` if it needed one.
-    pub(super) fn append(&mut self, frame: &Frame<'_>, chunk: Option<Chunk>, offset: Offset, published: Now) {
+    pub(super) fn append(
+        &mut self,
+        frame: &Frame<'_>,
+        chunk: Option<Chunk>,
+        offset: Offset,
+        published: Now,
+        pool: &mut ChunkPool,
+    ) {
         if let Some(chunk) = chunk {
             if self.log.is_empty() {
                 self.peaks = [0, self.peaks[0]];
             }
-            self.log.add_chunk(chunk);
+            self.log.add_chunk(chunk, pool);
         }
         self.log.append(&frame.header, frame.payload);
         if self.unpassed == 0 {
@@ -552,7 +559,7 @@ mod tests {
         }
         let frame = Frame::raw(Form::Text, b"x");
         let chunk = feed.take_chunk(frame.len(), Offset(1), Now(0), &limits, &mut pool).unwrap();
-        feed.append(&frame, Some(chunk), Offset(1), Now(0));
+        feed.append(&frame, Some(chunk), Offset(1), Now(0), &mut pool);
         feed.batch(1, Now(0), |_| {});
         feed.leave(members[0], &mut memberships, &mut pool);
         memberships.remove(members[0]);

@@ -163,7 +163,7 @@ mod tests {
         let mut feed = Feed::new(TopicId(0), Variant::plain(Encoding::Raw), Offset(0));
         let frame = Frame::raw(Form::Text, b"x");
         let chunk = feed.take_chunk(frame.len(), Offset(1), Now(0), &HubLimits::for_tests(), pool).unwrap();
-        feed.append(&frame, Some(chunk), Offset(1), Now(0));
+        feed.append(&frame, Some(chunk), Offset(1), Now(0), pool);
         feed
     }
 

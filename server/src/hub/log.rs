@@ -57,7 +57,10 @@ impl FeedLog {
     }
 
     /// Makes room for what does not go into the last chunk.
-    pub(super) fn add_chunk(&mut self, mut chunk: Chunk) {
+    pub(super) fn add_chunk(&mut self, mut chunk: Chunk, pool: &mut ChunkPool) {
+        if self.chunks.capacity() == 0 {
+            self.chunks = pool.take_list();
+        }
         chunk.cursors = std::mem::take(&mut self.cursors_beyond);
         self.capacity += chunk.capacity();
         self.chunks.push_back(chunk);
@@ -155,7 +158,7 @@ impl FeedLog {
         }
         if self.chunks.is_empty() {
             // An idle feed holds nothing.
-            self.chunks = VecDeque::new();
+            pool.give_back_list(std::mem::take(&mut self.chunks));
         }
     }
 

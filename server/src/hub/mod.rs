@@ -27,7 +27,7 @@ mod tests;
 
 use crate::config::LagPolicy;
 use crate::ids::{Encoding, FeedId, MemberId, Offset, Slot, TopicId, Variant, Variants};
-use chunk::ChunkPool;
+use chunk::{Chunk, ChunkPool};
 use feed::Feed;
 use feeds::Feeds;
 use memberships::{JsonMembership, Membership, Memberships};
@@ -187,6 +187,8 @@ pub struct Hub {
     lapped: Vec<Lapped>,
     /// Where messages are written as JSON.
     scratch: Vec<u8>,
+    /// Chunks for the message that is being appended.
+    taken: Vec<(Variant, Chunk)>,
     stats: HubStats,
 }
 
@@ -194,8 +196,32 @@ pub struct Hub {
 struct Topic {
     name: Arc<str>,
     last: Offset,
-    /// By variant.
-    feeds: [Option<FeedId>; Variant::COUNT],
+    feeds: TopicFeeds,
+}
+
+/// A topic's feeds. Most topics have one or two.
+#[derive(Copy, Clone, Debug)]
+struct TopicFeeds {
+    there: Variants,
+    /// By variant, of those that are there.
+    ids: [FeedId; Variant::COUNT],
+}
+
+impl TopicFeeds {
+    const NONE: Self = Self { there: Variants::NONE, ids: [FeedId(0); Variant::COUNT] };
+
+    fn get(&self, variant: Variant) -> Option<FeedId> {
+        self.there.has(variant).then(|| self.ids[variant.index()])
+    }
+
+    fn add(&mut self, variant: Variant, id: FeedId) {
+        self.there.add(variant);
+        self.ids[variant.index()] = id;
+    }
+
+    fn iter(self) -> impl Iterator<Item = (Variant, FeedId)> {
+        self.there.iter().map(move |variant| (variant, self.ids[variant.index()]))
+    }
 }
 
 impl Hub {
@@ -210,6 +236,7 @@ impl Hub {
             runnable: Vec::new(),
             lapped: Vec::new(),
             scratch: Vec::new(),
+            taken: Vec::new(),
             stats: HubStats::default(),
         }
     }
@@ -240,7 +267,7 @@ impl Hub {
 
     /// A new topic, whose last message has the offset `last`. Its name is taken as it is: the caller keeps the index.
     pub fn open(&mut self, name: Arc<str>, last: Offset) -> TopicId {
-        let topic = Some(Topic { name, last, feeds: [None; Variant::COUNT] });
+        let topic = Some(Topic { name, last, feeds: TopicFeeds::NONE });
         match self.vacant.pop() {
             Some(id) => {
                 self.topics[id.0 as usize] = topic;
@@ -282,9 +309,7 @@ impl Hub {
 
     /// In which somebody follows the topic.
     pub fn variants(&self, topic: TopicId) -> Variants {
-        let mut variants = Variants::default();
-        self.feeds_of(topic).for_each(|(variant, _)| variants.add(variant));
-        variants
+        self.topic(topic).feeds.there
     }
 
     // Subscriptions ---------------------------------------------------------------------------------------------
@@ -299,9 +324,11 @@ impl Hub {
     pub fn subscribe_as(&mut self, slot: Slot, topic: TopicId, variant: Variant) -> MemberId {
         debug_assert_eq!(self.find(slot, topic), None, "a connection subscribes to a topic once");
         let state = self.topics[topic.0 as usize].as_mut().expect(OPEN);
-        let feeds = &mut self.feeds;
-        let feed = *state.feeds[variant.index()]
-            .get_or_insert_with(|| feeds.add(Feed::new(topic, variant, state.last)));
+        let feed = state.feeds.get(variant).unwrap_or_else(|| {
+            let feed = self.feeds.add(Feed::new(topic, variant, state.last));
+            state.feeds.add(variant, feed);
+            feed
+        });
         let member = self.memberships.add(slot, feed, variant.encoding);
         self.feeds[feed].join(member, &mut self.memberships);
         self.feeds.note_laggers(feed);
@@ -358,7 +385,7 @@ impl Hub {
             return;
         }
         let feed = self.feeds.remove(id);
-        self.topic_mut(feed.topic).feeds[feed.variant.index()] = None;
+        self.topic_mut(feed.topic).feeds.there.remove(feed.variant);
         self.stats.delivered += feed.retire(&mut self.pool);
     }
 
@@ -367,8 +394,7 @@ impl Hub {
     }
 
     fn feeds_of(&self, topic: TopicId) -> impl Iterator<Item = (Variant, FeedId)> + use<> {
-        let feeds = self.topic(topic).feeds;
-        Variant::ALL.into_iter().filter_map(move |variant| Some((variant, feeds[variant.index()]?)))
+        self.topic(topic).feeds.iter()
     }
 
     fn topic(&self, id: TopicId) -> &Topic {

@@ -1,6 +1,5 @@
 //! Publishing: a message goes into every feed of its topic, or into none.
 
-use super::chunk::Chunk;
 use super::encode::Frame;
 use super::feed::Feed;
 use super::{HeldBack, Hub, Lapped};
@@ -17,13 +16,31 @@ struct Message<'a> {
     topic: TopicId,
     offset: Offset,
     published: Now,
-    /// By variant; for the feeds that the topic had at first.
-    frames: [Option<Frame<'a>>; Variant::COUNT],
+    /// This one of them.
+    messages: Messages<'a>,
+    index: usize,
+    raw: Frame<'a>,
+    /// The object, or the notice that it was missed.
+    json: Option<Frame<'a>>,
+    is_too_long: bool,
 }
 
 impl Message<'_> {
+    /// What is in the log of this feed, which the topic had at first.
+    fn frame(&self, variant: Variant) -> Frame<'_> {
+        let deflated = self.messages.deflated(self.index, variant);
+        match (variant.encoding, deflated) {
+            (Encoding::Raw, Some(payload)) => Frame::deflated(self.messages.form.kind(), payload),
+            (Encoding::Raw, None) => self.raw,
+            (Encoding::Json, Some(payload)) if !self.is_too_long => {
+                Frame::deflated(MessageKind::Text, payload)
+            }
+            (Encoding::Json, _) => self.json.expect("written for the feeds that the topic had"),
+        }
+    }
+
     fn len(&self, variant: Variant) -> usize {
-        self.frames[variant.index()].as_ref().map_or(0, Frame::len)
+        self.frame(variant).len()
     }
 }
 
@@ -68,7 +85,7 @@ impl Hub {
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let raw = Frame::raw(form, payload);
-        let has_json = self.feeds_of(topic).any(|(variant, _)| variant.encoding == Encoding::Json);
+        let has_json = self.variants(topic).has_any(Encoding::Json);
         let is_too_long = has_json && {
             let name = &self.topic(topic).name;
             write_message(&mut scratch, name, offset, form, payload);
@@ -84,19 +101,9 @@ impl Hub {
             scratch.clear();
             write_missed(&mut scratch, &self.topic(topic).name, offset);
         }
-        let mut frames = [None; Variant::COUNT];
-        for (variant, _) in self.feeds_of(topic) {
-            let deflated = messages.deflated(index, variant);
-            frames[variant.index()] = Some(match (variant.encoding, deflated) {
-                (Encoding::Raw, Some(deflated)) => Frame::deflated(form.kind(), deflated),
-                (Encoding::Json, Some(deflated)) if !is_too_long => {
-                    Frame::deflated(MessageKind::Text, deflated)
-                }
-                (Encoding::Raw, None) => raw,
-                (Encoding::Json, _) => Frame::json(&scratch),
-            });
-        }
-        let result = self.append_frames(&Message { topic, offset, published, frames }, &mut tail_room);
+        let json = has_json.then(|| Frame::json(&scratch));
+        let message = Message { topic, offset, published, messages, index, raw, json, is_too_long };
+        let result = self.append_frames(&message, &mut tail_room);
         self.stats.too_long_in_json += u64::from(is_too_long && result.is_ok());
         scratch.clear();
         scratch.shrink_to(SCRATCH_KEPT);
@@ -116,48 +123,52 @@ impl Hub {
                 && self.drop_oldest(id, tail_room)
             {}
         }
-        let mut chunks = self.take_chunks(message, tail_room)?;
+        self.take_chunks(message, tail_room)?;
         for (variant, id) in self.feeds_of(message.topic) {
-            let frame = message.frames[variant.index()].as_ref().expect("feeds do not come up meanwhile");
-            let chunk = chunks[variant.index()].take();
-            self.feeds[id].append(frame, chunk, message.offset, message.published);
+            let at = self.taken.iter().position(|(for_variant, _)| *for_variant == variant);
+            let chunk = at.map(|at| self.taken.swap_remove(at).1);
+            self.feeds[id].append(
+                &message.frame(variant),
+                chunk,
+                message.offset,
+                message.published,
+                &mut self.pool,
+            );
             self.feeds.queue(id);
         }
         // Those of feeds whose last subscriber was lapped for the other.
-        for chunk in chunks.into_iter().flatten() {
-            self.pool.give_back(chunk);
-        }
+        self.give_back_taken();
         self.topic_mut(message.topic).last = message.offset;
         Ok(())
     }
 
-    /// The chunks that the feeds need for the message, by variant.
-    fn take_chunks(
-        &mut self,
-        message: &Message<'_>,
-        tail_room: &mut usize,
-    ) -> Result<[Option<Chunk>; Variant::COUNT], HeldBack> {
-        let mut chunks = [const { None }; Variant::COUNT];
+    /// Takes the chunks that the feeds need for the message.
+    fn take_chunks(&mut self, message: &Message<'_>, tail_room: &mut usize) -> Result<(), HeldBack> {
         // Lapping somebody for one chunk may take the room or the whole feed that was counted on before.
         while let Some((variant, id)) = self.feeds_of(message.topic).find(|&(variant, id)| {
-            chunks[variant.index()].is_none() && !self.feeds[id].has_room(message.len(variant))
+            !self.feeds[id].has_room(message.len(variant))
+                && self.taken.iter().all(|taken| taken.0 != variant)
         }) {
             let feed: &Feed = &self.feeds[id];
             let (len, Message { offset, published, .. }) = (message.len(variant), message);
             match feed.take_chunk(len, *offset, *published, &self.limits, &mut self.pool) {
-                Ok(chunk) => chunks[variant.index()] = Some(chunk),
+                Ok(chunk) => self.taken.push((variant, chunk)),
                 Err(_) => {
                     self.stats.pool_exhausted += 1;
                     if !self.reclaim(tail_room) {
-                        for chunk in chunks.into_iter().flatten() {
-                            self.pool.give_back(chunk);
-                        }
+                        self.give_back_taken();
                         return Err(HeldBack);
                     }
                 }
             }
         }
-        Ok(chunks)
+        Ok(())
+    }
+
+    fn give_back_taken(&mut self) {
+        while let Some((_, chunk)) = self.taken.pop() {
+            self.pool.give_back(chunk);
+        }
     }
 
     /// Takes a chunk from the feed whose laggers hold the most.
@@ -190,6 +201,6 @@ impl Hub {
     }
 
     fn feed(&self, topic: TopicId, variant: Variant) -> Option<FeedId> {
-        self.topic(topic).feeds[variant.index()]
+        self.topic(topic).feeds.get(variant)
     }
 }
