@@ -193,6 +193,7 @@ mod tests {
         topic_bytes: 300,
         membership_bytes: 16,
         json_membership_bytes: 24,
+        codec_bytes: 300_000,
         ring_locked_bytes: 110_592,
     };
 

@@ -11,7 +11,7 @@ use clap::FromArgMatches;
 use corecast::config::arguments::{Arguments, Command};
 use corecast::config::{Budget, BudgetInputs, Config, HostLimits, ListenAddress, Sources, resolve};
 use corecast::observe::{VERSION, log};
-use corecast::{home, hub, net, topics};
+use corecast::{deflate, home, hub, net, topics};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info};
@@ -106,6 +106,7 @@ fn budget(config: &Config) -> Budget {
         topic_bytes: hub::TOPIC_BYTES + home::HOME_BYTES + topics::TOPIC_RECORD_BYTES,
         membership_bytes: hub::MEMBERSHIP_BYTES,
         json_membership_bytes: hub::JSON_MEMBERSHIP_BYTES,
+        codec_bytes: deflate::CODEC_BYTES,
         ring_locked_bytes: corecast_uring::probe::locked_bytes(&config.ring()),
     };
     Budget::of(config, &inputs)

@@ -204,6 +204,7 @@ def generator_rate(limit):
 CURVE = tuple(f"fanout-1k-{count}" for count in loads.IN_FLIGHT)
 COSTS = tuple(f"cost-{name}" for name, _ in loads.SUBSCRIBERS)
 SMALL = "corecast, 16 KiB buffers"
+COMPRESSED = "corecast, compressed"
 RATE, CPU = "deliveries_per_second", "cpu_ns"
 
 GATES = (
@@ -218,6 +219,7 @@ GATES = (
     no_loss("open-1k-100"),
     beside("clamped-1k-16", RATE, at_least(0.6), SMALL, OURS, "clamped-1k-16: deliveries/s / with free buffers"),
     beside("clamped-1k-64", RATE, at_least(0.6), SMALL, OURS, "clamped-1k-64: deliveries/s / with free buffers"),
+    beside("deflate-1k", CPU, at_most(1.15), COMPRESSED, OURS, "deflate-1k: CPU per delivery / the plain one's"),
     figure_within("memory", "bytes_per_connection", at_most(200), "memory: bytes an idle connection"),
     figure_within("memory", "after_share", at_most(1.1), "memory: after all left / before"),
     against("connect", "connect_us", at_most(0.8), "bun", "CPU per connect"),

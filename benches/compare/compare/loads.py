@@ -1,5 +1,8 @@
-"""The loads, as data. All messages have 64 bytes and are binary, except in the JSON dialect, which has only text."""
+"""The loads, as data. All messages have 64 bytes and are binary, except in the JSON dialect, which has only text, and in the
+load that is compressed."""
 
+import random
+import string
 from dataclasses import dataclass
 
 PEERS = ("bun", "ws", "nchan", "tokio-tungstenite", "fastwebsockets")
@@ -59,6 +62,39 @@ def cost(name, subscribers):
     )
 
 
+def quotes():
+    """A JSON text of 1 KiB as applications send them, around a payload of 64 bytes: it compresses to about a third."""
+    digits = random.Random(7)
+
+    def quote(number):
+        price = f"{digits.randrange(10_000, 99_999) / 100:.2f}"
+        return (
+            f'{{"symbol":"{"".join(digits.choices(string.ascii_uppercase, k=4))}","bid":{price},'
+            f'"ask":{price[:-1]}{number % 10},"volume":{digits.randrange(100, 99_999)},"venue":"XETRA"}}'
+        )
+
+    text = '{{"type":"quotes","id":"{{payload}}","quotes":[{}],"pad":"{}"}}'
+    listed = [quote(number) for number in range(11)]
+    bare = text.format(",".join(listed), "").replace("{payload}", "x" * 64)
+    return text.format(",".join(listed), "-" * (1024 - len(bare)))
+
+
+def compressed():
+    both = [
+        entrant
+        for name in ("corecast", "bun", "ws")
+        for entrant in (Entrant(name, name), Entrant(f"{name}, compressed", name, DEFLATE.get(name, ()), ("--deflate",)))
+    ]
+    return Load(
+        "deflate-1k",
+        "1,000 subscribers, 149.9 messages/s of 1 KiB JSON, compressed and plain",
+        tuple(both),
+        ("--subscribers", "1000", "--rate", "149.9", "--text", "--publish-template", quotes()),
+        1_000,
+        is_open_loop=True,
+    )
+
+
 def clamped(in_flight):
     """Short sends, as they are normal off loopback."""
     small = Entrant(
@@ -78,6 +114,9 @@ def clamped(in_flight):
 
 # One address has 28,232 ports; what is being closed still holds some.
 SOURCES = tuple(part for last in range(1, 5) for part in ("--source", f"127.0.0.{last}"))
+
+# What the others must be told; we compress for whoever asks.
+DEFLATE = {"bun": ("deflate",), "ws": ("deflate",)}
 
 # With a core to itself, a server need not sleep between messages.
 POLLING = "corecast, busy polling"
@@ -113,6 +152,7 @@ LOADS = (
     *(cost(name, subscribers) for name, subscribers in SUBSCRIBERS),
     clamped(16),
     clamped(64),
+    compressed(),
     Load(
         "shards-two",
         "1,000 subscribers, 8 publishers with 12 messages/s each; two shards that share the core do what one does",

@@ -4,7 +4,9 @@ import { createServer } from "node:http";
 import { WebSocket, WebSocketServer } from "ws";
 
 const http = createServer();
-const sockets = new WebSocketServer({ server: http, perMessageDeflate: false, clientTracking: false, maxPayload: 1 << 20 });
+// For each client on its own: there is no other way.
+const perMessageDeflate = process.argv[3] === "deflate" && { threshold: 512 };
+const sockets = new WebSocketServer({ server: http, perMessageDeflate, clientTracking: false, maxPayload: 1 << 20 });
 const subscribers = new Set();
 
 sockets.on("connection", (socket, request) => {

@@ -19,6 +19,8 @@ pub struct BudgetInputs {
     pub membership_bytes: usize,
     /// User memory of one subscription of a JSON connection, besides `membership_bytes` of the connection itself.
     pub json_membership_bytes: usize,
+    /// User memory of a shard's compressor and decompressor.
+    pub codec_bytes: usize,
     /// Locked kernel memory of one shard's ring.
     pub ring_locked_bytes: u64,
 }
@@ -188,6 +190,11 @@ fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
     // Half a link takes a message of any size.
     let (capacity, message) = (config.topic_log_bytes as u64 / 2, config.max_message_bytes as u64);
     let links = u64::from(config.shards - 1) * 2 * capacity.max(capacity / 2 + message);
+    let (codec, deflated) = match (config.deflate, config.deflate_small_windows) {
+        (false, _) => (0, 0),
+        (true, false) => (inputs.codec_bytes as u64, 2 * links),
+        (true, true) => (2 * inputs.codec_bytes as u64, 4 * links),
+    };
     let term = |per, memory, name, bytes, explanation| Term { name, bytes, per, memory, explanation };
     let (slot, subscription) = (inputs.slot_bytes as u64, inputs.membership_bytes as u64);
     let json_subscription = inputs.json_membership_bytes as u64;
@@ -237,6 +244,8 @@ fn terms(config: &Config, inputs: &BudgetInputs) -> Vec<Term> {
             links,
             "two from each other shard: topic_log_bytes / 2, or half of that and a message",
         ),
+        term(Shard, User, "compression", codec, "compressor and decompressor, once both were used; deflate"),
+        term(Shard, User, "compressed links", deflated, "compressed forms of what is on the links, at most"),
         term(Process, User, "scrape", metrics, "the sum over all shards while it is printed"),
     ]
 }
@@ -308,6 +317,7 @@ mod tests {
         topic_bytes: 300,
         membership_bytes: 4,
         json_membership_bytes: 24,
+        codec_bytes: 300_000,
         ring_locked_bytes: 118_784,
     };
 
@@ -322,9 +332,9 @@ mod tests {
         assert_eq!(budget.per_connection, Sum { user_bytes: 156, kernel_bytes: 4096 });
         assert_eq!(budget.per_subscription, Sum { user_bytes: 24, kernel_bytes: 0 });
         assert_eq!(budget.per_topic, Sum { user_bytes: 300, kernel_bytes: 0 });
-        // 256 x 4 KiB + 64 x 152 + 64 MiB + 64 MiB + 16 MiB, and twice the metrics.
+        // 256 x 4 KiB + 64 x 152 + 64 MiB + 64 MiB + 16 MiB + 300 kB, and twice the metrics.
         let metrics = budget.per_process.user_bytes;
-        assert_eq!(budget.per_shard.user_bytes, 1_048_576 + 9_728 + 150_994_944 + 2 * metrics);
+        assert_eq!(budget.per_shard.user_bytes, 1_048_576 + 9_728 + 150_994_944 + 300_000 + 2 * metrics);
         assert_eq!(budget.per_shard.kernel_bytes, 118_784 + 184_320);
         assert_eq!(budget.total.user_bytes, 15_600_000 + 30_000_000 + budget.per_shard.user_bytes + metrics);
         assert_eq!(budget.total.kernel_bytes, 409_600_000 + 303_104);
