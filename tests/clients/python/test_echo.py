@@ -1,5 +1,5 @@
-"""The WebSocket that echoes, and through it what a client may and may not do with compression (RFC 7692): the Autobahn testsuite
-only ever compresses as it should."""
+"""The WebSocket that echoes, and through it what a client may and may not do with compression (RFC 7692): the Autobahn
+testsuite only ever compresses as it should."""
 
 import select
 import zlib
