@@ -6,6 +6,8 @@ mod shard_edges {
     mod echo;
     mod laggers;
     mod publishers;
+    mod rfc6455;
+    mod rfc7692;
     mod server;
     mod slots;
     mod timeouts;

@@ -249,6 +249,15 @@ impl Client {
         true
     }
 
+    /// Both Close frames are out and in: only the server's end of TCP is to come (RFC 6455 §7.1.1).
+    pub const fn is_closed(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Open(connection) | State::Subscribing(connection)
+                if connection.close_sent() && connection.close_received()
+        )
+    }
+
     /// What an end of the stream means now; `None` after a closing handshake.
     pub fn end_of_stream(&mut self) -> Option<Failure> {
         match std::mem::replace(&mut self.state, State::Ended) {
@@ -279,9 +288,13 @@ impl Client {
             .map_err(Failure::Handshake)?;
         let Some((has_subprotocol, has_deflate, length)) = verified else { return Ok(Progress::Opening) };
         if role.speaks_json && !has_subprotocol {
+            // RFC 6455 §7.1.7: the connection is established, so it is failed with a Close frame.
+            encode_close(out, CloseCode::NORMAL, "", Some(rand::random()));
             return Err(Failure::NoSubprotocol);
         }
         if role.compression == Compression::Demanded && !has_deflate {
+            // RFC 6455 §7.4.1: this code is for just that, and the reason says which.
+            encode_close(out, CloseCode::MANDATORY_EXTENSION, "permessage-deflate", Some(rand::random()));
             return Err(Failure::NoDeflate);
         }
         let mut first_frames = upgrade.head.split_off(length);
@@ -338,10 +351,9 @@ impl Client {
                         // Greetings and the like, before the subscription.
                     }
                 },
+                // RFC 6455 §5.5.2: unless a Close was received, and after that no event comes. Having sent one is no excuse.
                 Ok(Some(Event::Ping(payload))) => {
-                    if !connection.close_sent() {
-                        encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
-                    }
+                    encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                 }
                 Ok(Some(Event::Pong(_))) => {}
                 Ok(Some(Event::Close(close))) => {
@@ -357,6 +369,7 @@ impl Client {
                     return Err(Failure::Closed { code, reason });
                 }
                 Ok(None) => break,
+                // RFC 6455 §7.1.7: a Close with the code for it, and then nothing more.
                 Err(error) => {
                     if !connection.close_sent() {
                         encode_close(out, error.close_code(), &error.reason(), Some(rand::random()));
@@ -383,19 +396,22 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+mod rfc6455;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
     use corecast_protocol::handshake::accept_value;
 
-    fn role(arguments: &[&str]) -> Role {
+    pub(super) fn role(arguments: &[&str]) -> Role {
         let arguments = ["run", "ws://127.0.0.1:9001/live/{topic}"].iter().chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
     }
 
     /// The answer to the key of sixteen zero bytes.
-    fn switching_protocols() -> Vec<u8> {
+    pub(super) fn switching_protocols() -> Vec<u8> {
         let accept = accept_value(b"AAAAAAAAAAAAAAAAAAAAAA==");
         let accept = std::str::from_utf8(&accept).expect("base64");
         format!(
@@ -405,7 +421,7 @@ mod tests {
         .into_bytes()
     }
 
-    fn json_role(arguments: &[&str]) -> Role {
+    pub(super) fn json_role(arguments: &[&str]) -> Role {
         let arguments = ["run", "--preset", "corecast-json"].iter().chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
@@ -419,7 +435,7 @@ mod tests {
         answer
     }
 
-    fn begun(role: &Role) -> (Client, Vec<u8>) {
+    pub(super) fn begun(role: &Role) -> (Client, Vec<u8>) {
         let mut client = Client::new(0);
         let mut out = Vec::new();
         client.begin([0; 16], role, &mut out);

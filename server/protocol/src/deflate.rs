@@ -17,6 +17,11 @@ pub const MIN_WINDOW_BITS: u8 = 9;
 const FLUSH_TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// A last, empty block. It ends the stream only where a block may begin.
 const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
+/// Blocks of one message that may say they are the last. Nobody sends more than one, and each costs a decompressor's reset, as
+/// much as inflating kilobytes: half a megabyte of them would take seconds.
+const LAST_BLOCKS_MAX: u32 = 64;
+/// How far back a block may refer.
+const WINDOW: usize = 1 << MAX_WINDOW_BITS;
 /// The least room for inflated bytes, and by how much deflated ones grow at first.
 const ROOM_MIN: usize = 256;
 const GROWTH: usize = 4;
@@ -43,27 +48,27 @@ impl Deflater {
     /// is `false`, and `out` is as before: the message goes plain, which every message may (RFC 7692 §6).
     pub fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        // No more than this is wanted; with the last byte used nobody knows whether it was all.
-        out.reserve(message.len() + FLUSH_TAIL.len());
-        let end = start + message.len() + FLUSH_TAIL.len();
+        // Room for the worst that a message becomes, though it is not sent then: what a compressor could not write survives
+        // its reset, as an offset in zlib-rs, and sooner or later the next message does not fit behind it.
+        out.reserve(worst_length(message.len()));
         self.0.reset();
-        loop {
-            let taken = self.0.total_in() as usize;
-            let status = self
-                .0
-                .compress_vec(&message[taken..], out, FlushCompress::Sync)
-                .expect("a compressor without a dictionary takes everything");
-            let is_done = self.0.total_in() as usize == message.len() && out.len() < out.capacity();
-            if is_done || out.len() >= end || status == Status::BufError {
-                break;
-            }
-        }
-        let is_whole = self.0.total_in() as usize == message.len() && out[start..].ends_with(&FLUSH_TAIL);
-        let length = (out.len() - start).saturating_sub(FLUSH_TAIL.len());
-        let is_shorter = is_whole && out.len() < out.capacity() && length < message.len();
-        out.truncate(if is_shorter { start + length } else { start });
-        is_shorter
+        self.0
+            .compress_vec(message, out, FlushCompress::Sync)
+            .expect("a compressor without a dictionary takes everything");
+        assert_eq!(self.0.total_in(), message.len() as u64, "there is room for all of the message");
+        assert!(out.len() < out.capacity(), "with the last byte used nobody knows whether it was all");
+        // RFC 7692 §7.2.1, step 3. Nothing is flushed for an empty message.
+        let payload = out[start..].strip_suffix(&FLUSH_TAIL);
+        let shorter = payload.map(<[u8]>::len).filter(|&length| length < message.len());
+        out.truncate(start + shorter.unwrap_or_default());
+        shorter.is_some()
     }
+}
+
+/// No message becomes longer than this: a literal takes nine bits at most, and a block that does not shrink goes as it is,
+/// behind a few bytes.
+const fn worst_length(message: usize) -> usize {
+    message + message / 8 + message / 64 + 64
 }
 
 /// Decompresses messages. It holds some 50 KiB: one serves all connections of a thread.
@@ -98,10 +103,13 @@ impl Inflater {
             self.0.reset(false);
             message
                 .reserve_exact((payload.len().saturating_mul(GROWTH)).clamp(ROOM_MIN, limit.max(ROOM_MIN)));
-            self.feed(payload, limit, &mut message)?;
-            self.feed(&FLUSH_TAIL, limit, &mut message)?;
-            let is_last = self.feed(&LAST_BLOCK, limit, &mut message)?;
-            if !is_last {
+            let mut last_blocks = 0;
+            self.feed(payload, limit, &mut message, &mut last_blocks)?;
+            self.feed(&FLUSH_TAIL, limit, &mut message, &mut last_blocks)?;
+            let length = message.len();
+            let is_last = self.feed(&LAST_BLOCK, limit, &mut message, &mut last_blocks)?;
+            // Inside of a block these bits are something else, and if it is a last one may even end it.
+            if !is_last || message.len() != length {
                 return Err(ProtocolError::InvalidDeflate);
             }
         }
@@ -112,7 +120,13 @@ impl Inflater {
     }
 
     /// Appends what comes out of `input`. `true` if a last block ended with it.
-    fn feed(&mut self, mut input: &[u8], limit: usize, message: &mut Vec<u8>) -> Result<bool, ProtocolError> {
+    fn feed(
+        &mut self,
+        mut input: &[u8],
+        limit: usize,
+        message: &mut Vec<u8>,
+        last_blocks: &mut u32,
+    ) -> Result<bool, ProtocolError> {
         loop {
             let before = self.0.total_in();
             let status = self
@@ -125,8 +139,17 @@ impl Inflater {
             input = &input[(self.0.total_in() - before) as usize..];
             let is_full = message.len() == message.capacity();
             match status {
-                // RFC 7692 §7.2.3.4: a block may say that it is the last, and others follow nevertheless.
-                Status::StreamEnd if !input.is_empty() => self.0.reset(false),
+                // RFC 7692 §7.2.1: a block may say that it is the last, and others follow nevertheless. The window is the
+                // message's, so they may refer to what came before it.
+                Status::StreamEnd if !input.is_empty() => {
+                    *last_blocks += 1;
+                    if *last_blocks > LAST_BLOCKS_MAX {
+                        return Err(ProtocolError::InvalidDeflate);
+                    }
+                    self.0.reset(false);
+                    let window = &message[message.len().saturating_sub(WINDOW)..];
+                    self.0.set_dictionary(window).map_err(|_| ProtocolError::InvalidDeflate)?;
+                }
                 Status::StreamEnd => return Ok(true),
                 // Doubling keeps the copying linear. One byte over the limit tells that there are more.
                 _ if is_full => {

@@ -63,6 +63,7 @@ pub fn route(head: &RequestHead<'_>, is_upgrade: bool, echo_path: Option<&str>) 
         _ => {}
     }
     let Some(segment) = path.strip_prefix("/topics/") else {
+        // RFC 6455 §4.2.2: no such service.
         return Err(Refusal::new(
             404,
             "bad_request",

@@ -89,6 +89,7 @@ impl Outbound {
     /// Makes sure that the next bytes to send are in place; whether there are any.
     pub fn compose(&mut self) -> bool {
         if self.bytes.is_empty() {
+            // RFC 6455 §5.5.2: as soon as practical; §5.4: never inside of another frame.
             if let Some(payload) = self.pong.take() {
                 encode_frame(&mut self.bytes, Opcode::Pong, &payload, None);
             }

@@ -75,6 +75,7 @@ impl Shard {
     /// Handles new input, after whatever is kept from before.
     fn input<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, bytes: &mut [u8]) {
         let connection = &mut self.table[slot];
+        // RFC 6455 §7.1.7: nothing of a failed connection is processed any more.
         if matches!(connection.phase, Phase::Lingering | Phase::Dying) {
             return;
         }
@@ -247,6 +248,7 @@ impl Shard {
         match connection.phase {
             Phase::Open => {
                 self.metrics.counters.connections_closed_by_peer += 1;
+                // RFC 6455 §7.1.5: so it is considered to be without a Close frame.
                 self.metrics.counters.close(CloseCode::ABNORMAL.0);
                 debug!(
                     peer = %connection.peer, mid_message = connection.protocol.is_mid_message(),
