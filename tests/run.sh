@@ -17,6 +17,7 @@ Without arguments all stages run, in this order:
   node          the same with npm `ws`
   browser       client.js in node, the built-in page in headless Chromium, and Chromium's own WebSocket
   rust_clients  the same with the crates tokio-tungstenite and fastwebsockets
+  autobahn      the Autobahn testsuite against server and generator, all but most of compression
   unprivileged  a server without any privilege passes messages
   instructions  what the hot parts execute, counted by callgrind, against benches/instructions/baseline.json
   load          corecast-load: 1,000 subscribers for 3 s, then 50 topics from 2 connections; nothing may be lost
@@ -27,13 +28,15 @@ Without arguments all stages run, in this order:
 Each stage prints one line; what it wrote is shown only if it failed. The last line counts the tests, a stage without tests
 as one. Exit code 0: nothing failed.
 
-Python packages go to tests/.env, npm packages to node_modules in tests/clients/node, tests/clients/browser and
+Python packages go to tests/.env and tests/.autobahn, npm packages to node_modules in tests/clients/node, tests/clients/browser and
 benches/compare/peers. Debian packages that are missing are installed with apt-get by root; for others the stages that
 need them are skipped, with the reason.
 END
 }
 
-STAGES=(fmt clippy test fuzz build python node browser rust_clients unprivileged instructions load compare doc deny)
+STAGES=(
+  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions load compare doc deny
+)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
@@ -106,6 +109,14 @@ stage_browser() {
 stage_rust_clients() {
   need_binary
   cargo test --locked --manifest-path $clients --target-dir "$target/clients"
+}
+
+stage_autobahn() {
+  need_binary
+  need_command python3 python3
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || skip "Python is too old, 3.11 or newer is needed"
+  python3 -c "import ensurepip, venv" 2>/dev/null || need_package python3-venv "Python's venv"
+  tests/conformance/autobahn/run.sh
 }
 
 stage_unprivileged() {
@@ -211,6 +222,8 @@ count() {
     /^SKIPPED: / { passed -= 1; skipped += 1 }
     # benches/instructions/run.py
     /^[0-9]+ cases passed, / { passed += $1; failed += $4; skipped += $6 }
+    # tests/conformance
+    /^autobahn: / { passed += $2; failed += $4; skipped += $6 }
     # unittest, benches/compare/run.sh --check and tests/fuzz/run.sh
     /^Ran [0-9]+ tests? in / { passed += $2 }
     /^FAILED \((failures|errors)=/ { gsub(/[^0-9]+/, " "); passed -= $1 + $2; failed += $1 + $2 }

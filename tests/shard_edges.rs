@@ -3,6 +3,7 @@
 
 mod shard_edges {
     mod drain;
+    mod echo;
     mod laggers;
     mod publishers;
     mod rfc6455;

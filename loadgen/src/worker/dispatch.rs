@@ -129,15 +129,16 @@ impl Worker<'_> {
                     return;
                 }
                 let answers = out.len();
-                let progress = client.handle_bytes(buffer, shared.subscriber, inflater, out, |message| {
-                    receiver.receive(at, first_topic, message, now, control);
-                });
+                let progress =
+                    client.handle_bytes(buffer, shared.subscriber, inflater, out, |_, message, _| {
+                        receiver.receive(at, first_topic, message, now, control);
+                    });
                 let is_plain = progress == Ok(Progress::Open) && out.len() == answers;
                 receiver.end_receive(is_noted && is_plain && client.is_between_messages());
                 progress
             }
             Peer::Publisher(client) => {
-                client.handle_bytes(buffer, shared.publisher, inflater, out, |message| {
+                client.handle_bytes(buffer, shared.publisher, inflater, out, |_, message, _| {
                     self.publishing.take_answer(at - self.subscribers, message, control);
                 })
             }

@@ -166,11 +166,10 @@ impl Shard {
         connection.phase = Phase::Dying;
         self.forget_held(cx, slot);
         self.leave_topics(cx, slot);
-        self.release_inbound(slot);
-        let connection = &mut self.table[slot];
-        if let Some(outbound) = connection.outbound.take() {
+        if let Some(outbound) = self.table[slot].outbound.take() {
             self.tails_used -= outbound.tail_bytes();
         }
+        self.release_inbound(slot);
         self.cancel_receive(cx, slot);
         let connection = &mut self.table[slot];
         if connection.has_in_flight(Operation::PollWritable)

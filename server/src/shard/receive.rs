@@ -211,6 +211,11 @@ impl Shard {
         debug!(peer = %connection.peer, bytes = connection.inbound_bytes(), "inbound_bytes are in use; closing who holds the most");
         self.metrics.counters.inbound_exhausted += 1;
         let is_websocket = connection.is_websocket();
+        if connection.is(Flag::Echo) && connection.outbound.is_some() {
+            // What it does not take is the most of it, and a Close frame would wait behind that.
+            self.reset(cx, slot);
+            return;
+        }
         self.forget_held(cx, slot);
         if is_websocket {
             self.fail(cx, slot, CloseCode::TRY_AGAIN, "server is out of receive memory, try again");

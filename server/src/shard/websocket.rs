@@ -100,6 +100,10 @@ impl Shard {
             // RFC 6455 §6.1, §7.1.3: after our Close frame nothing is published any more.
             return;
         }
+        if connection.is(Flag::Echo) {
+            self.echo(cx, slot, kind, &payload);
+            return;
+        }
         if connection.is(Flag::Json) {
             self.on_json_message(cx, slot, kind, &payload);
             return;
