@@ -13,9 +13,11 @@ Without arguments all stages run, in this order:
   test          unit, RFC, simulation and layering tests (cargo test, debug)
   fuzz          what peers may send, made up by libFuzzer, against oracles: 20 s for each target of tests/fuzz
   build         the release build
-  python        the release build from outside: pytest, `websockets`, raw sockets
+  python        the release build from outside: pytest, raw sockets, `websockets`, `aiohttp`, `picows`, libcurl
   node          the same with npm `ws`
-  browser       client.js in node, the built-in page in headless Chromium
+  browser       client.js in node, the built-in page in headless Chromium, and Chromium's own WebSocket
+  rust_clients  the same with the crates tokio-tungstenite and fastwebsockets
+  autobahn      the Autobahn testsuite against server and generator, all but most of compression
   unprivileged  a server without any privilege passes messages
   instructions  what the hot parts execute, counted by callgrind, against benches/instructions/baseline.json
   load          corecast-load: 1,000 subscribers for 3 s, then 50 topics from 2 connections; nothing may be lost
@@ -26,13 +28,15 @@ Without arguments all stages run, in this order:
 Each stage prints one line; what it wrote is shown only if it failed. The last line counts the tests, a stage without tests
 as one. Exit code 0: nothing failed.
 
-Python packages go to tests/.env, npm packages to node_modules in tests/clients/node, tests/clients/browser and
+Python packages go to tests/.env and tests/.autobahn, npm packages to node_modules in tests/clients/node, tests/clients/browser and
 benches/compare/peers. Debian packages that are missing are installed with apt-get by root; for others the stages that
 need them are skipped, with the reason.
 END
 }
 
-STAGES=(fmt clippy test fuzz build python node browser unprivileged instructions load compare doc deny)
+STAGES=(
+  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions load compare doc deny
+)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 root=$PWD
@@ -45,16 +49,20 @@ export CARGO_TERM_COLOR=never PYTHONDONTWRITEBYTECODE=1
 # Servers to compare with and targets to fuzz, which are workspaces of their own.
 peers=benches/compare/peers/rust/Cargo.toml
 fuzz=tests/fuzz/Cargo.toml
+# Clients with other WebSocket libraries, likewise.
+clients=tests/clients/rust/Cargo.toml
 
 stage_fmt() {
   cargo fmt --all --check
   cargo fmt --all --check --manifest-path $peers
   cargo fmt --check --manifest-path $fuzz
+  cargo fmt --all --check --manifest-path $clients
 }
 
 stage_clippy() {
   cargo clippy --workspace --all-targets --locked -- -D warnings
   cargo clippy --all-targets --locked --manifest-path $peers --target-dir "$target/peers" -- -D warnings
+  cargo clippy --all-targets --locked --manifest-path $clients --target-dir "$target/clients" -- -D warnings
 }
 
 # Tests that need what a host may lack print SKIPPED and why, which only shows with --show-output.
@@ -96,6 +104,19 @@ stage_browser() {
   cd tests/clients/browser
   need_node_modules
   node --test --test-reporter=spec --test-timeout=120000 --test-concurrency=1
+}
+
+stage_rust_clients() {
+  need_binary
+  cargo test --locked --manifest-path $clients --target-dir "$target/clients"
+}
+
+stage_autobahn() {
+  need_binary
+  need_command python3 python3
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || skip "Python is too old, 3.11 or newer is needed"
+  python3 -c "import ensurepip, venv" 2>/dev/null || need_package python3-venv "Python's venv"
+  tests/conformance/autobahn/run.sh
 }
 
 stage_unprivileged() {
@@ -173,7 +194,7 @@ need_python() {
   need_command python3 python3
   python3 -c "import ensurepip, venv" 2>/dev/null || need_package python3-venv "Python's venv"
   local wanted=$root/tests/clients/python/requirements.txt installed=$root/tests/.env/requirements.txt
-  cmp -s "$wanted" "$installed" && "$python" -c "import pytest, websockets" 2>/dev/null && return
+  cmp -s "$wanted" "$installed" && "$python" -c "import aiohttp, curl_cffi, picows, pytest, websockets" 2>/dev/null && return
   python3 -m venv --clear "$root/tests/.env"
   "$python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
   cp "$wanted" "$installed"
@@ -201,6 +222,8 @@ count() {
     /^SKIPPED: / { passed -= 1; skipped += 1 }
     # benches/instructions/run.py
     /^[0-9]+ cases passed, / { passed += $1; failed += $4; skipped += $6 }
+    # tests/conformance
+    /^autobahn: / { passed += $2; failed += $4; skipped += $6 }
     # unittest, benches/compare/run.sh --check and tests/fuzz/run.sh
     /^Ran [0-9]+ tests? in / { passed += $2 }
     /^FAILED \((failures|errors)=/ { gsub(/[^0-9]+/, " "); passed -= $1 + $2; failed += $1 + $2 }

@@ -3,8 +3,11 @@
 
 mod shard_edges {
     mod drain;
+    mod echo;
     mod laggers;
     mod publishers;
+    mod rfc6455;
+    mod rfc7692;
     mod server;
     mod slots;
     mod timeouts;

@@ -46,7 +46,7 @@ impl Heads {
             is_upgrade(&head) && self.access.may_connect(&head).is_ok(),
             "a page of this host may connect"
         );
-        let route = route(&head, true).expect("there are topics");
+        let route = route(&head, true, None).expect("there are topics");
         assert!(matches!(black_box(&route), Route::Raw { .. }), "a topic's WebSocket is raw");
         black_box(self.access.may_publish(&head, LOCAL).is_ok());
         self.response.clear();
@@ -58,7 +58,7 @@ impl Heads {
     pub fn post(&self) -> u64 {
         let head = parsed(POST, &self.limits);
         assert!(!is_upgrade(&head) && self.access.cors(&head).is_none(), "a script has no origin");
-        let route = route(&head, false).expect("there are topics");
+        let route = route(&head, false, None).expect("there are topics");
         assert!(matches!(black_box(&route), Route::Publish { .. }), "a POST to a topic publishes");
         self.access.may_publish(&head, LOCAL).expect("a process of this host may publish");
         black_box(body_form(&head).expect("every content type is taken"));

@@ -3,7 +3,7 @@
 use corecast_protocol::deflate::Inflater;
 use corecast_protocol::frame::{encode_close, encode_frame};
 use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError};
-use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, Opcode, Payload, Side};
+use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Payload, Side};
 
 use crate::failure::Failure;
 use crate::json_dialect;
@@ -59,10 +59,18 @@ pub struct Role {
     /// Answers are those of corecast's JSON dialect.
     speaks_json: bool,
     origin: Option<String>,
-    /// Offers permessage-deflate, and wants it.
-    deflate: bool,
+    compression: Compression,
     headers: Vec<(String, String)>,
     limits: Limits,
+}
+
+/// Whether messages may come compressed (permessage-deflate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compression {
+    Off,
+    /// The server may decline it.
+    Offered,
+    Demanded,
 }
 
 #[derive(Debug)]
@@ -85,7 +93,7 @@ impl Role {
         Ok(Self {
             topics_each: scenario.topics_per_subscriber,
             speaks_json,
-            deflate: scenario.deflate,
+            compression: if scenario.deflate { Compression::Demanded } else { Compression::Off },
             ..role
         })
     }
@@ -97,6 +105,23 @@ impl Role {
             role.subprotocols.retain(|name| name != json_dialect::SUBPROTOCOL);
         }
         Ok(role)
+    }
+
+    /// Connections that are not part of a scenario. They take compressed messages if the server sends such.
+    pub(crate) fn plain(target: &Target, limits: Limits) -> Result<Self, HandshakeError> {
+        let setup = TopicSetup { path: target.path.clone(), first_message: None, confirmation: None };
+        let role = Self {
+            host: target.host.clone(),
+            topics: vec![setup],
+            topics_each: 1,
+            subprotocols: Vec::new(),
+            speaks_json: false,
+            origin: None,
+            compression: Compression::Offered,
+            headers: Vec::new(),
+            limits,
+        };
+        role.with_handshake(0, [0; 16], |handshake| handshake.check()).map(|()| role)
     }
 
     /// Everything that goes into a request is checked here, once.
@@ -117,7 +142,7 @@ impl Role {
             speaks_json: false,
             subprotocols: scenario.subprotocols.clone(),
             origin: scenario.origin.clone(),
-            deflate: false,
+            compression: Compression::Off,
             headers: scenario.headers.clone(),
             limits: scenario.limits,
         };
@@ -155,7 +180,7 @@ impl Role {
             key,
             subprotocols: &subprotocols,
             origin: self.origin.as_deref(),
-            deflate: self.deflate,
+            deflate: self.compression != Compression::Off,
             headers: &self.headers,
         })
     }
@@ -192,8 +217,8 @@ impl Client {
         self.state = State::Upgrading(Box::new(Upgrade { key, head: Vec::new() }));
     }
 
-    /// Takes what the server sent; `inflater` serves all clients of a thread. Answers are appended to `out`; every message that arrives after the subscription
-    /// goes to `on_message`.
+    /// Takes what the server sent; `inflater` serves all clients of a thread. Answers are appended to `out`; every message
+    /// that arrives after the subscription goes to `on_message`, which may append more.
     #[inline]
     pub fn handle_bytes(
         &mut self,
@@ -201,7 +226,7 @@ impl Client {
         role: &Role,
         inflater: &mut Inflater,
         out: &mut Vec<u8>,
-        on_message: impl FnMut(&[u8]),
+        on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         match self.state {
             State::Open(_) | State::Subscribing(_) => {
@@ -224,6 +249,15 @@ impl Client {
         true
     }
 
+    /// Both Close frames are out and in: only the server's end of TCP is to come (RFC 6455 §7.1.1).
+    pub const fn is_closed(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Open(connection) | State::Subscribing(connection)
+                if connection.close_sent() && connection.close_received()
+        )
+    }
+
     /// What an end of the stream means now; `None` after a closing handshake.
     pub fn end_of_stream(&mut self) -> Option<Failure> {
         match std::mem::replace(&mut self.state, State::Ended) {
@@ -242,7 +276,7 @@ impl Client {
         role: &Role,
         inflater: &mut Inflater,
         out: &mut Vec<u8>,
-        on_message: impl FnMut(&[u8]),
+        on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         let State::Upgrading(upgrade) = &mut self.state else { unreachable!("only called while upgrading") };
         upgrade.head.extend_from_slice(bytes);
@@ -254,9 +288,13 @@ impl Client {
             .map_err(Failure::Handshake)?;
         let Some((has_subprotocol, has_deflate, length)) = verified else { return Ok(Progress::Opening) };
         if role.speaks_json && !has_subprotocol {
+            // RFC 6455 §7.1.7: the connection is established, so it is failed with a Close frame.
+            encode_close(out, CloseCode::NORMAL, "", Some(rand::random()));
             return Err(Failure::NoSubprotocol);
         }
-        if role.deflate && !has_deflate {
+        if role.compression == Compression::Demanded && !has_deflate {
+            // RFC 6455 §7.4.1: this code is for just that, and the reason says which.
+            encode_close(out, CloseCode::MANDATORY_EXTENSION, "permessage-deflate", Some(rand::random()));
             return Err(Failure::NoDeflate);
         }
         let mut first_frames = upgrade.head.split_off(length);
@@ -282,7 +320,7 @@ impl Client {
         role: &Role,
         inflater: &mut Inflater,
         out: &mut Vec<u8>,
-        mut on_message: impl FnMut(&[u8]),
+        mut on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         let (connection, was_subscribing) = match &mut self.state {
             State::Open(connection) => (connection, false),
@@ -299,8 +337,8 @@ impl Client {
             }
             match event {
                 Ok(Some(Event::Deflated { .. })) => unreachable!("inflated above"),
-                Ok(Some(Event::Message { payload, .. })) => match self.awaited {
-                    0 => on_message(&payload),
+                Ok(Some(Event::Message { kind, payload })) => match self.awaited {
+                    0 => on_message(kind, &payload, out),
                     awaited if role.is_confirmation(self.topic, awaited, &payload) => self.awaited -= 1,
                     _ => {
                         if role.speaks_json
@@ -313,10 +351,9 @@ impl Client {
                         // Greetings and the like, before the subscription.
                     }
                 },
+                // RFC 6455 §5.5.2: unless a Close was received, and after that no event comes. Having sent one is no excuse.
                 Ok(Some(Event::Ping(payload))) => {
-                    if !connection.close_sent() {
-                        encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
-                    }
+                    encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                 }
                 Ok(Some(Event::Pong(_))) => {}
                 Ok(Some(Event::Close(close))) => {
@@ -332,6 +369,7 @@ impl Client {
                     return Err(Failure::Closed { code, reason });
                 }
                 Ok(None) => break,
+                // RFC 6455 §7.1.7: a Close with the code for it, and then nothing more.
                 Err(error) => {
                     if !connection.close_sent() {
                         encode_close(out, error.close_code(), &error.reason(), Some(rand::random()));
@@ -358,20 +396,22 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+mod rfc6455;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use clap::Parser;
-    use corecast_protocol::MessageKind;
     use corecast_protocol::handshake::accept_value;
 
-    fn role(arguments: &[&str]) -> Role {
+    pub(super) fn role(arguments: &[&str]) -> Role {
         let arguments = ["run", "ws://127.0.0.1:9001/live/{topic}"].iter().chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
     }
 
     /// The answer to the key of sixteen zero bytes.
-    fn switching_protocols() -> Vec<u8> {
+    pub(super) fn switching_protocols() -> Vec<u8> {
         let accept = accept_value(b"AAAAAAAAAAAAAAAAAAAAAA==");
         let accept = std::str::from_utf8(&accept).expect("base64");
         format!(
@@ -381,7 +421,7 @@ mod tests {
         .into_bytes()
     }
 
-    fn json_role(arguments: &[&str]) -> Role {
+    pub(super) fn json_role(arguments: &[&str]) -> Role {
         let arguments = ["run", "--preset", "corecast-json"].iter().chain(arguments);
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
@@ -395,7 +435,7 @@ mod tests {
         answer
     }
 
-    fn begun(role: &Role) -> (Client, Vec<u8>) {
+    pub(super) fn begun(role: &Role) -> (Client, Vec<u8>) {
         let mut client = Client::new(0);
         let mut out = Vec::new();
         client.begin([0; 16], role, &mut out);
@@ -428,7 +468,7 @@ mod tests {
             let mut received = Vec::new();
             for part in [&stream[..split], &stream[split..]] {
                 client
-                    .handle_bytes(&mut part.to_vec(), &role, &mut Inflater::new(), &mut out, |m| {
+                    .handle_bytes(&mut part.to_vec(), &role, &mut Inflater::new(), &mut out, |_, m, _| {
                         received.push(m.to_vec())
                     })
                     .expect("a valid stream");
@@ -445,7 +485,9 @@ mod tests {
         out.clear();
         let mut received = Vec::new();
         let mut handle = |client: &mut Client, mut bytes: Vec<u8>, out: &mut Vec<u8>| {
-            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), out, |m| received.push(m.to_vec()))
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), out, |_, m, _| {
+                received.push(m.to_vec())
+            })
         };
         assert_eq!(handle(&mut client, switching_protocols(), &mut out), Ok(Progress::Opening));
         let mut sent = Input::new(&mut out);
@@ -474,7 +516,7 @@ mod tests {
         client.begin([0; 16], &role, &mut out);
         out.clear();
         assert_eq!(
-            client.handle_bytes(&mut json_answer(), &role, &mut Inflater::new(), &mut out, |_| {}),
+            client.handle_bytes(&mut json_answer(), &role, &mut Inflater::new(), &mut out, |_, _, _| {}),
             Ok(Progress::Opening)
         );
         let mut server = Connection::new(Side::Server);
@@ -494,7 +536,9 @@ mod tests {
             let text = format!(
                 r#"{{"op":"subscribed","topic":"load-{topic}","offset":7,"epoch":"0123456789abcdef"}}"#
             );
-            client.handle_bytes(&mut message(&text), &role, &mut Inflater::new(), &mut out, |_| received += 1)
+            client.handle_bytes(&mut message(&text), &role, &mut Inflater::new(), &mut out, |_, _, _| {
+                received += 1
+            })
         };
         assert_eq!(handle(&mut client, 0), Ok(Progress::Opening));
         assert_eq!(handle(&mut client, 1), Ok(Progress::Opening), "not one of its topics");
@@ -510,7 +554,7 @@ mod tests {
         let mut bytes = json_answer();
         bytes.extend(message(r#"{"op":"error","code":"too_many","message":"at most 3 topics"}"#));
         let failure =
-            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap_err();
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(failure.to_string(), "the server refused the subscription: too_many: at most 3 topics");
     }
 
@@ -521,7 +565,7 @@ mod tests {
         let request = String::from_utf8(out.clone()).expect("text");
         assert!(request.contains("\r\nSec-WebSocket-Protocol: corecast.json.v1\r\n"), "{request}");
         let failure = client
-            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
             .unwrap_err();
         assert_eq!(failure, Failure::NoSubprotocol);
     }
@@ -533,7 +577,7 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_frame(&mut bytes, Opcode::Ping, b"hi", None);
         out.clear();
-        client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap();
+        client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap();
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
             Some(Event::Pong(payload)) => assert_eq!(&payload[..], b"hi"),
@@ -549,7 +593,7 @@ mod tests {
         encode_close(&mut bytes, CloseCode(4008), "lapped", None);
         out.clear();
         let failure =
-            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap_err();
+            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap_err();
         assert_eq!(failure, Failure::Closed { code: Some(CloseCode(4008)), reason: "lapped".into() });
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
@@ -564,13 +608,13 @@ mod tests {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
         client
-            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
             .unwrap();
         assert!(client.close(&mut out));
         let mut answer = Vec::new();
         encode_close(&mut answer, CloseCode::NORMAL, "", None);
         assert_eq!(
-            client.handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_| {}),
+            client.handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_, _, _| {}),
             Ok(Progress::Closed)
         );
         assert_eq!(client.end_of_stream(), None);
@@ -582,10 +626,16 @@ mod tests {
         assert_eq!(begun(&role).0.end_of_stream(), Some(Failure::ClosedInHandshake));
         let (mut client, mut out) = begun(&role);
         client
-            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
             .unwrap();
         client
-            .handle_bytes(&mut message("cut")[..3].to_vec(), &role, &mut Inflater::new(), &mut out, |_| {})
+            .handle_bytes(
+                &mut message("cut")[..3].to_vec(),
+                &role,
+                &mut Inflater::new(),
+                &mut out,
+                |_, _, _| {},
+            )
             .unwrap();
         assert_eq!(client.end_of_stream(), Some(Failure::EndOfStream(true)));
     }
@@ -595,8 +645,9 @@ mod tests {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
         let mut answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno access".to_vec();
-        let failure =
-            client.handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_| {}).unwrap_err();
+        let failure = client
+            .handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .unwrap_err();
         assert_eq!(
             failure.to_string(),
             "the server refused the handshake: 403 Forbidden; it says: \"no access\""

@@ -15,6 +15,7 @@
 //!
 //! It drives any server, and depends on the protocol and on the ring, never on corecast's server.
 
+pub mod autobahn;
 pub mod check;
 pub mod client;
 pub mod clock;

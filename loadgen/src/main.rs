@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::options::shown_command_line;
 use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
 use progress::ProgressDisplay;
@@ -26,8 +27,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run one scenario and report what was measured
-    // Boxed: the options are large and the only subcommand so far.
+    // Boxed: the options are large.
     Run(Box<RunOptions>),
+    /// Have Autobahn's fuzzing server test this generator's client
+    Autobahn(AutobahnOptions),
 }
 
 const WRONG_OPTIONS: u8 = 1;
@@ -41,8 +44,11 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG_OPTIONS } else { 0 });
         }
     };
-    let Command::Run(options) = arguments.command;
-    match execute(&options) {
+    let result = match arguments.command {
+        Command::Run(options) => execute(&options),
+        Command::Autobahn(options) => be_tested(&options),
+    };
+    match result {
         Ok(exit_code) => ExitCode::from(exit_code),
         Err(error) => {
             for line in error.to_string().lines() {
@@ -72,6 +78,12 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     }
     std::io::stdout().flush()?;
     Ok(report.verdict.exit_code)
+}
+
+fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    let cases = corecast_load::autobahn::run(options)?;
+    println!("{cases} cases done; the results are with the fuzzing server");
+    Ok(0)
 }
 
 fn to_json(report: &Report) -> serde_json::Result<String> {

@@ -23,6 +23,8 @@ pub enum TargetError {
     NoHost { url: String, expected: &'static str },
     #[error("'{url}': '{port}' is not a port number from 1 to 65535")]
     Port { url: String, port: String },
+    #[error("'{url}' has a fragment, which addresses of WebSockets have not (RFC 6455 §3): write '#' as %23")]
+    Fragment { url: String },
     #[error("'{url}': the path has a byte that no request line may carry; percent-encode it")]
     Path { url: String },
     #[error("cannot find the host '{host}': {cause}; check the name, or give an IP address")]
@@ -41,9 +43,12 @@ impl Target {
             given if given != expected => return Err(TargetError::Scheme { url: url.to_owned(), expected }),
             _ => {}
         }
-        let without_fragment = rest.split('#').next().unwrap_or(rest);
-        let path_at = without_fragment.find(['/', '?']).unwrap_or(without_fragment.len());
-        let (authority, path) = without_fragment.split_at(path_at);
+        // RFC 6455 §3, §4.1: with a fragment the connection must fail. Of an http:// address it would not be sent, but there
+        // is no use for one here either.
+        if rest.contains('#') {
+            return Err(TargetError::Fragment { url: url.to_owned() });
+        }
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         if path.bytes().any(|byte| byte <= b' ' || byte >= 0x7F) {
             return Err(TargetError::Path { url: url.to_owned() });
@@ -52,7 +57,9 @@ impl Target {
         if host.is_empty() {
             return Err(TargetError::NoHost { url: url.to_owned(), expected });
         }
-        Ok(Self { address: resolve(host, port)?, host: authority.to_owned(), path })
+        // RFC 6455 §4.1, number 4: the Host header has the port "when not using the default port".
+        let host_header = authority.strip_suffix(":80").unwrap_or(authority).to_owned();
+        Ok(Self { address: resolve(host, port)?, host: host_header, path })
     }
 
     /// Path and query for one topic.
@@ -113,7 +120,7 @@ mod tests {
 
     #[test]
     fn url_is_taken_apart() {
-        let target = parse("ws://127.0.0.1:9001/topics/{topic}?role=subscriber#part").unwrap();
+        let target = parse("ws://127.0.0.1:9001/topics/{topic}?role=subscriber").unwrap();
         assert_eq!(target.address, "127.0.0.1:9001".parse().unwrap());
         assert_eq!(target.host, "127.0.0.1:9001");
         assert_eq!(target.path_for("load-3"), "/topics/load-3?role=subscriber");
@@ -124,6 +131,9 @@ mod tests {
         let target = parse("ws://127.0.0.1").unwrap();
         assert_eq!(target.address, "127.0.0.1:80".parse().unwrap());
         assert_eq!(target.path, "/");
+        assert_eq!(parse("ws://127.0.0.1:80/").unwrap().host, "127.0.0.1");
+        assert_eq!(parse("ws://[::1]:80").unwrap().host, "[::1]");
+        assert_eq!(parse("ws://127.0.0.1:8080").unwrap().host, "127.0.0.1:8080");
         assert_eq!(parse("ws://127.0.0.1?a=b").unwrap().path, "/?a=b");
     }
 
@@ -149,6 +159,10 @@ mod tests {
         assert_eq!(
             text("ws://127.0.0.1:70000/"),
             "'ws://127.0.0.1:70000/': '70000' is not a port number from 1 to 65535"
+        );
+        assert_eq!(
+            text("ws://127.0.0.1/news#part"),
+            "'ws://127.0.0.1/news#part' has a fragment, which addresses of WebSockets have not (RFC 6455 §3): write '#' as %23"
         );
         assert!(matches!(parse("ws://127.0.0.1/a b"), Err(TargetError::Path { .. })));
         assert!(matches!(

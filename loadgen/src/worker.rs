@@ -23,7 +23,7 @@ use crate::client::{Client, Role};
 use crate::clock::{now_ns, thread_cpu_ns, thread_run_queue_ns};
 use crate::control::{Control, Phase, Timing, WorkerBoard};
 use crate::dealing::{Dealing, share};
-use crate::endpoint::{Endpoint, Peer};
+use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::Reasons;
 use crate::flight::Flight;
 use crate::http_publisher::HttpPublisher;
@@ -323,6 +323,9 @@ impl<'a> Worker<'a> {
         let timing = self.shared.control.timing();
         self.receiver.finish(self.shared.control);
         let subscribers = &self.endpoints[..self.subscribers];
+        // Of some the server has not ended TCP.
+        let endings = self.endpoints.iter().filter(|endpoint| endpoint.socket.stage == Stage::Closing);
+        let complete = endings.filter(|endpoint| endpoint.is_closed()).count() as u64;
         let boards = &self.shared.control.publishers;
         let publishers = self.publishing.publishers().iter().map(|publisher| PublisherOutcome {
             index: publisher.index(),
@@ -339,8 +342,8 @@ impl<'a> Worker<'a> {
             failures: self.failures,
             disconnections: self.disconnections,
             refusals: self.publishing.refusals,
-            closed: self.closed,
-            not_closed: self.not_closed + self.closing as u64,
+            closed: self.closed + complete,
+            not_closed: self.not_closed + self.closing as u64 - complete,
             usage: self.usage.usage,
             receives_without_buffer: self.usage.receives_without_buffer,
             receives: self.usage.receives,

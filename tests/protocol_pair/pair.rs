@@ -126,16 +126,14 @@ impl Endpoint {
         while let Some(event) = self.receiver.seen.get(self.answered_events) {
             self.answered_events += 1;
             match event.clone() {
-                Seen::Ping(payload) if !self.receiver.connection.close_sent() => {
-                    self.send(Opcode::Pong, &payload)
-                }
+                Seen::Ping(payload) => self.send(Opcode::Pong, &payload),
                 Seen::Close(_) if self.receiver.connection.close_sent() => {}
                 Seen::Close(Some((code, _))) => self.close(code, ""),
                 Seen::Close(None) => {
                     self.send(Opcode::Close, b"");
                     self.receiver.connection.mark_close_sent();
                 }
-                Seen::Ping(_) | Seen::Pong(_) | Seen::Text(_) | Seen::Binary(_) | Seen::Deflated(..) => {}
+                Seen::Pong(_) | Seen::Text(_) | Seen::Binary(_) | Seen::Deflated(..) => {}
             }
         }
     }

@@ -340,6 +340,24 @@ mod response {
         }
     }
 
+    // The same: the value as a whole matches, not one of its elements. RFC 9110 §5.3: two lines are a list.
+    #[test]
+    fn client_fails_on_upgrade_to_more_than_websocket() {
+        assert_fails(&["Upgrade: websocket, h2c", CONNECTION, ACCEPT]);
+        assert_fails(&[UPGRADE, "Upgrade: h2c", CONNECTION, ACCEPT]);
+        assert_fails(&["Upgrade: h2c", UPGRADE, CONNECTION, ACCEPT]);
+        assert_fails(&[UPGRADE, UPGRADE, CONNECTION, ACCEPT]);
+    }
+
+    // §4.2.2, 5: "it MUST reply with a valid HTTP response"; HTTP/1.0 has neither 101 nor Upgrade (RFC 9110 §7.8, §15.2).
+    #[test]
+    fn client_fails_on_101_of_http_1_0() {
+        let answer =
+            format!("HTTP/1.0 101 Switching Protocols\r\n{UPGRADE}\r\n{CONNECTION}\r\n{ACCEPT}\r\n\r\n");
+        let said = judged(&HANDSHAKE, answer.as_bytes()).expect_err("accepted HTTP/1.0");
+        assert!(said.contains("HTTP/1.0"), "{said}");
+    }
+
     // 3. "doesn't contain a token that is an ASCII case-insensitive match for the value "Upgrade""
     #[test]
     fn client_fails_without_connection_upgrade() {

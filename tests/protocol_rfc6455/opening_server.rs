@@ -172,11 +172,97 @@ mod section_4_2_1_reading {
         assert_switches(format!("GET http://server.example.com/chat HTTP/1.1\r\n{lines}\r\n\r\n").as_bytes());
     }
 
+    // 1. "a "Request-URI" [RFC2616] that should be interpreted as a /resource name/ defined in Section 3 (or an
+    // absolute HTTP/HTTPS URI containing the /resource name/)"; §3: "Fragment identifiers […] MUST NOT be used"
+    #[test]
+    fn server_refuses_targets_that_are_no_resource_name() {
+        let lines = [HOST, UPGRADE, CONNECTION, KEY, VERSION].join("\r\n");
+        for target in [
+            "chat",
+            "*",
+            "?a=b",
+            "/chat#fragment",
+            "/chat?a=b#fragment",
+            "/#",
+            "/caf\u{e9}",
+            "ws://server.example.com/chat",
+            "ftp://server.example.com/chat",
+            "server.example.com:80",
+            "http:///chat",
+            "http://user@server.example.com/chat",
+        ] {
+            assert_refused(format!("GET {target} HTTP/1.1\r\n{lines}\r\n\r\n").as_bytes(), 400);
+        }
+    }
+
+    // RFC 3986 has no `|`, `^`, `[` and so on in paths and queries, but browsers send them as they are (WHATWG URL), and
+    // nothing can be misread for it.
+    #[test]
+    fn server_takes_targets_as_browsers_send_them() {
+        let lines = [HOST, UPGRADE, CONNECTION, KEY, VERSION].join("\r\n");
+        for target in [
+            "/",
+            "/chat?",
+            "/a%2Fb//c;d=e:@!$&'()*+,~?x=/?",
+            "/chat?a=[1]|2^3",
+            "http://server.example.com",
+            "HTTPS://[::1]:9001?a",
+        ] {
+            assert_switches(format!("GET {target} HTTP/1.1\r\n{lines}\r\n\r\n").as_bytes());
+        }
+    }
+
     // 2. "A |Host| header field containing the server's authority." Two of them: RFC 9112 §3.2.
     #[test]
     fn server_refuses_requests_without_exactly_one_host() {
         assert!(assert_refused(&request(&[UPGRADE, CONNECTION, KEY, VERSION]), 400).contains("Host"));
         assert_refused(&request(&[HOST, UPGRADE, CONNECTION, KEY, VERSION, "Host: other.example.com"]), 400);
+    }
+
+    // The grammar of its value: RFC 9112 §3.2, which has any server answer 400.
+    #[test]
+    fn server_refuses_hosts_against_the_grammar() {
+        for value in [
+            "two words",
+            "a.example, b.example",
+            "user@a.example",
+            "a.example/path",
+            "a.example?query",
+            "a.example#fragment",
+            "a.example:port",
+            "a.example:80:80",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[not-an-address]",
+            "http://a.example",
+            "caf\u{e9}.example",
+            "a.example%",
+            "a.example%2",
+            "a.example%zz",
+        ] {
+            assert_refused(&request(&[&format!("Host: {value}"), UPGRADE, CONNECTION, KEY, VERSION]), 400);
+        }
+    }
+
+    // RFC 9110 §7.2: the host may be empty where the target has no authority; RFC 3986 §3.2: so may the port, and
+    // a name may be percent-encoded.
+    #[test]
+    fn server_takes_every_kind_of_host() {
+        for value in [
+            "server.example.com",
+            "Server.Example.Com:9001",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]:9001",
+            "[2001:db8::1]",
+            "a_b.example",
+            "caf%C3%A9.example",
+            "a.example:",
+            "",
+        ] {
+            assert_switches(&request(&[&format!("Host: {value}"), UPGRADE, CONNECTION, KEY, VERSION]));
+        }
     }
 
     // 3. "An |Upgrade| header field containing the value "websocket", treated as an ASCII case-insensitive

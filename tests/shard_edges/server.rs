@@ -3,7 +3,7 @@
 use corecast::config::{Config, HostLimits, RESERVED_CONNECTIONS};
 use corecast::ids::Now;
 use corecast::observe::counters::Counters;
-use corecast::shard::{Context, Inbox, ListenerKind, Shard, Turn};
+use corecast::shard::{Context, Inbox, Levels, ListenerKind, Shard, Turn};
 use corecast_protocol::Side;
 use corecast_tests::wire::{BINARY, frame_to};
 use corecast_uring::testing::{FakeRing, Faults, Peer};
@@ -177,6 +177,10 @@ impl Server {
     /// Close frames by code, without those that did not occur.
     pub(crate) fn closes(&self) -> Vec<(&'static str, u64)> {
         self.counters().closes.iter().filter(|&(_, count)| count > 0).collect()
+    }
+
+    pub(crate) fn levels(&self) -> Levels {
+        self.shard.levels()
     }
 
     pub(crate) fn is_clean(&self) -> bool {

@@ -63,6 +63,7 @@ impl Worker<'_> {
         let receive = Op::Receive { file: endpoint.socket.open_file() };
         self.ring.push(Kind::Receive.token(at, endpoint), receive);
         let out = &mut endpoint.socket.out;
+        // RFC 6455 §4.1, number 7: the key is random and new for each connection.
         match &mut endpoint.peer {
             Peer::Subscriber(client) => client.begin(rand::random(), self.shared.subscriber, out),
             Peer::Publisher(client) => client.begin(rand::random(), self.shared.publisher, out),
@@ -125,7 +126,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Begins the closing handshake of every open connection. The others are left to the end of the ring.
+    /// Begins the closing handshake (RFC 6455 §7.1.2) of every open connection. The others are left to the end of the ring.
     pub(super) fn close_all(&mut self) {
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
@@ -163,7 +164,14 @@ impl Worker<'_> {
             }
             self.opening.pop_front();
             if !is_settled {
-                let waits_for = self.endpoints[at].waits_for();
+                let endpoint = &mut self.endpoints[at];
+                let waits_for = endpoint.waits_for();
+                // RFC 6455 §7.3: one that is established is closed by a closing handshake.
+                if let Peer::Subscriber(client) | Peer::Publisher(client) = &mut endpoint.peer
+                    && client.close(&mut endpoint.socket.out)
+                {
+                    list(&mut self.to_send, at, endpoint);
+                }
                 self.fail(at, &Failure::TooSlow(timeout, waits_for));
             }
         }
@@ -171,7 +179,7 @@ impl Worker<'_> {
 }
 
 impl Endpoint {
-    /// Takes messages now.
+    /// Takes messages now: not before the handshake is done, nor after a Close (RFC 6455 §4.1, §6.1).
     pub(super) fn is_clear(&self) -> bool {
         self.socket.stage == Stage::Up
             && !self.socket.blocked
@@ -179,6 +187,11 @@ impl Endpoint {
                 Peer::Subscriber(client) | Peer::Publisher(client) => client.is_open(),
                 Peer::Poster(poster) => poster.has_room(),
             }
+    }
+
+    /// The closing handshake is complete.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(&self.peer, Peer::Subscriber(client) | Peer::Publisher(client) if client.is_closed())
     }
 
     /// Requests whose answers are still to come.

@@ -129,15 +129,16 @@ impl Worker<'_> {
                     return;
                 }
                 let answers = out.len();
-                let progress = client.handle_bytes(buffer, shared.subscriber, inflater, out, |message| {
-                    receiver.receive(at, first_topic, message, now, control);
-                });
+                let progress =
+                    client.handle_bytes(buffer, shared.subscriber, inflater, out, |_, message, _| {
+                        receiver.receive(at, first_topic, message, now, control);
+                    });
                 let is_plain = progress == Ok(Progress::Open) && out.len() == answers;
                 receiver.end_receive(is_noted && is_plain && client.is_between_messages());
                 progress
             }
             Peer::Publisher(client) => {
-                client.handle_bytes(buffer, shared.publisher, inflater, out, |message| {
+                client.handle_bytes(buffer, shared.publisher, inflater, out, |_, message, _| {
                     self.publishing.take_answer(at - self.subscribers, message, control);
                 })
             }
@@ -153,7 +154,7 @@ impl Worker<'_> {
             (Ok(Progress::Opening), _) => {}
             (Ok(Progress::Open), Stage::Closing) => {}
             (Ok(Progress::Open), _) => self.opened(at, now),
-            (Ok(Progress::Closed), Stage::Closing) => self.end_closing(at, true),
+            // RFC 6455 §7.1.1: the server ends TCP, so that not this host's ports are left in TIME_WAIT.
             (Ok(Progress::Closed), _) => {}
             (Err(_), Stage::Closing) => self.end_closing(at, false),
             (Err(failure), _) => self.fail(at, &failure),
@@ -181,10 +182,10 @@ impl Worker<'_> {
         }
     }
 
-    /// A receive or a send failed for good.
+    /// A receive or a send failed for good (RFC 6455 §7.2.1).
     fn broke(&mut self, at: usize, errno: Errno) {
         match self.endpoints[at].socket.stage {
-            Stage::Closing => self.end_closing(at, false),
+            Stage::Closing => self.end_closing(at, self.endpoints[at].is_closed()),
             _ => self.fail(at, &Failure::Broken(errno)),
         }
     }

@@ -17,9 +17,13 @@ pub const MIN_WINDOW_BITS: u8 = 9;
 const FLUSH_TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];
 /// A last, empty block. It ends the stream only where a block may begin.
 const LAST_BLOCK: [u8; 2] = [0x03, 0x00];
-/// The least room for inflated bytes, and by how much deflated ones grow at first.
-const ROOM_MIN: usize = 256;
-const GROWTH: usize = 4;
+/// Blocks of one message that may say they are the last. Nobody sends more than one, and each costs a decompressor's reset, as
+/// much as inflating kilobytes: half a megabyte of them would take seconds.
+const LAST_BLOCKS_MAX: u32 = 64;
+/// How far back a block may refer.
+const WINDOW: usize = 1 << MAX_WINDOW_BITS;
+/// How much is inflated at once.
+const ROOM: usize = 16 << 10;
 
 /// Compresses messages. It holds some 370 KiB: one serves all connections of a thread.
 #[derive(Debug)]
@@ -43,32 +47,42 @@ impl Deflater {
     /// is `false`, and `out` is as before: the message goes plain, which every message may (RFC 7692 §6).
     pub fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
-        // No more than this is wanted; with the last byte used nobody knows whether it was all.
-        out.reserve(message.len() + FLUSH_TAIL.len());
-        let end = start + message.len() + FLUSH_TAIL.len();
+        // Room for the worst that a message becomes, though it is not sent then: what a compressor could not write survives
+        // its reset, as an offset in zlib-rs, and sooner or later the next message does not fit behind it.
+        let room = worst_length(message.len());
+        out.resize(start + room, 0);
         self.0.reset();
-        loop {
-            let taken = self.0.total_in() as usize;
-            let status = self
-                .0
-                .compress_vec(&message[taken..], out, FlushCompress::Sync)
-                .expect("a compressor without a dictionary takes everything");
-            let is_done = self.0.total_in() as usize == message.len() && out.len() < out.capacity();
-            if is_done || out.len() >= end || status == Status::BufError {
-                break;
-            }
-        }
-        let is_whole = self.0.total_in() as usize == message.len() && out[start..].ends_with(&FLUSH_TAIL);
-        let length = (out.len() - start).saturating_sub(FLUSH_TAIL.len());
-        let is_shorter = is_whole && out.len() < out.capacity() && length < message.len();
-        out.truncate(if is_shorter { start + length } else { start });
-        is_shorter
+        self.0
+            .compress(message, &mut out[start..], FlushCompress::Sync)
+            .expect("a compressor without a dictionary takes everything");
+        let length = self.0.total_out() as usize;
+        assert_eq!(self.0.total_in(), message.len() as u64, "there is room for all of the message");
+        assert!(length < room, "with the last byte used nobody knows whether it was all");
+        out.truncate(start + length);
+        // RFC 7692 §7.2.1, step 3. Nothing is flushed for an empty message.
+        let payload = out[start..].strip_suffix(&FLUSH_TAIL);
+        let shorter = payload.map(<[u8]>::len).filter(|&length| length < message.len());
+        out.truncate(start + shorter.unwrap_or_default());
+        shorter.is_some()
     }
 }
 
-/// Decompresses messages. It holds some 50 KiB: one serves all connections of a thread.
+/// No message becomes longer than this: a literal takes nine bits at most, and a block that does not shrink goes as it is,
+/// behind a few bytes.
+const fn worst_length(message: usize) -> usize {
+    message + message / 8 + message / 64 + 64
+}
+
+/// Decompresses messages. It holds some 60 KiB: one serves all connections of a thread.
 #[derive(Debug)]
-pub struct Inflater(Decompress);
+pub struct Inflater {
+    stream: Decompress,
+    /// What comes out goes here first. Given a message's spare room, every call would fill all of that with zeros, and what
+    /// is sent decides how many calls there are.
+    room: Box<[u8]>,
+    /// Of the message in hand.
+    last_blocks: u32,
+}
 
 impl Default for Inflater {
     fn default() -> Self {
@@ -78,35 +92,38 @@ impl Default for Inflater {
 
 impl Inflater {
     pub fn new() -> Self {
-        Self(Decompress::new_with_window_bits(false, MAX_WINDOW_BITS))
+        Self {
+            stream: Decompress::new_with_window_bits(false, MAX_WINDOW_BITS),
+            room: vec![0; ROOM].into_boxed_slice(),
+            last_blocks: 0,
+        }
     }
 
     /// The message that was compressed (RFC 7692 §7.2.2): `payload` is that of all its frames. Text is checked for
     /// UTF-8 (RFC 6455 §8.1).
     ///
-    /// At most `limit` bytes come out, and not much more memory than what comes out is taken meanwhile: a payload that
-    /// wants to become more is refused while it is inflated.
+    /// At most `limit` bytes come out, and memory is taken as they do: a payload that wants to become more is refused
+    /// while it is inflated.
     pub fn inflate(
         &mut self,
         kind: MessageKind,
         payload: &[u8],
         limit: usize,
     ) -> Result<Vec<u8>, ProtocolError> {
-        let mut message = Inflated::default();
+        let mut message = Vec::new();
         // An empty message is 0x00 (RFC 7692 §7.2.3.6); some compressors have nothing left to flush and send nothing.
         if !payload.is_empty() {
-            self.0.reset(false);
-            message.make_room(payload.len().saturating_mul(GROWTH).clamp(ROOM_MIN, limit.max(ROOM_MIN)));
+            self.stream.reset(false);
+            self.last_blocks = 0;
             self.feed(payload, limit, &mut message)?;
             self.feed(&FLUSH_TAIL, limit, &mut message)?;
-            let length = message.length;
+            let length = message.len();
             let is_last = self.feed(&LAST_BLOCK, limit, &mut message)?;
-            // What is empty adds nothing: it was taken for the rest of a block that has not ended.
-            if !is_last || message.length > length {
+            // Inside of a block these bits are something else, and if it is a last one may even end it.
+            if !is_last || message.len() != length {
                 return Err(ProtocolError::InvalidDeflate);
             }
         }
-        let message = message.into_bytes();
         if kind == MessageKind::Text {
             check_text(&message)?;
         }
@@ -114,62 +131,41 @@ impl Inflater {
     }
 
     /// Appends what comes out of `input`. `true` if a last block ended with it.
-    fn feed(
-        &mut self,
-        mut input: &[u8],
-        limit: usize,
-        message: &mut Inflated,
-    ) -> Result<bool, ProtocolError> {
+    fn feed(&mut self, mut input: &[u8], limit: usize, message: &mut Vec<u8>) -> Result<bool, ProtocolError> {
         loop {
-            let (total_in, total_out) = (self.0.total_in(), self.0.total_out());
+            let (taken, given) = (self.stream.total_in(), self.stream.total_out());
             let status = self
-                .0
-                .decompress(input, message.room(), FlushDecompress::None)
+                .stream
+                .decompress(input, &mut self.room, FlushDecompress::None)
                 .map_err(|_| ProtocolError::InvalidDeflate)?;
-            input = &input[(self.0.total_in() - total_in) as usize..];
-            message.length += (self.0.total_out() - total_out) as usize;
-            if message.length > limit {
+            input = &input[(self.stream.total_in() - taken) as usize..];
+            let inflated = &self.room[..(self.stream.total_out() - given) as usize];
+            if inflated.len() > limit - message.len() {
                 return Err(ProtocolError::InflatedTooBig { limit: limit as u64 });
             }
+            message.extend_from_slice(inflated);
             match status {
-                // RFC 7692 §7.2.3.4: a block may say that it is the last, and others follow nevertheless.
-                Status::StreamEnd if !input.is_empty() => self.0.reset(false),
+                Status::StreamEnd if !input.is_empty() => self.go_on_after_last_block(message)?,
                 Status::StreamEnd => return Ok(true),
-                // Doubling keeps the copying linear. One byte over the limit tells that there are more.
-                _ if message.room().is_empty() => {
-                    message
-                        .make_room((message.length * 2).min(limit.saturating_add(1)).max(message.length + 1));
-                }
+                // There may be more of what was taken in.
+                _ if inflated.len() == ROOM => {}
                 _ if input.is_empty() => return Ok(false),
                 Status::Ok => {}
                 Status::BufError => return Err(ProtocolError::InvalidDeflate),
             }
         }
     }
-}
 
-/// What came out so far, and room for more. The room is cleared once, when it is made: given as a vector's spare capacity
-/// it would be cleared in every call, of which a peer can cause one for every two bytes.
-#[derive(Debug, Default)]
-struct Inflated {
-    bytes: Vec<u8>,
-    length: usize,
-}
-
-impl Inflated {
-    fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.length..]
-    }
-
-    /// For so many bytes altogether.
-    fn make_room(&mut self, total: usize) {
-        self.bytes.reserve_exact(total - self.bytes.len());
-        self.bytes.resize(total, 0);
-    }
-
-    fn into_bytes(mut self) -> Vec<u8> {
-        self.bytes.truncate(self.length);
-        self.bytes
+    /// RFC 7692 §7.2.1: a block may say that it is the last, and others follow nevertheless. The window is the message's, so
+    /// they may refer to what came before it.
+    fn go_on_after_last_block(&mut self, message: &[u8]) -> Result<(), ProtocolError> {
+        self.last_blocks += 1;
+        if self.last_blocks > LAST_BLOCKS_MAX {
+            return Err(ProtocolError::InvalidDeflate);
+        }
+        self.stream.reset(false);
+        let window = &message[message.len().saturating_sub(WINDOW)..];
+        self.stream.set_dictionary(window).map(drop).map_err(|_| ProtocolError::InvalidDeflate)
     }
 }
 
@@ -288,15 +284,6 @@ mod tests {
         }
         let followed = [&whole[..], &[0xff, 0xff]].concat();
         assert_eq!(inflate(&followed, 1 << 20), Err(ProtocolError::InvalidDeflate));
-    }
-
-    /// RFC 7692 §7.2.3.4 allows any number of them, and each takes a call of its own: no call may cost as much as the whole
-    /// message has room for.
-    #[test]
-    fn a_message_of_nothing_but_last_blocks_is_empty() {
-        let mut payload = LAST_BLOCK.repeat(256 << 10);
-        payload.push(0x00);
-        assert_eq!(inflate(&payload, 512 << 10).as_deref(), Ok(&b""[..]));
     }
 
     /// RFC 6455 §8.1, of the message and not of what it is sent as.

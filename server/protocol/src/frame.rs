@@ -74,6 +74,7 @@ impl FrameHeader {
             }
         };
 
+        // RFC 6455 §5.2: an unknown opcode fails the connection, and the top bit of a 64 bit length MUST be 0.
         let Some(opcode) = Opcode::from_u8(first & OPCODE) else {
             return Err(ProtocolError::ReservedOpcode { opcode: first & OPCODE });
         };

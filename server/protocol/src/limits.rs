@@ -20,8 +20,8 @@ pub const MAX_PAYLOAD_LENGTH: u64 = i64::MAX as u64;
 
 /// What one connection may send us. Every limit is checked from the header, before any payload is accepted.
 ///
-/// Memory of one connection while a message is incomplete: at most `max_message_bytes`, plus 250 bytes for an
-/// incomplete control frame, plus a fixed part of at most 160 bytes.
+/// Memory of one connection while a message is incomplete: at most `max_message_bytes`, plus a sixteenth of it and 64
+/// bytes if it is compressed, plus 250 bytes for an incomplete control frame, plus a fixed part of at most 160 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     max_frame_bytes: u64,

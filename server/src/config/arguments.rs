@@ -76,6 +76,8 @@ pub struct Settings {
     pub sockets: Sockets,
     #[command(flatten)]
     pub logging: Logging,
+    #[command(flatten)]
+    pub testing: Testing,
 }
 
 #[derive(Args, Debug)]
@@ -127,6 +129,11 @@ pub struct Limits {
     /// [default: the value of max-message-bytes]
     #[arg(long, value_name = "SIZE")]
     pub max_frame_bytes: Option<String>,
+
+    /// Most frames of one message. Bounds what floods of empty fragments cost, which no size limit does
+    /// [default: 16384]
+    #[arg(long, value_name = "N")]
+    pub max_fragments: Option<String>,
 
     /// Longest HTTP request head, request line and headers together
     /// [default: 16KiB]
@@ -307,6 +314,16 @@ pub struct Logging {
     pub log_format: Option<String>,
 }
 
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Testing")]
+pub struct Testing {
+    /// Path of a WebSocket that sends every message back to its sender, such as /echo, or "off". No topic is involved, and
+    /// whoever may connect may use it: for conformance tests of the server and of clients
+    /// [default: off]
+    #[arg(long, value_name = "PATH")]
+    pub echo_path: Option<String>,
+}
+
 /// A setting, as far as the three sources need to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -383,9 +400,16 @@ mod tests {
         for setting in settings() {
             assert!(help.contains(&mistake::flag_name(&setting.key)), "{}", setting.key);
         }
-        for heading in
-            ["Listening:", "Limits:", "Message log:", "Timeouts:", "Access:", "Logging:", "Examples:"]
-        {
+        for heading in [
+            "Listening:",
+            "Limits:",
+            "Message log:",
+            "Timeouts:",
+            "Access:",
+            "Logging:",
+            "Testing:",
+            "Examples:",
+        ] {
             assert!(help.contains(heading), "{heading}");
         }
     }

@@ -73,6 +73,7 @@ pub(super) fn values(config: &Config) -> Vec<(&'static str, Shown)> {
         max_subscriptions,
         max_message_bytes,
         max_frame_bytes,
+        max_fragments,
         max_head_bytes,
         inbound_bytes,
         deflate,
@@ -101,6 +102,7 @@ pub(super) fn values(config: &Config) -> Vec<(&'static str, Shown)> {
         tcp_send_buffer,
         tcp_receive_buffer,
         log: LogConfig { filter, format },
+        echo_path,
     } = config;
 
     let bare = |value: &dyn fmt::Display| Shown::Bare(value.to_string());
@@ -119,6 +121,7 @@ pub(super) fn values(config: &Config) -> Vec<(&'static str, Shown)> {
         ("max_subscriptions", bare(max_subscriptions)),
         ("max_message_bytes", bytes(max_message_bytes)),
         ("max_frame_bytes", bytes(max_frame_bytes)),
+        ("max_fragments", bare(max_fragments)),
         ("max_head_bytes", bytes(max_head_bytes)),
         ("inbound_bytes", bytes(inbound_bytes)),
         ("deflate", bare(deflate)),
@@ -148,6 +151,7 @@ pub(super) fn values(config: &Config) -> Vec<(&'static str, Shown)> {
         ("tcp_receive_buffer", buffer(tcp_receive_buffer)),
         ("log_filter", quoted(filter)),
         ("log_format", quoted(format)),
+        ("echo_path", Shown::Quoted(echo_path.clone().unwrap_or_else(|| "off".to_owned()))),
     ]
 }
 

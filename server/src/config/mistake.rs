@@ -144,6 +144,10 @@ pub enum Problem {
     )]
     LogFilter { filter: String, reason: String },
 
+    /// The path is one of the server's own.
+    #[error("{0} has something already: choose another path, such as /echo")]
+    PathTaken(String),
+
     /// The process may not open enough files for that many connections.
     #[error(
         "{connections} connections{} need {needed} open files, but RLIMIT_NOFILE is {limit}: raise it (ulimit -n {needed}, \

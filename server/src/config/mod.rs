@@ -56,6 +56,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Longest payload of a single frame, in bytes; at most `max_message_bytes`.
     pub max_frame_bytes: usize,
+    /// Most frames of one message.
+    pub max_fragments: u32,
     /// Longest HTTP request head, in bytes.
     pub max_head_bytes: usize,
     /// Bytes of incomplete frames and bodies that a shard keeps for its connections.
@@ -118,6 +120,9 @@ pub struct Config {
 
     /// What is logged and how it looks.
     pub log: LogConfig,
+
+    /// Where a WebSocket gets its own messages back; `None` has no such place.
+    pub echo_path: Option<String>,
 }
 
 /// Connections that a shard can hold above its share of `max_connections`, so that a full server can still answer 503.
@@ -145,6 +150,7 @@ impl Config {
             max_subscriptions: 128,
             max_message_bytes: 512 * KIB,
             max_frame_bytes: 512 * KIB,
+            max_fragments: 16 * 1024,
             max_head_bytes: 16 * KIB,
             inbound_bytes: 64 * MIB,
 
@@ -179,6 +185,8 @@ impl Config {
             tcp_receive_buffer: None,
 
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Text },
+
+            echo_path: None,
         }
     }
 

@@ -46,6 +46,7 @@ pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistak
         max_subscriptions: read.count("max_subscriptions", 1..=1 << 16, default.max_subscriptions),
         max_message_bytes,
         max_frame_bytes: read.size("max_frame_bytes", 1..=GIB, max_message_bytes),
+        max_fragments: read.count("max_fragments", 1..=1 << 24, default.max_fragments),
         max_head_bytes: read.size("max_head_bytes", KIB..=MIB, default.max_head_bytes),
         inbound_bytes: read.size("inbound_bytes", 1..=TIB, default.inbound_bytes),
 
@@ -94,6 +95,8 @@ pub fn resolve(sources: &Sources, host: &HostLimits) -> Result<Effective, Mistak
             filter: read.value("log_filter", default.log.filter, log_filter),
             format: read.value("log_format", default.log.format, log_format),
         },
+
+        echo_path: read.value("echo_path", default.echo_path, echo_path),
     };
     relations::check(&config, host, &mut read);
 
@@ -250,6 +253,26 @@ fn log_filter(value: &Value) -> Result<String, Problem> {
     }
 }
 
+/// Places where something else is; so is everything below `/topics`.
+const OWN_PATHS: [&str; 5] = ["/", "/ws", "/page.js", "/client.js", "/health"];
+
+fn echo_path(value: &Value) -> Result<Option<String>, Problem> {
+    let text = value::text(value)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    // What a request line can carry as a path (RFC 9112 §3.2.1).
+    let is_path = text.starts_with('/') && text.bytes().all(|c| c.is_ascii_graphic() && !b"?#".contains(&c));
+    if !is_path {
+        let expected = "an absolute path such as /echo, without a query, or off";
+        return Err(Problem::Unexpected { expected, found: format!("{text:?}") });
+    }
+    if OWN_PATHS.contains(&text) || text == "/topics" || text.starts_with("/topics/") {
+        return Err(Problem::PathTaken(text.to_owned()));
+    }
+    Ok(Some(text.to_owned()))
+}
+
 fn socket_buffer(value: &Value) -> Result<Option<u32>, Problem> {
     if let Ok("auto") = value::text(value) {
         return Ok(None);
@@ -322,6 +345,30 @@ mod tests {
             mistakes("tcp_send_buffer = 1"),
             ["c.toml:1:19: tcp_send_buffer: 1 is out of range: expected 4KiB to 1GiB"]
         );
+    }
+
+    #[test]
+    fn the_echo_path_is_absolute_and_not_one_that_has_something() {
+        let echo_path = |file| load(&[], &[], file).unwrap().config.echo_path;
+        assert_eq!(echo_path("echo_path = \"/echo\""), Some("/echo".to_owned()));
+        assert_eq!(echo_path("echo_path = \"off\""), None);
+        for text in ["echo", "", "/\u{e9}", "/a b", "/echo?x=1", "ws://localhost/echo"] {
+            assert_eq!(
+                mistakes(&format!("echo_path = \"{text}\"")),
+                [format!(
+                    "c.toml:1:13: echo_path: expected an absolute path such as /echo, without a query, or off, \
+                     found {text:?}"
+                )]
+            );
+        }
+        for text in ["/", "/ws", "/topics", "/topics/a", "/health", "/client.js", "/page.js"] {
+            assert_eq!(
+                mistakes(&format!("echo_path = \"{text}\"")),
+                [format!(
+                    "c.toml:1:13: echo_path: {text} has something already: choose another path, such as /echo"
+                )]
+            );
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(super) fn check(head: &RequestHead<'_>, allowed: &[String]) -> Result<(), Re
     if origins.next().is_none() && (is_same || is_listed) {
         return Ok(());
     }
+    // RFC 6455 §4.2.2, §10.2.
     Err(Refusal::new(
         403,
         "forbidden",

@@ -14,6 +14,8 @@ pub enum Route {
     },
     /// The JSON dialect: topics are named in messages.
     Json,
+    /// A WebSocket whose messages come back.
+    Echo,
     Publish {
         topic: TopicName,
     },
@@ -45,8 +47,9 @@ pub enum Role {
     Publisher,
 }
 
-/// Finds out what a request to a client listener wants. `is_upgrade`: it means to become a WebSocket.
-pub fn route(head: &RequestHead<'_>, is_upgrade: bool) -> Result<Route, Refusal> {
+/// Finds out what a request to a client listener wants. `is_upgrade`: it means to become a WebSocket. `echo_path`: where
+/// there is one that echoes.
+pub fn route(head: &RequestHead<'_>, is_upgrade: bool, echo_path: Option<&str>) -> Result<Route, Refusal> {
     let (path, query) = split_target(head.target);
     match path {
         "/" | "/ws" if is_upgrade => return Ok(Route::Json),
@@ -55,9 +58,12 @@ pub fn route(head: &RequestHead<'_>, is_upgrade: bool) -> Result<Route, Refusal>
         "/page.js" => return readable(head, Route::PageJs),
         "/client.js" => return readable(head, Route::ClientJs),
         "/health" => return readable(head, Route::Health),
+        path if Some(path) == echo_path && is_upgrade => return Ok(Route::Echo),
+        path if Some(path) == echo_path => return not_upgraded(head),
         _ => {}
     }
     let Some(segment) = path.strip_prefix("/topics/") else {
+        // RFC 6455 §4.2.2: no such service.
         return Err(Refusal::new(
             404,
             "bad_request",
@@ -200,11 +206,11 @@ mod tests {
     }
 
     fn routed(request: &str) -> Result<Route, Refusal> {
-        with_head(&format!("{request} HTTP/1.1"), |head| route(head, false))
+        with_head(&format!("{request} HTTP/1.1"), |head| route(head, false, Some("/echo")))
     }
 
     fn upgraded(target: &str) -> Result<Route, Refusal> {
-        with_head(&format!("GET {target} HTTP/1.1"), |head| route(head, true))
+        with_head(&format!("GET {target} HTTP/1.1"), |head| route(head, true, Some("/echo")))
     }
 
     fn admin(request: &str) -> Result<Route, Refusal> {
@@ -236,6 +242,19 @@ mod tests {
         for target in ["/", "/ws", "/?x=1", "/ws?x", "http://h"] {
             assert_eq!(upgraded(target), Ok(Route::Json), "{target}");
         }
+    }
+
+    #[test]
+    fn exactly_the_echo_path_echoes() {
+        for target in ["/echo", "/echo?x=1", "http://h/echo"] {
+            assert_eq!(upgraded(target), Ok(Route::Echo), "{target}");
+        }
+        for target in ["/echo/", "/Echo", "/ech%6f", "/echo/a"] {
+            assert_eq!(upgraded(target).unwrap_err().status, 404, "{target}");
+        }
+        assert_eq!(routed("GET /echo").unwrap_err().status, 426);
+        let without = with_head("GET /echo HTTP/1.1", |head| route(head, true, None));
+        assert_eq!(without.unwrap_err().status, 404);
     }
 
     #[test]

@@ -123,6 +123,8 @@ pub enum Flag {
     ArmedAnew = 1 << 17,
     /// Has to be compressed for with the smallest window.
     SmallWindow = 1 << 18,
+    /// Gets its own messages back.
+    Echo = 1 << 19,
 }
 
 /// State of one slot. Small and flat: see `SLOT_BYTES`.
@@ -246,9 +248,12 @@ impl Connection {
         }
     }
 
-    /// Bytes on the heap for input that is not handled yet.
+    /// Bytes on the heap for input that is not handled yet, or is on its way back.
     pub fn inbound_bytes(&self) -> usize {
-        self.protocol.buffered_bytes() + self.inbound.as_ref().map_or(0, |inbound| inbound.bytes_held())
+        let echoes = self.outbound.as_ref().filter(|_| self.is(Flag::Echo));
+        self.protocol.buffered_bytes()
+            + self.inbound.as_ref().map_or(0, |inbound| inbound.bytes_held())
+            + echoes.map_or(0, |outbound| outbound.bytes_held())
     }
 
     /// Gives the inbound state back when there is nothing in it.

@@ -8,11 +8,15 @@ use corecast_protocol::{
 /// Replies that may wait for one connection, in bytes, before its reading is paused.
 pub const REPLY_BYTES_MAX: usize = 16 << 10;
 
+/// Pongs are queued one behind the other while less than this waits, in bytes. Of more pings only the newest is answered
+/// (RFC 6455 §5.5.3).
+const PONG_BYTES_MAX: usize = 2 << 10;
+
 /// Answers that may be on their way from other shards for one connection before its reading is paused.
 pub const OWED_MAX: u16 = 64;
 
-/// Bytes being sent, and the control frames that wait their turn. Control frames are composed only when nothing is being
-/// sent, so however often a peer pings, one pong waits: the newest (RFC 6455 §5.5.3).
+/// Bytes being sent, and the control frames that wait their turn. Those are composed only when nothing is being sent, so
+/// however often a peer pings that takes no answers, no more than one pong waits behind them.
 #[derive(Debug, Default)]
 pub struct Outbound {
     bytes: Vec<u8>,
@@ -42,11 +46,22 @@ pub enum After {
 impl Outbound {
     /// Queues bytes of a reply.
     pub fn reply(&mut self) -> &mut Vec<u8> {
+        // What is out is dropped once it is the most of it: else a peer that always leaves a little could have this grow.
+        // One byte stays, which says that the stream is inside of something.
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent - 1);
+            self.sent = 1;
+        }
         &mut self.bytes
     }
 
+    /// A peer that takes its answers gets each pong, before what it is told later.
     pub fn queue_pong(&mut self, payload: &[u8]) {
-        self.pong = Some(payload.to_vec());
+        if self.pong.is_none() && self.bytes.len() - self.sent < PONG_BYTES_MAX {
+            encode_frame(self.reply(), Opcode::Pong, payload, None);
+        } else {
+            self.pong = Some(payload.to_vec());
+        }
     }
 
     pub fn queue_ping(&mut self) {
@@ -74,6 +89,7 @@ impl Outbound {
     /// Makes sure that the next bytes to send are in place; whether there are any.
     pub fn compose(&mut self) -> bool {
         if self.bytes.is_empty() {
+            // RFC 6455 §5.5.2: as soon as practical; §5.4: never inside of another frame.
             if let Some(payload) = self.pong.take() {
                 encode_frame(&mut self.bytes, Opcode::Pong, &payload, None);
             }
@@ -116,6 +132,11 @@ impl Outbound {
         self.bytes.len() - self.sent > REPLY_BYTES_MAX || self.owed >= OWED_MAX
     }
 
+    /// Bytes on the heap.
+    pub fn bytes_held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Bytes kept to finish a frame of the topic.
     pub fn tail_bytes(&self) -> usize {
         self.tail
@@ -131,12 +152,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn newest_pong_replaces_one_that_waits() {
+    fn pongs_come_one_by_one_and_before_what_is_said_later() {
         let mut outbound = Outbound::default();
+        outbound.queue_pong(b"1");
+        outbound.reply().extend_from_slice(b"reply");
+        outbound.queue_pong(b"2");
+        assert!(outbound.compose());
+        assert_eq!(outbound.unsent(), b"\x8a\x011reply\x8a\x012");
+    }
+
+    #[test]
+    fn newest_pong_replaces_one_that_waits_behind_much() {
+        let mut outbound = Outbound::default();
+        outbound.reply().resize(2 << 10, b'x');
         outbound.queue_pong(b"old");
+        outbound.compose();
+        outbound.advance(2000);
+        // There is room again, but the older one would come after it.
         outbound.queue_pong(b"new");
+        assert_eq!(outbound.unsent(), [b'x'; 48]);
+        outbound.advance(48);
         assert!(outbound.compose());
         assert_eq!(outbound.unsent(), b"\x8a\x03new");
+    }
+
+    /// A peer that never takes the last of it does not make it grow.
+    #[test]
+    fn what_is_sent_is_dropped_when_more_is_said() {
+        let mut outbound = Outbound::default();
+        outbound.reply().extend_from_slice(&[0; 100]);
+        for round in 1..1000 {
+            outbound.advance(99);
+            assert_eq!(outbound.unsent().len(), round);
+            outbound.reply().extend_from_slice(&[0; 100]);
+        }
+        assert!(outbound.bytes_held() < 5000, "{}", outbound.bytes_held());
+    }
+
+    #[test]
+    #[should_panic(expected = "a stream can't be inside two frames")]
+    fn dropping_what_is_sent_does_not_make_it_look_unsent() {
+        let mut outbound = Outbound::default();
+        outbound.reply().extend_from_slice(&[0; 100]);
+        outbound.advance(99);
+        outbound.reply().extend_from_slice(&[0; 100]);
+        outbound.put_first(b"tail".to_vec());
     }
 
     #[test]
@@ -163,6 +223,9 @@ mod tests {
         outbound.queue_ping();
         outbound.queue_pong(b"");
         assert!(outbound.compose());
-        assert_eq!(outbound.unsent(), b"\x8a\x00\x89\x00\x88\x05\x03\xe8bye");
+        assert_eq!(outbound.unsent(), b"\x8a\x00");
+        outbound.advance(2);
+        assert!(outbound.compose());
+        assert_eq!(outbound.unsent(), b"\x89\x00\x88\x05\x03\xe8bye");
     }
 }

@@ -91,7 +91,7 @@ impl Shard {
         after: After,
     ) {
         self.forget_held(cx, slot);
-        // A frame of the topic that is half out is finished first.
+        // RFC 6455 §5.5.1: no data after a Close, but a frame of the topic that is half out is finished first.
         let tail =
             self.mid_frame(slot).map_or_else(Vec::new, |member| self.hub.rest_of_frame(member).to_vec());
         self.leave_topics(cx, slot);
@@ -132,6 +132,7 @@ impl Shard {
             After::Nothing => {}
             After::Die => self.die(cx, slot),
             After::Linger if connection.is(Flag::PeerFinished) => self.die(cx, slot),
+            // RFC 6455 §7.1.1: a clean end of TCP, by the server first.
             After::Linger => {
                 connection.phase = Phase::Lingering;
                 connection.deadline = self.clock.deadline(self.settings.close);
@@ -165,11 +166,10 @@ impl Shard {
         connection.phase = Phase::Dying;
         self.forget_held(cx, slot);
         self.leave_topics(cx, slot);
-        self.release_inbound(slot);
-        let connection = &mut self.table[slot];
-        if let Some(outbound) = connection.outbound.take() {
+        if let Some(outbound) = self.table[slot].outbound.take() {
             self.tails_used -= outbound.tail_bytes();
         }
+        self.release_inbound(slot);
         self.cancel_receive(cx, slot);
         let connection = &mut self.table[slot];
         if connection.has_in_flight(Operation::PollWritable)

@@ -281,8 +281,16 @@ impl Shard {
         // A peer that takes its answers is alive.
         match connection.phase {
             Phase::Http if taken > 0 => connection.deadline = self.clock.deadline(self.settings.http_idle),
+            // Its pong would not be read.
+            Phase::Open if taken > 0 && connection.is(Flag::Paused) => {
+                connection.clear(Flag::Pinged);
+                connection.deadline = self.clock.deadline(self.settings.ping);
+            }
             Phase::Lingering if taken > 0 => connection.deadline = self.clock.deadline(self.settings.close),
             _ => {}
+        }
+        if connection.is(Flag::Echo) {
+            self.recount_inbound(slot);
         }
     }
 

@@ -8,6 +8,7 @@ mod answers;
 mod closing;
 mod deliver;
 mod drain;
+mod echo;
 pub mod executor;
 mod gather;
 mod interest;
@@ -105,6 +106,7 @@ pub struct Shard {
     settings: Settings,
     limits: Limits,
     access: AccessRules,
+    echo_path: Option<String>,
     listeners: Vec<ListenerState>,
     table: Table,
     /// The topics whose home this shard is.
@@ -233,6 +235,7 @@ impl Shard {
         let limits = Limits::default()
             .with_max_frame_bytes(config.max_frame_bytes as u64)
             .and_then(|limits| limits.with_max_message_bytes(config.max_message_bytes))
+            .and_then(|limits| limits.with_max_fragments(config.max_fragments))
             .and_then(|limits| limits.with_max_head_bytes(config.max_head_bytes))
             .expect("the configuration was checked");
         let shards = usize::from(mesh.shards());
@@ -263,6 +266,7 @@ impl Shard {
                 allow_origin: config.allow_origin.clone(),
                 allow_anonymous_publish: config.allow_anonymous_publish,
             },
+            echo_path: config.echo_path.clone(),
             listeners: Vec::new(),
             table: Table::new((config.connections_per_shard() + RESERVED_CONNECTIONS) as usize),
             hub: Hub::new(HubLimits {

@@ -75,6 +75,7 @@ impl Shard {
     /// Handles new input, after whatever is kept from before.
     fn input<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot, bytes: &mut [u8]) {
         let connection = &mut self.table[slot];
+        // RFC 6455 §7.1.7: nothing of a failed connection is processed any more.
         if matches!(connection.phase, Phase::Lingering | Phase::Dying) {
             return;
         }
@@ -210,6 +211,11 @@ impl Shard {
         debug!(peer = %connection.peer, bytes = connection.inbound_bytes(), "inbound_bytes are in use; closing who holds the most");
         self.metrics.counters.inbound_exhausted += 1;
         let is_websocket = connection.is_websocket();
+        if connection.is(Flag::Echo) && connection.outbound.is_some() {
+            // What it does not take is the most of it, and a Close frame would wait behind that.
+            self.reset(cx, slot);
+            return;
+        }
         self.forget_held(cx, slot);
         if is_websocket {
             self.fail(cx, slot, CloseCode::TRY_AGAIN, "server is out of receive memory, try again");
@@ -242,6 +248,7 @@ impl Shard {
         match connection.phase {
             Phase::Open => {
                 self.metrics.counters.connections_closed_by_peer += 1;
+                // RFC 6455 §7.1.5: so it is considered to be without a Close frame.
                 self.metrics.counters.close(CloseCode::ABNORMAL.0);
                 debug!(
                     peer = %connection.peer, mid_message = connection.protocol.is_mid_message(),

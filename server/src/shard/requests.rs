@@ -123,7 +123,7 @@ impl Shard {
             self.route_client(slot, head, is_upgrade(head))?
         };
         let answer = match route {
-            Route::Raw { .. } | Route::Json if has_body => {
+            Route::Raw { .. } | Route::Json | Route::Echo if has_body => {
                 return Err(Refusal::new(400, "bad_request", "a WebSocket handshake has no body"));
             }
             Route::Raw { topic, role } => {
@@ -132,6 +132,10 @@ impl Shard {
             }
             Route::Json => {
                 self.upgrade_json(slot, head)?;
+                return Ok(0);
+            }
+            Route::Echo => {
+                self.upgrade_echo(slot, head)?;
                 return Ok(0);
             }
             Route::Page => http::page(head),
@@ -216,7 +220,7 @@ impl Shard {
         head: &RequestHead<'_>,
         is_upgrade: bool,
     ) -> Result<Route, Refusal> {
-        let route = http::route(head, is_upgrade)?;
+        let route = http::route(head, is_upgrade, self.echo_path.as_deref())?;
         if route == Route::Health {
             return Ok(route);
         }
@@ -262,7 +266,7 @@ impl Shard {
         http::connections(self.mesh.me.0, self.mesh.shards(), self.table.occupied(), &shown)
     }
 
-    /// Answers a request that is not done. Nothing after it is read: its body, if any, was not looked at.
+    /// Answers a request that is not done, a handshake too (RFC 6455 §4.2.1, §7.2.2). Nothing after it is read: its body, if any, was not looked at.
     pub(super) fn refuse<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
@@ -286,7 +290,7 @@ impl Shard {
     // Upgrading -------------------------------------------------------------------------------------------------
 
     /// Checks a handshake and agrees on what the client offers. The connection is told of it.
-    fn accept_upgrade(
+    pub(super) fn accept_upgrade(
         &mut self,
         slot: Slot,
         head: &RequestHead<'_>,

@@ -62,11 +62,10 @@ impl Shard {
                     }
                 }
                 Ok(Some(Event::Ping(payload))) => {
-                    // RFC 6455 §5.5.2: answered unless a Close frame has been sent.
-                    if connection.phase == Phase::Open {
-                        connection.outbound_mut().queue_pong(&payload);
-                        self.mark(slot);
-                    }
+                    // RFC 6455 §5.5.2: answered unless a Close was received, and after that no event comes. Having sent one
+                    // is no excuse: only data may not follow it (§5.5.1).
+                    connection.outbound_mut().queue_pong(&payload);
+                    self.mark(slot);
                 }
                 Ok(Some(Event::Pong(_))) => self.metrics.counters.pongs_received += 1,
                 Ok(Some(Event::Close(close))) => {
@@ -98,7 +97,11 @@ impl Shard {
     ) {
         let connection = &self.table[slot];
         if connection.phase != Phase::Open {
-            // After our Close frame nothing is published any more.
+            // RFC 6455 §6.1, §7.1.3: after our Close frame nothing is published any more.
+            return;
+        }
+        if connection.is(Flag::Echo) {
+            self.echo(cx, slot, kind, &payload);
             return;
         }
         if connection.is(Flag::Json) {
@@ -127,7 +130,7 @@ impl Shard {
             self.answer_close(cx, slot, code);
             return;
         }
-        // The answer to ours: the handshake is complete.
+        // RFC 6455 §5.5.1: the answer to ours; with both of them TCP is closed at once.
         match &mut connection.outbound {
             Some(outbound) if !outbound.is_sent() => outbound.after = After::Die,
             _ => self.die(cx, slot),

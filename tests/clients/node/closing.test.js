@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { Client, startServer } from './server.js';
+import { startServer } from '../server.mjs';
+import { Client } from './client.js';
 
 let server;
 before(async () => {
@@ -22,7 +23,8 @@ for (const code of [1000, 1001, 3000, 4999]) {
 }
 
 test('a message over the limit is closed with 1009', async () => {
-  const client = await Client.open(url('large'));
+  // A compressed one is refused while it is inflated, when nobody knows yet how long it would become.
+  const client = await Client.open(url('large'), { perMessageDeflate: false });
   client.send(Buffer.alloc(524_289));
   const { code, reason } = await client.closed;
   assert.equal(code, 1009);

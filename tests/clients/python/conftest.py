@@ -1,11 +1,14 @@
 """Servers for the tests, and topics that no other test uses."""
 
+import asyncio
 import contextlib
+import inspect
 import itertools
 import re
 
 import pytest
 from support.process import Server
+from support.wire import SECONDS
 from websockets.sync.client import connect
 
 _numbers = itertools.count(1)
@@ -37,6 +40,20 @@ def counting_server(one_shard_server):
     """The same with one shard: its counts are those of the moment, while those of further shards come with their next tick."""
     yield one_shard_server
     one_shard_server.close_clients()
+
+
+@pytest.fixture(scope="session")
+def one_mebibyte_server():
+    server = Server("--max-message-bytes", "1MiB", "--topic-log-bytes", "2MiB")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def large_server(one_mebibyte_server):
+    """The same for messages up to 1 MiB."""
+    yield one_mebibyte_server
+    one_mebibyte_server.close_clients()
 
 
 @pytest.fixture
@@ -90,3 +107,13 @@ def websocket():
             return open_ones.enter_context(connect(url, **options))
 
         yield websocket
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Runs a test that is a coroutine in an event loop of its own, with a deadline for all of it."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), 4 * SECONDS))
+    return True

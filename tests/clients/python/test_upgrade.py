@@ -2,7 +2,6 @@
 
 import pytest
 from support.wire import HANDSHAKE_KEY, TEXT, UPGRADE, Http
-from websockets.sync.client import connect
 
 
 def handshake(server, topic, without=None, change=(), version="HTTP/1.1", method="GET"):
@@ -30,13 +29,6 @@ def test_names_and_tokens_are_read_in_any_case_and_list(server, topic):
     replaced = [header for header in UPGRADE if header[0] not in ("Upgrade", "Connection")]
     with server.http() as http:
         assert http.send_head("GET", f"/topics/{topic}", [*change, *replaced]).read_response().status == 101
-
-
-def test_compression_is_declined_without_a_word(server, topic):
-    with connect(server.url(topic), proxy=None, compression="deflate") as client:
-        assert client.protocol.extensions == []
-        client.send("uncompressed")
-        assert client.recv(15) == "uncompressed"
 
 
 # What a proxy strips: the missing piece, and the setting that brings it back.

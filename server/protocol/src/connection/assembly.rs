@@ -68,6 +68,7 @@ impl Assembly {
                     limits.max_message_bytes()
                 };
                 message.append(payload, longest)?;
+                // RFC 6455 §6.2: what follows belongs to a new message.
                 if is_whole && header.fin {
                     let message = self.message.take().expect("appended to above");
                     return message.finish().map(Some);
@@ -97,6 +98,7 @@ impl Assembly {
         let rules = Rules { side, limits, message: self.message.as_ref().map(OpenMessage::so_far), deflate };
         let Some(header) = self.header.read(&rules, input)? else { return Ok(None) };
         let is_deflated = header.rsv == RSV1;
+        // RFC 6455 §5.4, §6.2: the type of a message is that of its first frame.
         match header.opcode {
             Opcode::Text => self.message = Some(OpenMessage::new(MessageKind::Text, is_deflated)),
             Opcode::Binary => self.message = Some(OpenMessage::new(MessageKind::Binary, is_deflated)),
@@ -184,7 +186,7 @@ impl OpenMessage {
     }
 
     const fn so_far(&self) -> MessageSoFar {
-        MessageSoFar { bytes: self.bytes.len() as u64, frames: self.frames }
+        MessageSoFar { bytes: self.bytes.len() as u64, frames: self.frames, is_deflated: self.is_deflated }
     }
 
     /// `longest`: how many bytes the whole message can have.

@@ -158,7 +158,8 @@ impl Connection {
         self.close_sent
     }
 
-    /// Our Close frame is on its way: nothing may follow it (RFC 6455 §5.5.1).
+    /// Our Close frame is on its way: no data may follow it (RFC 6455 §5.5.1). Pings are still to be answered until the
+    /// peer's Close has come (§5.5.2).
     pub const fn mark_close_sent(&mut self) {
         self.close_sent = true;
     }

@@ -22,6 +22,7 @@ pub(super) struct Rules<'l> {
 pub(super) struct MessageSoFar {
     pub(super) bytes: u64,
     pub(super) frames: u32,
+    pub(super) is_deflated: bool,
 }
 
 impl Rules<'_> {
@@ -82,17 +83,17 @@ impl Rules<'_> {
             (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
             (Some(so_far), Opcode::Continuation) => so_far,
             (Some(_), opcode) => return Err(ProtocolError::InterleavedMessage { opcode }),
-            (None, _) => MessageSoFar { bytes: 0, frames: 0 },
+            (None, _) => MessageSoFar { bytes: 0, frames: 0, is_deflated: header.rsv == RSV1 },
         };
         let limits = self.limits;
-        if header.payload_len > limits.max_frame_bytes() {
+        if is_over(header.payload_len, limits.max_frame_bytes(), so_far.is_deflated) {
             let limit = limits.max_frame_bytes();
             return Err(ProtocolError::FrameTooBig { length: header.payload_len, limit });
         }
         // Neither summand has more than 63 bits.
         let length = so_far.bytes + header.payload_len;
         let limit = limits.max_message_bytes() as u64;
-        if length > limit {
+        if is_over(length, limit, so_far.is_deflated) {
             return Err(ProtocolError::MessageTooBig { length, limit });
         }
         if so_far.frames >= limits.max_fragments() {
@@ -100,6 +101,14 @@ impl Rules<'_> {
         }
         Ok(())
     }
+}
+
+/// What does not shrink grows when it is compressed, and many clients compress everything: a message that is as long as
+/// it may be arrives a little longer. Compressors without memory to speak of add 1/32 and 1/128 (zlib's `deflateBound`).
+/// How long it is after that is for [`crate::deflate::Inflater`].
+#[inline]
+fn is_over(length: u64, limit: u64, is_deflated: bool) -> bool {
+    length > limit && (!is_deflated || length > limit + limit / 16 + 64)
 }
 
 /// RFC 6455 §5.5: a payload of 125 bytes or less, and not fragmented.

@@ -37,6 +37,12 @@ pub enum HttpError {
     NotOneHost { hosts: usize },
 
     #[error(
+        "the Host header is no host with an optional port (RFC 9112 §3.2); have the client or proxy send the \
+         name or address that is asked, as `example.org:9001`, and nothing besides"
+    )]
+    InvalidHost,
+
+    #[error(
         "the request target does not end within {limit} bytes (max_head_bytes); shorten the URL or raise the \
          limit"
     )]
@@ -88,6 +94,7 @@ impl HttpError {
             | Self::ProxyProtocol
             | Self::Malformed { .. }
             | Self::NotOneHost { .. }
+            | Self::InvalidHost
             | Self::AmbiguousLength
             | Self::InvalidContentLength
             | Self::TransferEncodingInHttp10

@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod head;
 mod parse;
+pub(crate) mod uri;
 
 pub use body::{BodyLength, ChunkedDecoder, body_length};
 pub use error::HttpError;

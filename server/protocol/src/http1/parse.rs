@@ -1,6 +1,7 @@
 //! Parsing heads. `httparse` reads the grammar; this adds the limits, the rules about whole heads, and what
 //! the commonest mistakes mean.
 
+use super::uri::is_host;
 use super::{Header, Headers, HttpError, RequestHead, ResponseHead, Version};
 use crate::limits::Limits;
 
@@ -15,7 +16,7 @@ pub enum Parsed<T> {
 
 /// Parses the request head at the start of `bytes`. Empty lines before it are skipped (RFC 9112 §2.2).
 ///
-/// An HTTP/1.1 head that is complete has exactly one Host (RFC 9112 §3.2).
+/// An HTTP/1.1 head that is complete has exactly one Host, which is a host (RFC 9112 §3.2).
 pub fn parse_request<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<RequestHead<'a>>, HttpError> {
     refuse_other_protocols(bytes)?;
     let mut lines = vec![httparse::EMPTY_HEADER; limits.max_headers()];
@@ -44,6 +45,9 @@ pub fn parse_request<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<Requ
     let hosts = head.header("host").count();
     if head.version == Version::Http11 && hosts != 1 {
         return Err(HttpError::NotOneHost { hosts });
+    }
+    if !head.header("host").all(is_host) {
+        return Err(HttpError::InvalidHost);
     }
     Ok(Parsed::Complete { head, length })
 }

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from .deflate import AGREED, OFFER, extension
 from .dialect import JsonSocket
 from .metrics import Metrics
 from .wire import Http, RawSocket, authority_of
@@ -150,9 +151,13 @@ class Server:
         """A bare socket after the opening handshake."""
         return self.raw(**options).upgrade(f"/topics/{topic}{query}")
 
-    def json(self, target="/ws", headers=(), **options):
+    def subscribe_deflate(self, topic, query="", offer=OFFER, agreed=AGREED, **options):
+        """The same with compression."""
+        return self.raw(**options).upgrade(f"/topics/{topic}{query}", [extension(offer)], agreed)
+
+    def json(self, target="/ws", headers=(), agreed=None, **options):
         """A bare socket after the opening handshake that speaks the JSON dialect."""
-        return JsonSocket(self.raw(**options).upgrade(target, headers))
+        return JsonSocket(self.raw(**options).upgrade(target, headers, agreed))
 
     def http(self):
         """A keep-alive HTTP connection to the clients' port."""

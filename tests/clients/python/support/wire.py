@@ -150,14 +150,14 @@ class RawSocket:
 
     # WebSocket -----------------------------------------------------------------------------------------------
 
-    def upgrade(self, target, headers=()):
-        """The opening handshake (RFC 6455 section 1.3), which must succeed."""
+    def upgrade(self, target, headers=(), agreed=None):
+        """The opening handshake (RFC 6455 section 1.3), which must succeed; `agreed` are the extensions answered."""
         response = Http(self).send_request("GET", target, [*UPGRADE, *headers]).read_response()
         assert response.status == 101, response
         assert response.header("Upgrade").lower() == "websocket", response
         assert response.header("Connection").lower() == "upgrade", response
         assert response.header("Sec-WebSocket-Accept") == accept_value(HANDSHAKE_KEY), response
-        assert response.header("Sec-WebSocket-Extensions") is None, response
+        assert response.header("Sec-WebSocket-Extensions") == agreed, response
         return self
 
     def take_frame(self):

@@ -74,13 +74,29 @@ fn the_other_reserved_bits_are_refused_still() {
     }
 }
 
+/// What does not shrink arrives longer than it is: by a sixteenth and 64 bytes at most.
 #[test]
 fn limits_are_held_against_what_arrives() {
-    let limits = Limits::default().with_max_message_bytes(3).unwrap();
+    let limits = Limits::default().with_max_message_bytes(160).unwrap().with_max_frame_bytes(32).unwrap();
     for side in BOTH_SIDES {
         let new = || Connection::new(side).with_deflate(true);
-        let error = ProtocolError::MessageTooBig { length: 4, limit: 3 };
-        assert_events_of(new, &limits, &frame_to(side, 0xC2, "1234"), &[Seen::Failed(error)]);
-        assert_events_of(new, &limits, &frame_to(side, 0xC2, "123"), &[deflated(MessageKind::Binary, "123")]);
+        let in_frames = |lengths: &[usize]| -> Vec<u8> {
+            let last = lengths.len() - 1;
+            let frames = lengths.iter().enumerate().map(|(at, &length)| {
+                let first_byte = if at == 0 { 0x42 } else { 0x00 } | if at == last { 0x80 } else { 0x00 };
+                frame_to(side, first_byte, "x".repeat(length))
+            });
+            frames.flatten().collect()
+        };
+        let whole = |length: usize| deflated(MessageKind::Binary, "x".repeat(length));
+        assert_events_of(new, &limits, &in_frames(&[98]), &[whole(98)]);
+        let error = ProtocolError::FrameTooBig { length: 99, limit: 32 };
+        assert_events_of(new, &limits, &in_frames(&[99]), &[Seen::Failed(error)]);
+        assert_events_of(new, &limits, &in_frames(&[98, 98, 38]), &[whole(234)]);
+        let error = ProtocolError::MessageTooBig { length: 235, limit: 160 };
+        assert_events_of(new, &limits, &in_frames(&[98, 98, 39]), &[Seen::Failed(error)]);
+        // The same connection's plain messages get nothing extra.
+        let error = ProtocolError::FrameTooBig { length: 33, limit: 32 };
+        assert_events_of(new, &limits, &frame_to(side, 0x82, "x".repeat(33)), &[Seen::Failed(error)]);
     }
 }

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::{ClientHandshake, HandshakeError};
 use crate::handshake::grammar::is_token_byte;
+use crate::http1::uri::{is_name_byte, is_percent_encoded};
 
 /// Header lines that [`ClientHandshake::write_request`] writes from its own fields. All of Sec-WebSocket-*
 /// belongs here too.
@@ -41,7 +42,8 @@ impl ClientHandshake<'_> {
     }
 }
 
-/// `host [ ":" port ]` of RFC 6455 §3, which is that of RFC 3986 §3.2.
+/// `host [ ":" port ]` of RFC 6455 §3, which is that of RFC 3986 §3.2. A name could be percent-encoded or empty, but none
+/// that resolves is.
 fn check_host(host: &str) -> Result<(), HandshakeError> {
     check_field("the host", host, |byte| byte.is_ascii_graphic())?;
     let (is_host, rest) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -64,8 +66,7 @@ fn check_target(target: &str) -> Result<(), HandshakeError> {
     if !target.starts_with('/') {
         return Err(HandshakeError::RelativeTarget { target: target.to_owned() });
     }
-    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
-    if !target.split('%').skip(1).all(is_escape) {
+    if !is_percent_encoded(target) {
         return Err(HandshakeError::BrokenPercentEncoding { target: target.to_owned() });
     }
     Ok(())
@@ -94,12 +95,6 @@ fn check_bytes(what: &'static str, text: &str, is_allowed: fn(u8) -> bool) -> Re
         Some(byte) => Err(HandshakeError::Unsendable { what, byte }),
         None => Ok(()),
     }
-}
-
-/// `unreserved` and `sub-delims` of RFC 3986 §2.2 and §2.3. A host could be percent-encoded too, but no name
-/// that resolves needs it.
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
 fn is_port(text: &str) -> bool {

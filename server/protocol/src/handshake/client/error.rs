@@ -14,8 +14,14 @@ pub enum HandshakeError {
     Refused { status: u16, reason: String, detail: String },
 
     #[error(
-        "the 101 response has no header `Upgrade: websocket` (RFC 6455 §4.1); most likely a proxy stripped \
-         it: have it forward upgraded connections"
+        "the 101 response came as HTTP/1.0, which has no upgrades (RFC 6455 §4.2.2, RFC 9110 §7.8); most likely a \
+         proxy speaks HTTP/1.0: have it speak HTTP/1.1 and forward upgraded connections"
+    )]
+    Http10,
+
+    #[error(
+        "the 101 response has no header `Upgrade: websocket`, or another protocol beside it (RFC 6455 §4.1); most \
+         likely a proxy stripped or changed it: have it forward upgraded connections"
     )]
     MissingUpgrade,
 

@@ -10,7 +10,7 @@ pub use self::error::HandshakeError;
 use super::extensions;
 use super::grammar::is_extension_list;
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
-use crate::http1::{Parsed, ResponseHead, parse_response};
+use crate::http1::{Parsed, ResponseHead, Version, parse_response};
 use crate::limits::Limits;
 
 /// Bytes of a refusal's body that are quoted in the error.
@@ -84,19 +84,26 @@ impl<'a> ClientHandshake<'a> {
         limits: &Limits,
     ) -> Result<Option<(Agreed<'a>, usize)>, HandshakeError> {
         let Parsed::Complete { head, length } = parse_response(bytes, limits)? else { return Ok(None) };
+        // RFC 6455 §4.1, number 1.
         if head.status != 101 {
             return Err(refused(&head, &bytes[length..]));
         }
         let headers = &head.headers;
-        // RFC 6455 §4.1: "websocket" and nothing else. Two lines are a list of two (RFC 9110 §5.3).
+        // RFC 6455 §4.2.2: "a valid HTTP response"; HTTP/1.0 has neither 101 nor Upgrade.
+        if head.version != Version::Http11 {
+            return Err(HandshakeError::Http10);
+        }
+        // RFC 6455 §4.1, number 2: the value as a whole, so neither a list nor a second line.
         let mut upgrades = head.header("upgrade");
-        let upgrade = upgrades.next().unwrap_or_default();
-        if !upgrade.eq_ignore_ascii_case(b"websocket") || upgrades.next().is_some() {
+        let is_websocket = upgrades.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
+        if !is_websocket || upgrades.next().is_some() {
             return Err(HandshakeError::MissingUpgrade);
         }
+        // Number 3.
         if !headers.has_token("connection", "upgrade") {
             return Err(HandshakeError::MissingConnection);
         }
+        // Number 4; §11.3.3: not more than once.
         let mut accepts = head.header("sec-websocket-accept");
         let expected = accept_value(self.encoded_key().as_bytes());
         if accepts.next() != Some(&expected) || accepts.next().is_some() {
@@ -106,6 +113,7 @@ impl<'a> ClientHandshake<'a> {
         Ok(Some((Agreed { subprotocol: self.agreed_subprotocol(&head)?, deflate }, length)))
     }
 
+    /// RFC 6455 §4.1, number 6.
     fn agreed_subprotocol(&self, head: &ResponseHead<'_>) -> Result<Option<&'a str>, HandshakeError> {
         let values: Vec<&[u8]> = head.header("sec-websocket-protocol").collect();
         if values.is_empty() {
@@ -131,6 +139,10 @@ impl<'a> ClientHandshake<'a> {
         }
         if !self.deflate {
             return Err(HandshakeError::UnaskedExtension { extension: value() });
+        }
+        if head.header(name).nth(1).is_some() {
+            let fault = "the header is there more than once (RFC 6455 §11.3.2)";
+            return Err(HandshakeError::WrongExtension { extension: value(), fault });
         }
         match extensions::check_answer(&head.headers) {
             Ok(()) => Ok(true),

@@ -16,6 +16,12 @@ pub enum HandshakeError {
     Http10,
 
     #[error(
+        "the target \"{target}\" is no path with an optional query (RFC 6455 §4.2.1); it begins with `/`, or with http:// \
+         and the host, and has no fragment: write `#` as %23, and other than ASCII percent-encoded"
+    )]
+    InvalidTarget { target: String },
+
+    #[error(
         "the header `Upgrade: websocket` is missing (RFC 6455 §4.2.1); most likely a proxy stripped it: \
          nginx `proxy_set_header Upgrade $http_upgrade;`, Apache `ProxyPass ... upgrade=websocket`"
     )]
@@ -80,7 +86,8 @@ impl HandshakeError {
             Self::Http10 => 505,
             // RFC 6455 §4.2.2: 426 Upgrade Required for a version that is not understood.
             Self::UnsupportedVersion { .. } => 426,
-            Self::MissingUpgrade
+            Self::InvalidTarget { .. }
+            | Self::MissingUpgrade
             | Self::MissingConnection
             | Self::MissingKey
             | Self::RepeatedKey { .. }

@@ -10,6 +10,7 @@ pub use self::error::HandshakeError;
 use super::extensions::{self, Deflate, SmallWindows};
 use super::grammar::{is_extension_list, is_token_list};
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
+use crate::http1::uri::is_resource;
 use crate::http1::{RequestHead, Version};
 
 /// Bytes of a header's value that are quoted in the error.
@@ -41,12 +42,19 @@ pub fn accept_upgrade(
     subprotocols: &[&'static str],
 ) -> Result<Accepted, HandshakeError> {
     let headers = &head.headers;
+    // RFC 6455 §4.2.1, number 1: a GET of HTTP/1.1 or higher, and what it names is a resource.
     if head.method != "GET" {
         return Err(HandshakeError::NotGet);
     }
     if head.version != Version::Http11 {
         return Err(HandshakeError::Http10);
     }
+    if !is_resource(head.target) {
+        let target = head.target.as_bytes();
+        let target = target[..target.len().min(QUOTED_BYTES)].escape_ascii().to_string();
+        return Err(HandshakeError::InvalidTarget { target });
+    }
+    // RFC 6455 §4.2.1, numbers 3 and 4.
     if !headers.has_token("upgrade", "websocket") {
         return Err(HandshakeError::MissingUpgrade);
     }
@@ -64,6 +72,7 @@ pub fn accept_upgrade(
     Ok(Accepted { accept: accept_value(key), subprotocol, offers_subprotocols, deflate: None })
 }
 
+/// RFC 6455 §4.2.1, number 6; §11.3.5: not more than once.
 fn check_version(head: &RequestHead<'_>) -> Result<(), HandshakeError> {
     let mut versions = head.header("sec-websocket-version");
     let version = versions.next().ok_or(HandshakeError::MissingVersion)?;
@@ -93,6 +102,7 @@ fn quoted(head: &RequestHead<'_>, name: &str) -> String {
     value[..value.len().min(QUOTED_BYTES)].escape_ascii().to_string()
 }
 
+/// RFC 6455 §4.2.1, number 5; §11.3.1: not more than once.
 fn checked_key<'a>(head: &RequestHead<'a>) -> Result<&'a [u8], HandshakeError> {
     let mut keys = head.header("sec-websocket-key");
     let key = keys.next().ok_or(HandshakeError::MissingKey)?;
