@@ -2,7 +2,7 @@
 //! connection must keep every rule of RFC 6455 §4.
 
 use crate::extensions::{self, Agreement};
-use crate::heads::{Lines, is_token};
+use crate::heads::{Lines, is_host, is_resource, is_token};
 use corecast_protocol::Limits;
 use corecast_protocol::handshake::accept_value;
 use corecast_protocol::handshake::client::{ClientHandshake, HandshakeError as Unopened};
@@ -81,11 +81,16 @@ pub(crate) fn check_head(head: &RequestHead<'_>, lines: &Lines<'_>) {
     if head.version == Version::Http11 {
         assert_eq!(lines.values("host").len(), 1);
     }
+    assert!(lines.values("host").into_iter().all(is_host));
 }
 
 fn check_upgrade(head: &RequestHead<'_>, lines: &Lines<'_>) {
     let outcome = accept_upgrade(head, &SUBPROTOCOLS);
-    assert_eq!(outcome.is_ok(), is_valid_handshake(lines), "{outcome:?} of {head:?}");
+    assert_eq!(
+        outcome.is_ok(),
+        is_valid_handshake(lines) && is_resource(head.target),
+        "{outcome:?} of {head:?}"
+    );
     match outcome {
         Ok(accepted) => {
             assert!(is_upgrade(head));
@@ -219,14 +224,17 @@ fn check_response(bytes: &[u8]) {
 
 /// RFC 6455 §4.1, what a client has to check.
 fn opens(lines: &Lines<'_>) -> bool {
-    let is_101 = matches!(lines.first, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', b'1', b'0', b'1', rest @ ..]
-        if rest.first().is_none_or(|&byte| byte == b' '));
+    let is_101 = lines.first == b"HTTP/1.1 101" || lines.first.starts_with(b"HTTP/1.1 101 ");
     let chosen = lines.values("sec-websocket-protocol");
     is_101
         && lines.joined("upgrade").is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
         && lines.lists("connection", "upgrade")
         && lines.values("sec-websocket-accept") == [ACCEPT]
-        && lines.joined("sec-websocket-extensions").is_none_or(|value| extensions::is_answer(&value))
+        && match lines.values("sec-websocket-extensions")[..] {
+            [] => true,
+            [value] => extensions::is_answer(value),
+            _ => false,
+        }
         && (chosen.is_empty()
             || matches!(chosen[..], [one] if SUBPROTOCOLS.iter().any(|offer| offer.as_bytes() == one)))
 }

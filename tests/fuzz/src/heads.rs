@@ -1,6 +1,7 @@
 //! Heads of HTTP/1.1 messages read the slow way (RFC 9112 §2 to §5), to hold what was accepted against.
 
 use corecast_protocol::http1::Headers;
+use std::net::Ipv6Addr;
 
 /// The lines of a head that has ended with an empty one.
 #[derive(Debug)]
@@ -67,6 +68,44 @@ impl<'a> Lines<'a> {
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     let separators = b"()<>@,;:\\\"/[]?={} \t";
     !bytes.is_empty() && bytes.iter().all(|byte| matches!(byte, 0x21..=0x7e) && !separators.contains(byte))
+}
+
+/// RFC 9112 §3.2: a name that may be empty, or an IPv6 address in brackets; then perhaps a port.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let Ok(value) = str::from_utf8(value) else { return false };
+    let end = if value.starts_with('[') { value.find(']').map(|at| at + 1) } else { value.find(':') };
+    let (host, port) = value.split_at(end.unwrap_or(value.len()));
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => is_name(host.as_bytes()),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// RFC 3986 §3.2.2.
+fn is_name(name: &[u8]) -> bool {
+    match name {
+        [] => true,
+        [b'%', high, low, rest @ ..] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit() && is_name(rest),
+        [byte, rest @ ..] => {
+            (byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte)) && is_name(rest)
+        }
+    }
+}
+
+/// RFC 9112 §3.2.1 and §3.2.2: a path with its query, alone or behind `http://` and a host; without a fragment.
+pub(crate) fn is_resource(target: &str) -> bool {
+    let is_sendable = target.bytes().all(|byte| matches!(byte, 0x21..=0x7e) && byte != b'#');
+    if !is_sendable || target.starts_with('/') {
+        return is_sendable;
+    }
+    let lower = target.to_ascii_lowercase();
+    let Some(rest) = lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) else {
+        return false;
+    };
+    let host = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    !host.is_empty() && is_host(host.as_bytes())
 }
 
 /// RFC 9112 §5.1: white space around a value is none of it.

@@ -17,10 +17,14 @@ pub(crate) struct Inflated {
     pub(crate) distance: usize,
 }
 
-/// All blocks in `data`, which has to end with one. After a last block others may follow, from the next byte on and
-/// with nothing to copy from (RFC 7692 §7.2.3.4).
+/// More blocks that say they are the last are refused.
+const LAST_BLOCKS: usize = 64;
+
+/// All blocks in `data`, which has to end with one. After a last block others may follow, from the next byte on (RFC 7692
+/// §7.2.1).
 pub(crate) fn inflate(data: &[u8], limit: usize) -> Result<Inflated, Fault> {
-    let mut reader = Reader { data, bit: 0, limit, out: Inflated::default(), window: 0 };
+    let mut reader = Reader { data, bit: 0, limit, out: Inflated::default() };
+    let mut last_blocks = 0;
     while reader.bit < data.len() * 8 {
         let is_last = reader.bits(1)? == 1;
         match reader.bits(2)? {
@@ -31,7 +35,10 @@ pub(crate) fn inflate(data: &[u8], limit: usize) -> Result<Inflated, Fault> {
         }
         if is_last {
             reader.bit = reader.bit.next_multiple_of(8);
-            reader.window = reader.out.bytes.len();
+            last_blocks += 1;
+        }
+        if last_blocks > LAST_BLOCKS {
+            return Err(Fault::Invalid);
         }
     }
     Ok(reader.out)
@@ -43,8 +50,6 @@ struct Reader<'a> {
     bit: usize,
     limit: usize,
     out: Inflated,
-    /// Where what may be copied begins.
-    window: usize,
 }
 
 impl Reader<'_> {
@@ -95,7 +100,7 @@ impl Reader<'_> {
                     let length = least + self.bits(extra)?;
                     let &(least, extra) = DISTANCES.get(self.symbol(distances)?).ok_or(Fault::Invalid)?;
                     let distance = least + self.bits(extra)?;
-                    if distance > (self.out.bytes.len() - self.window).min(32 << 10) {
+                    if distance > self.out.bytes.len().min(32 << 10) {
                         return Err(Fault::Invalid);
                     }
                     self.out.distance = self.out.distance.max(distance);
