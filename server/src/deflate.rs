@@ -9,6 +9,7 @@ use crate::ids::{Compression, Encoding, Offset, Variants};
 use crate::message::{Deflated, Messages};
 use corecast_protocol::deflate::{Deflater, Inflater, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 use corecast_protocol::{MessageKind, ProtocolError};
+use std::ops::RangeInclusive;
 
 /// What a long message needed is given back beyond this.
 const SCRATCH_KEPT: usize = 64 << 10;
@@ -19,8 +20,8 @@ pub const CODEC_BYTES: usize = (371 + 46) << 10;
 
 #[derive(Debug)]
 pub struct Codec {
-    /// Shorter messages go plain.
-    threshold: usize,
+    /// Messages of other lengths go plain: too short to be worth it, or longer than a log takes.
+    lengths: RangeInclusive<usize>,
     level: u8,
     inflater: Option<Inflater>,
     deflater: Option<Deflater>,
@@ -39,8 +40,9 @@ pub struct Deflation {
 }
 
 impl Codec {
-    pub fn new(threshold: usize, level: u8) -> Self {
-        Self { threshold, level, inflater: None, deflater: None, small_window: None, json: Vec::new() }
+    /// `level` is 1 to 9.
+    pub fn new(lengths: RangeInclusive<usize>, level: u8) -> Self {
+        Self { lengths, level, inflater: None, deflater: None, small_window: None, json: Vec::new() }
     }
 
     /// The message that a client sent compressed. At most `limit` bytes come out.
@@ -60,7 +62,7 @@ impl Codec {
             Compression::Deflate => (&mut self.deflater, MAX_WINDOW_BITS),
             Compression::SmallWindow => (&mut self.small_window, MIN_WINDOW_BITS),
         };
-        message.len() >= self.threshold
+        self.lengths.contains(&message.len())
             && deflater.get_or_insert_with(|| Deflater::new(self.level, window_bits)).deflate(message, out)
     }
 
@@ -122,14 +124,14 @@ mod tests {
     }
 
     fn inflate(payload: Option<&[u8]>) -> String {
-        let mut codec = Codec::new(0, 6);
+        let mut codec = Codec::new(0..=1 << 20, 6);
         let text = codec.inflate(MessageKind::Text, payload.expect("there is such a form"), 1 << 20).unwrap();
         String::from_utf8(text).unwrap()
     }
 
     #[test]
     fn each_message_has_the_forms_that_are_wanted() {
-        let mut codec = Codec::new(20, 6);
+        let mut codec = Codec::new(20..=1 << 20, 6);
         let text = "again ".repeat(10);
         let body = format!("{text}\nshort\n{text}{text}");
         let lines = [0..60, 61..66, 67..187];
@@ -156,7 +158,7 @@ mod tests {
 
     #[test]
     fn nothing_is_made_that_nobody_wants() {
-        let mut codec = Codec::new(0, 1);
+        let mut codec = Codec::new(0..=1 << 20, 1);
         let mut forms = Deflated::default();
         let messages = Messages::one(Form::Binary, &[0; 1_000]);
         let done = codec.deflate_all(Variants::default(), "a", Offset(1), messages, &mut forms);
@@ -168,11 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn the_threshold_is_the_shortest_length_that_is_compressed() {
-        let mut codec = Codec::new(100, 1);
+    fn messages_are_compressed_from_the_shortest_length_to_the_longest() {
+        let mut codec = Codec::new(100..=200, 1);
         let mut out = Vec::new();
         assert!(!codec.deflate(Compression::Deflate, &[0; 99], &mut out));
         assert!(codec.deflate(Compression::Deflate, &[0; 100], &mut out));
+        assert!(codec.deflate(Compression::Deflate, &[0; 200], &mut out));
+        assert!(!codec.deflate(Compression::Deflate, &[0; 201], &mut out));
         assert!(!codec.deflate(Compression::Plain, &[0; 100], &mut out));
     }
 }

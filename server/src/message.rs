@@ -46,7 +46,7 @@ impl<'a> Messages<'a> {
     }
 
     /// What they take up once they are in memory of their own: the block with all that is between its lines, too. Compressed
-    /// forms do not count, of which there are few and none is longer than what it was made from.
+    /// forms do not count: there are four at most, each shorter than the payload or its JSON.
     pub fn held_bytes(&self) -> usize {
         self.block.len() + self.lines.map_or(0, size_of_val)
     }
@@ -129,11 +129,15 @@ impl Deflated {
             return 0;
         }
         let end = self.block.len();
-        let range = [start, end].map(|at| u32::try_from(at).expect("a publish is bounded far below 4 GiB"));
+        // Several forms of a gigabyte: the others go plain.
+        let (Ok(first), Ok(last)) = (u32::try_from(start), u32::try_from(end)) else {
+            self.block.truncate(start);
+            return 0;
+        };
         if self.ranges.len() <= index {
             self.ranges.resize(index + 1, [const { 0..0 }; Variant::COUNT]);
         }
-        self.ranges[index][variant.index()] = range[0]..range[1];
+        self.ranges[index][variant.index()] = first..last;
         end - start
     }
 

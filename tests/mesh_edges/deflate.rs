@@ -1,7 +1,7 @@
 //! Compressed broadcasts over shards (RFC 7692): made once, at the topic's home, for everybody who gets them so.
 
-use super::shards::{Client, Shards, WIDE, message, publish, requests, subscribe, text};
-use corecast_protocol::deflate::Inflater;
+use super::shards::{Client, Shards, WIDE, message, publish, requests, subscribe, text, texts};
+use corecast_protocol::deflate::{Deflater, Inflater};
 use corecast_protocol::{Connection, MessageKind, Side};
 use corecast_tests::wire::{BINARY, Receiver, Seen, TEXT, frame_to};
 
@@ -174,11 +174,7 @@ fn compressed_requests_are_read() {
     let topic = shards.topic_at(1, 0);
     let client = json(&mut shards, 0, &topic);
     let data = format!("\"{}\"", "y".repeat(300));
-    let mut payload = Vec::new();
-    let request = publish(&topic, &data, 7);
-    assert!(corecast_protocol::deflate::Deflater::new(6, 15).deflate(request.as_bytes(), &mut payload));
-    // RFC 7692 §6: FIN, RSV1, text.
-    shards.send(client, &frame_to(Side::Server, 0xC1, &payload));
+    shards.send(client, &compressed(&publish(&topic, &data, 7)));
     shards.turns(20);
     let seen = seen(&mut shards, client);
     assert!(
@@ -187,4 +183,41 @@ fn compressed_requests_are_read() {
     );
     assert!(seen.contains(&Seen::Text(message(&topic, 1, &data))), "{seen:?}");
     assert_eq!(shards.counters(0).messages_inflated, 1);
+}
+
+/// A compressed text as a client sends it (RFC 7692 §6): FIN, RSV1.
+fn compressed(text: &str) -> Vec<u8> {
+    let mut payload = Vec::new();
+    assert!(Deflater::new(6, 15).deflate(text.as_bytes(), &mut payload));
+    frame_to(Side::Server, 0xC1, &payload)
+}
+
+/// Inflating costs many times what sending did, so it is not done for nothing.
+#[test]
+fn messages_of_those_who_may_not_publish_are_inflated_as_far_as_requests_are_long() {
+    let mut shards = Shards::start(1, WIDE, |_| ());
+    let topic = shards.topic_at(0, 0);
+    let subscriber = raw(&mut shards, 0, &topic);
+    shards.send(subscriber, &compressed(&"x".repeat(500_000)));
+    shards.turns(10);
+    let closed = seen(&mut shards, subscriber);
+    assert!(matches!(&closed[..], [Seen::Close(Some((1008, _)))]), "{closed:?}");
+    assert_eq!(shards.counters(0).messages_inflated, 0);
+
+    let proxied = format!("{OFFER}\r\nX-Forwarded-For: 192.0.2.1");
+    let answer = "server_no_context_takeover; client_no_context_takeover";
+    let client = upgraded(&mut shards, 0, "/ws", &proxied, answer);
+    let request = subscribe(&topic, 1);
+    shards.send(client, &compressed(&format!("{request}{}", " ".repeat(4_096 - request.len()))));
+    shards.turns(10);
+    let answers = texts(seen(&mut shards, client));
+    assert!(answers[0].starts_with(r#"{"op":"subscribed""#), "{answers:?}");
+    assert_eq!(shards.counters(0).messages_inflated, 1);
+
+    shards.send(client, &compressed(&format!("{request}{}", " ".repeat(4_097 - request.len()))));
+    shards.turns(10);
+    let answers = texts(seen(&mut shards, client));
+    assert!(answers[0].starts_with(r#"{"op":"error","code":"forbidden""#), "{answers:?}");
+    let counters = shards.counters(0);
+    assert_eq!((counters.messages_inflated, counters.publishes_refused), (1, 2));
 }

@@ -23,11 +23,9 @@ pub(crate) fn check(terms: Terms, bytes: &[u8], piece_lengths: &[usize]) {
     let hear = |piece_lengths: &[usize]| {
         let mut receiver = Receiver::with_limits(side, limits(bounds));
         receiver.connection = Connection::new(side).with_deflate(deflate);
-        // What `Limits` states: the message, which may have grown when it was compressed, an incomplete control frame,
-        // and a fixed part.
-        let message = bounds.message_bytes as usize;
-        let grown = if deflate { message / 16 + 64 } else { 0 };
-        let most = message + grown + 250 + 160;
+        // What `Limits` states: the message, an incomplete control frame, and a fixed part.
+        let for_growth = if terms.deflate { bounds.message_bytes as usize / 16 + 64 } else { 0 };
+        let most = bounds.message_bytes as usize + for_growth + 250 + 160;
         let mut lengths = piece_lengths.iter().cycle();
         let mut rest = bytes;
         while !rest.is_empty() {

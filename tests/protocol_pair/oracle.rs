@@ -197,8 +197,9 @@ impl Header {
             || matches!(self.opcode, 1 | 2) && message.is_some();
         let (joined, frames) =
             message.map_or((0, 0), |message| (message.payload.len() as u64, message.frames));
-        // What does not shrink grows a little when it is compressed.
-        let is_deflated = message.map_or(self.reserved != 0, |message| message.is_deflated);
+        let is_deflated =
+            message.map_or(may_be_deflated && self.reserved == 0x40, |message| message.is_deflated);
+        // What does not shrink grows when it is compressed: by a sixteenth and 64 octets at most.
         let most = |limit: u64| if is_deflated { limit + limit / 16 + 64 } else { limit };
         let too_big = !control
             && (self.payload_bytes > most(bounds.frame_bytes)

@@ -246,6 +246,32 @@ mod tests {
         assert_eq!(deflate(b"Hello"), None, "7 bytes instead of 5");
     }
 
+    /// A compressor that gave up half-way kept what it could not write, and some messages later there was no room for it.
+    #[test]
+    fn one_compressor_serves_any_sequence_of_messages() {
+        let mut generator = fastrand::Rng::with_seed(11);
+        let mut inflater = Inflater::new();
+        for level in [1, 2, 3, 6, 9] {
+            let mut deflater = Deflater::new(level, 15);
+            let mut out = Vec::new();
+            for length in [2_000, 8_000, 16_000, 24_000, 150_000] {
+                for turn in 0..12 {
+                    let mut message: Vec<u8> = (0..length).map(|_| generator.u8(..)).collect();
+                    if turn % 3 == 2 {
+                        message[..length / 2].fill(b'-');
+                    }
+                    out.clear();
+                    let is_shorter = deflater.deflate(&message, &mut out);
+                    assert_eq!(is_shorter, turn % 3 == 2, "{length} bytes at {level}");
+                    if is_shorter {
+                        let inflated = inflater.inflate(MessageKind::Binary, &out, length);
+                        assert!(inflated.as_deref() == Ok(&message[..]), "{length} bytes at {level}");
+                    }
+                }
+            }
+        }
+    }
+
     /// A bomb is refused before memory grows: 1,000 times as much in the worst case.
     #[test]
     fn more_than_the_limit_is_refused_while_it_is_inflated() {

@@ -18,6 +18,13 @@ pub const MIN_HEAD_BYTES: usize = 512;
 /// RFC 6455 §5.2: a payload length has 63 bits.
 pub const MAX_PAYLOAD_LENGTH: u64 = i64::MAX as u64;
 
+/// How long a compressed message or frame may be for a limit on plain ones. What does not shrink grows when it is compressed,
+/// and many clients compress everything: compressors without memory to speak of add 1/32 and 1/128 (zlib's `deflateBound`).
+/// What comes out is then held against the limit itself, by [`crate::deflate::Inflater`].
+pub const fn longest_deflated(limit: u64) -> u64 {
+    limit + limit / 16 + 64
+}
+
 /// What one connection may send us. Every limit is checked from the header, before any payload is accepted.
 ///
 /// Memory of one connection while a message is incomplete: at most `max_message_bytes`, plus a sixteenth of it and 64

@@ -37,9 +37,14 @@ pub(super) fn check(config: &Config, host: &HostLimits, read: &mut Reader<'_>) {
         all: show_size(log),
     });
     // Else a message that does not shrink could wait for ever for room in all forms of its topic.
-    let fits = !config.deflate || topic_log > log || 2 * topic_log <= log;
+    let logs = match (config.deflate, config.deflate_small_windows) {
+        (false, _) => 1,
+        (true, false) => 2,
+        (true, true) => 3,
+    };
+    let fits = topic_log > log || logs * topic_log <= log;
     read.require(fits, &["log_bytes", "topic_log_bytes", "deflate"], || {
-        let needed = show_size(2 * topic_log);
+        let needed = show_size(logs * topic_log);
         Problem::LogTooSmallForDeflate { topic: show_size(topic_log), needed }
     });
     let inbound = config.inbound_bytes as u64;
@@ -136,6 +141,17 @@ mod tests {
             ["c.toml:1:19: max_frame_bytes: a frame of 1MiB can't be in a message of 512KiB: lower \
               max_frame_bytes or raise max_message_bytes"]
         );
+        let small_log = "log_bytes = \"2MiB\"\ndeflate_small_windows = true";
+        assert_eq!(
+            mistakes(small_log),
+            [
+                "c.toml:1:13: log_bytes: with compression a topic has a log of 1MiB for each of its forms, which need \
+              log_bytes of 3MiB at least: raise log_bytes, lower topic_log_bytes, or set deflate to false"
+            ]
+        );
+        for enough in ["log_bytes = \"2MiB\"", "log_bytes = \"1MiB\"\ndeflate = false"] {
+            assert!(load(&[], &[], enough).is_ok(), "{enough}");
+        }
         assert_eq!(
             mistakes("inbound_bytes = 4096"),
             ["c.toml:1:17: inbound_bytes: inbound_bytes of 4KiB can't hold a message of 512KiB: raise \

@@ -109,6 +109,11 @@ impl ChunkPool {
         self.used
     }
 
+    /// Bytes that are in no log.
+    pub(super) fn room(&self) -> usize {
+        self.limit - self.used
+    }
+
     /// A chunk of the size asked for. Where the pool has no room for it, a smaller class that the need fits: nobody is lapped
     /// to let a log grow faster.
     pub(super) fn take(
@@ -125,7 +130,7 @@ impl ChunkPool {
             .find(|&class| class > previous && class >= wanted)
             .unwrap_or(CLASSES[CLASSES.len() - 1]);
         let wanted = need.max(grown.min(largest));
-        let room = self.limit - self.used;
+        let room = self.room();
         let class = CLASSES
             .iter()
             .rposition(|&size| (need..=wanted.min(room)).contains(&size))

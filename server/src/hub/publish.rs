@@ -1,10 +1,10 @@
 //! Publishing: a message goes into every feed of its topic, or into none.
 
-use super::encode::Frame;
+use super::encode::{Frame, frame_len_min};
 use super::feed::Feed;
 use super::{HeldBack, Hub, Lapped};
 use crate::dialect::{write_message, write_missed};
-use crate::ids::{Encoding, FeedId, Form, Now, Offset, TopicId, Variant};
+use crate::ids::{Compression, Encoding, FeedId, Form, Now, Offset, TopicId, Variant};
 use crate::message::Messages;
 use corecast_protocol::MessageKind;
 
@@ -49,6 +49,17 @@ impl Hub {
     /// still hold it back.
     pub fn is_full(&self, topic: TopicId, payload_len: usize) -> bool {
         self.feeds_of(topic).any(|(_, feed)| self.feeds[feed].is_full_for(payload_len, &self.limits))
+    }
+
+    /// Whether such a message would be held back for want of memory in the pool, as far as that can be said without encoding
+    /// it: no feed of the topic has room for it, and nobody can be lapped to make some.
+    pub fn is_exhausted_for(&self, topic: TopicId, payload_len: usize) -> bool {
+        let len = frame_len_min(payload_len);
+        len > self.pool.room()
+            && self.feeds.largest_that_can_shrink().is_none()
+            && self.feeds_of(topic).any(|(variant, feed)| {
+                variant.compression == Compression::Plain && !self.feeds[feed].has_room(len)
+            })
     }
 
     /// Appends a message that has no compressed form.

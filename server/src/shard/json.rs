@@ -166,7 +166,7 @@ impl Shard {
         self.reply_json(cx, slot, &reply, None);
     }
 
-    fn refuse_json<R: Ring>(
+    pub(super) fn refuse_json<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
         slot: Slot,

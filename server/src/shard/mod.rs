@@ -289,7 +289,7 @@ impl Shard {
             starved: VecDeque::new(),
             inbound_used: 0,
             tails_used: 0,
-            codec: Codec::new(config.deflate_threshold, config.deflate_level),
+            codec: Codec::new(config.deflate_threshold..=config.topic_log_bytes, config.deflate_level),
             websockets: 0,
             admins: 0,
             over_limit: 0,

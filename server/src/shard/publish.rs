@@ -203,7 +203,12 @@ impl Shard {
             // What of a long body finds no room later is parked, so that all of it or nothing is published.
             let is_parking_full =
                 messages.count() > 1 && parked > 0 && parked + held_bytes > self.settings.topic_log_bytes;
-            if self.parked.contains_key(&local) || is_parking_full || self.hub.is_full(local, bytes) {
+            if self.parked.contains_key(&local)
+                || is_parking_full
+                || self.hub.is_full(local, bytes)
+                || self.hub.is_exhausted_for(local, messages.get(0).len())
+            {
+                // Before anything is compressed: it is tried again in every turn.
                 return Err(HeldBack);
             }
         }

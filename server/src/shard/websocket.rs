@@ -6,12 +6,15 @@ use crate::mesh::About;
 use crate::message::Messages;
 use crate::net::connection::{Flag, Phase};
 use crate::net::outbound::After;
-use corecast_protocol::{CloseCode, Event, Input, MessageKind, Payload};
+use corecast_protocol::{CloseCode, Event, Input, MessageKind, Payload, ProtocolError};
 use corecast_uring::Ring;
 
 /// In a Close reason (RFC 6455 §5.5: at most 123 bytes) and in answers of the JSON dialect.
 pub(super) const PUBLISHING_FORBIDDEN: &str =
     "publishing is not allowed here; the server has --allow-anonymous-publish for it";
+
+/// Longer than any request of the JSON dialect but a publish, in bytes.
+const REQUEST_MAX: usize = 4 << 10;
 
 impl Shard {
     /// The handshake is done, all but its answer.
@@ -47,18 +50,9 @@ impl Shard {
                 Ok(None) => return total,
                 Ok(Some(Event::Message { kind, payload })) => self.on_message(cx, slot, kind, payload),
                 Ok(Some(Event::Deflated { kind, payload })) => {
-                    // After our Close frame it would be inflated for nothing.
-                    if connection.phase == Phase::Open {
-                        match self.codec.inflate(kind, &payload, self.limits.max_message_bytes()) {
-                            Ok(message) => {
-                                self.metrics.counters.messages_inflated += 1;
-                                self.on_message(cx, slot, kind, Payload::Assembled(message));
-                            }
-                            Err(error) => {
-                                self.fail_protocol(cx, slot, error, &seen[..seen_length]);
-                                return total;
-                            }
-                        }
+                    if let Err(error) = self.on_deflated(cx, slot, kind, &payload) {
+                        self.fail_protocol(cx, slot, error, &seen[..seen_length]);
+                        return total;
                     }
                 }
                 Ok(Some(Event::Ping(payload))) => {
@@ -86,6 +80,45 @@ impl Shard {
                 _ => return total,
             }
         }
+    }
+
+    /// A compressed message. Inflating can cost a thousand times what sending it did, so it is done for those whose messages are
+    /// wanted, and for others as far as requests are long.
+    fn on_deflated<R: Ring>(
+        &mut self,
+        cx: &mut Context<'_, R>,
+        slot: Slot,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Result<(), ProtocolError> {
+        let connection = &self.table[slot];
+        if connection.phase != Phase::Open {
+            return Ok(());
+        }
+        let is_wanted = connection.is(Flag::MayPublish) || connection.is(Flag::Echo);
+        let longest = self.limits.max_message_bytes();
+        let limit = match (is_wanted, connection.is(Flag::Json)) {
+            (true, _) => longest,
+            (false, true) => longest.min(REQUEST_MAX),
+            (false, false) => {
+                // Refused whatever it says.
+                self.on_message(cx, slot, kind, Payload::Assembled(Vec::new()));
+                return Ok(());
+            }
+        };
+        match self.codec.inflate(kind, payload, limit) {
+            Ok(message) => {
+                self.metrics.counters.messages_inflated += 1;
+                self.on_message(cx, slot, kind, Payload::Assembled(message));
+            }
+            // Nothing else is as long.
+            Err(ProtocolError::InflatedTooBig { .. }) if !is_wanted => {
+                self.metrics.counters.publishes_refused += 1;
+                self.refuse_json(cx, slot, None, "forbidden", PUBLISHING_FORBIDDEN);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     fn on_message<R: Ring>(

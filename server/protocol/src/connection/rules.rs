@@ -5,7 +5,7 @@ use super::Side;
 use crate::codes::Opcode;
 use crate::error::ProtocolError;
 use crate::frame::{FrameHeader, MAX_CONTROL_PAYLOAD, RSV1};
-use crate::limits::Limits;
+use crate::limits::{Limits, longest_deflated};
 
 /// What the next header is held against.
 pub(super) struct Rules<'l> {
@@ -103,12 +103,9 @@ impl Rules<'_> {
     }
 }
 
-/// What does not shrink grows when it is compressed, and many clients compress everything: a message that is as long as
-/// it may be arrives a little longer. Compressors without memory to speak of add 1/32 and 1/128 (zlib's `deflateBound`).
-/// How long it is after that is for [`crate::deflate::Inflater`].
 #[inline]
 fn is_over(length: u64, limit: u64, is_deflated: bool) -> bool {
-    length > limit && (!is_deflated || length > limit + limit / 16 + 64)
+    length > limit && (!is_deflated || length > longest_deflated(limit))
 }
 
 /// RFC 6455 §5.5: a payload of 125 bytes or less, and not fragmented.
