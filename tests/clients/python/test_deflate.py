@@ -315,10 +315,19 @@ def test_empty_message(server, topic, payload):
     assert client.take_frame() == (TEXT, b"")
 
 
-def test_message_of_very_many_blocks_costs_no_more_than_its_bytes(large_server, topic):
-    # Each is the last one, after which another begins.
+def test_message_of_very_many_last_blocks_is_refused(large_server, topic):
+    # Each costs a decompressor's reset.
     client = large_server.subscribe_deflate(topic)
+    client.send(frame(BINARY | RSV1, b"\x03\x00" * 64 + b"\x00"))
+    assert client.take_frame() == (BINARY, b"")
     client.send(frame(BINARY | RSV1, b"\x03\x00" * (MIB // 2 - 1) + b"\x00"))
+    assert client.take_close()[0] == INVALID_PAYLOAD
+
+
+def test_message_of_very_many_blocks_costs_no_more_than_its_bytes(large_server, topic):
+    # Empty blocks as a flush writes them.
+    client = large_server.subscribe_deflate(topic)
+    client.send(frame(BINARY | RSV1, b"\x00\x00\x00\xff\xff" * (MIB // 5) + b"\x00"))
     assert client.take_frame() == (BINARY, b"")
 
 

@@ -33,7 +33,7 @@ EXCLUDED = HERE.parent / "excluded.toml"
 SECONDS = 60 * 60
 
 # Room for the largest message (9.1.6, 9.2.6) and the most fragments (9.3.1, 9.4.1: 65,536 and the one that begins).
-SERVER_FLAGS = ["--echo-path", "/echo", "--max-message-bytes", "16MiB", "--topic-log-bytes", "32MiB"]
+SERVER_FLAGS = ["--echo-path", "/echo", "--max-message-bytes", "16MiB", "--topic-log-bytes", "32MiB", "--log-bytes", "96MiB"]
 SERVER_FLAGS += ["--max-fragments", "65537"]
 # Every offer is agreed to, and even the shortest messages come back compressed.
 SERVER_FLAGS += ["--deflate-small-windows", "--deflate-threshold", "0"]
