@@ -24,7 +24,9 @@ fn main() {
 /// The loop in use, chosen at run time.
 #[divan::bench(args = LENGTHS, consts = [ALIGNED, BEHIND_HEADER])]
 fn mask<const BEHIND: usize>(bencher: Bencher<'_, '_>, length: usize) {
-    bench::<BEHIND>(bencher, length, |bytes| apply_mask(bytes, black_box(KEY), 0));
+    bench::<BEHIND>(bencher, length, |bytes| {
+        apply_mask(bytes, black_box(KEY), 0);
+    });
 }
 
 /// The definition, a byte at a time.

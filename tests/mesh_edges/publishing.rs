@@ -251,3 +251,29 @@ fn lines_are_consecutive_on_every_shard_however_long_the_body() {
     }
     shards.assert_at_rest();
 }
+
+/// What it sends is not read while so many of its answers are on their way, and so its pong is not: its silence is ours.
+#[test]
+fn a_connection_that_waits_for_the_answers_of_another_shard_is_not_timed_out() {
+    let mut shards = Shards::start(3, Capacity { messages: 200, bytes: 1 << 20 }, |_| ());
+    let topic = shards.topic_at(1, 0);
+    let subscriber = shards.raw(2, &topic, "?role=subscriber");
+    let filler = shards.raw(1, &topic, "?role=publisher");
+    let client = shards.json(0);
+    shards.send(filler, &frames(&["f"; 200]));
+    shards.turns_of(1, 20);
+    let asked: Vec<String> = (0..64).map(|id| publish(&topic, "1", id)).collect();
+    shards.send(client, &requests(&asked.iter().map(String::as_str).collect::<Vec<_>>()));
+    shards.turns_of(0, 5);
+    shards.turns_of(1, 5);
+    assert_eq!(shards.levels(1).waiting, 64, "at the home, for the link to the subscriber's shard");
+
+    shards.advance_only(120, &[0, 1]);
+    assert_eq!(shards.counters(0).connections_timed_out, 0);
+    shards.turns(50);
+    let answers = shards.messages(client);
+    assert_eq!(answers.iter().filter(|answer| answer.contains(r#""op":"published""#)).count(), 64);
+    let got = shards.seen(subscriber);
+    assert_eq!(got.iter().filter(|seen| matches!(seen, Seen::Text(_))).count(), 264);
+    shards.assert_at_rest();
+}

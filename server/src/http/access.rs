@@ -1,7 +1,7 @@
 //! Who may connect and who may publish, as far as a request's head and its socket tell.
 
 use super::{CorsOrigin, Refusal, origin};
-use corecast_protocol::http1::{RequestHead, Version};
+use corecast_protocol::http1::{RequestHead, Target, Version};
 use std::net::IpAddr;
 
 /// What the operator configured.
@@ -75,10 +75,7 @@ impl AccessRules {
 
 /// The host that is asked for: a target in absolute form says it instead of the Host header (RFC 9112 §3.2.2).
 fn asked_host<'a>(head: &RequestHead<'a>) -> Option<&'a str> {
-    match head.target.split_once("://") {
-        Some((_, rest)) => rest.split(['/', '?']).next(),
-        None => origin::host(head),
-    }
+    Target::of(head.target).absolute.map(|(_, authority)| authority).or_else(|| origin::host(head))
 }
 
 /// `localhost` or a loopback address, with or without a port.
@@ -145,6 +142,23 @@ mod tests {
         assert!(AccessRules::default().may_publish(&head, LOCAL).is_err());
         assert!(may_publish(host, Requester { is_loopback_peer: false, ..LOCAL }).is_err());
         assert!(may_publish(host, Requester { is_loopback_listener: false, ..LOCAL }).is_err());
+    }
+
+    /// A page of another site whose name was rebound to this host names its own in Host; its query must not name another.
+    #[test]
+    fn a_query_does_not_say_which_host_is_asked() {
+        let may_publish_to = |target: &str| {
+            let request = format!("POST {target} HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+            let Ok(Parsed::Complete { head, .. }) = parse_request(request.as_bytes(), &Limits::default())
+            else {
+                panic!("{request:?} is a request");
+            };
+            AccessRules::default().may_publish(&head, LOCAL).is_ok()
+        };
+        assert!(!may_publish_to("/x?://localhost/topics/a"));
+        assert!(!may_publish_to("/topics/a?http://localhost"));
+        assert!(!may_publish_to("/http://localhost/topics/a"));
+        assert!(may_publish_to("http://localhost/topics/a"));
     }
 
     #[test]

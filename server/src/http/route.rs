@@ -2,7 +2,9 @@
 
 use super::Refusal;
 use crate::dialect::json::SUBPROTOCOL;
-use corecast_protocol::{handshake::server::Accepted, http1::RequestHead, topic::TopicName};
+use corecast_protocol::handshake::server::Accepted;
+use corecast_protocol::http1::{RequestHead, Target};
+use corecast_protocol::topic::TopicName;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub enum Role {
 /// Finds out what a request to a client listener wants. `is_upgrade`: it means to become a WebSocket. `echo_path`: where
 /// there is one that echoes.
 pub fn route(head: &RequestHead<'_>, is_upgrade: bool, echo_path: Option<&str>) -> Result<Route, Refusal> {
-    let (path, query) = split_target(head.target);
+    let Target { path, query, .. } = Target::of(head.target);
     match path {
         "/" | "/ws" if is_upgrade => return Ok(Route::Json),
         "/" => return readable(head, Route::Page),
@@ -88,7 +90,7 @@ pub fn route(head: &RequestHead<'_>, is_upgrade: bool, echo_path: Option<&str>) 
 
 /// Finds out what a request to the admin listener wants. It is not for pages of other sites, so there are no preflights.
 pub fn route_admin(head: &RequestHead<'_>) -> Result<Route, Refusal> {
-    let (path, query) = split_target(head.target);
+    let Target { path, query, .. } = Target::of(head.target);
     let route = match path {
         "/metrics" => Route::Metrics,
         "/health" => Route::Health,
@@ -151,15 +153,6 @@ fn not_allowed(method: &str, allow: &'static str) -> Refusal {
         header: Some(("Allow", allow)),
         ..Refusal::new(405, "bad_request", format!("{method} is not possible here; use one of {allow}"))
     }
-}
-
-/// Path and query of a request target, in origin form or absolute form (RFC 9112 §3.2).
-fn split_target(target: &str) -> (&str, &str) {
-    let origin_form = match target.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
-        None => target,
-    };
-    origin_form.split_once('?').unwrap_or((origin_form, ""))
 }
 
 fn role(query: &str) -> Result<Role, Refusal> {

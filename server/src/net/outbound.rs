@@ -129,7 +129,12 @@ impl Outbound {
     }
 
     pub fn is_over_bound(&self) -> bool {
-        self.bytes.len() - self.sent > REPLY_BYTES_MAX || self.owed >= OWED_MAX
+        self.bytes.len() - self.sent > REPLY_BYTES_MAX || self.is_owed_most()
+    }
+
+    /// As many answers of other shards are on their way as may be.
+    pub fn is_owed_most(&self) -> bool {
+        self.owed >= OWED_MAX
     }
 
     /// Bytes on the heap.

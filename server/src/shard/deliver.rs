@@ -244,6 +244,7 @@ impl Shard {
         if let Some(member) = self.mid_frame(slot) {
             self.backlog_of_taken(slot, member, taken);
         }
+        self.note_alive(slot, taken);
     }
 
     fn backlog_bytes(&self, slot: Slot) -> &[u8] {
@@ -278,7 +279,15 @@ impl Shard {
         let tail_before = outbound.tail_bytes();
         outbound.advance(taken);
         self.tails_used -= tail_before - outbound.tail_bytes();
-        // A peer that takes its answers is alive.
+        if connection.is(Flag::Echo) {
+            self.recount_inbound(slot);
+        }
+        self.note_alive(slot, taken);
+    }
+
+    /// A peer that takes what waits for it is alive.
+    fn note_alive(&mut self, slot: Slot, taken: usize) {
+        let connection = &mut self.table[slot];
         match connection.phase {
             Phase::Http if taken > 0 => connection.deadline = self.clock.deadline(self.settings.http_idle),
             // Its pong would not be read.
@@ -286,11 +295,11 @@ impl Shard {
                 connection.clear(Flag::Pinged);
                 connection.deadline = self.clock.deadline(self.settings.ping);
             }
-            Phase::Lingering if taken > 0 => connection.deadline = self.clock.deadline(self.settings.close),
+            // With a Close among it, `close_timeout` is all there is.
+            Phase::Lingering if taken > 0 && !connection.protocol.close_sent() => {
+                connection.deadline = self.clock.deadline(self.settings.close);
+            }
             _ => {}
-        }
-        if connection.is(Flag::Echo) {
-            self.recount_inbound(slot);
         }
     }
 

@@ -80,9 +80,12 @@ impl Shard {
     fn sweep<R: Ring>(&mut self, cx: &mut Context<'_, R>, share: u32) {
         let mut index = share;
         while (index as usize) < self.table.len() {
-            // Who is held back, or waits for another shard, is silent because of us.
+            // Who is held back, or waits for another shard, or for as many answers of others as it may, is silent because of
+            // us: what it sends is not read.
             let is_over = self.table.get(Slot(index)).is_some_and(|connection| {
-                let waits_for_us = connection.is(Flag::Held) || connection.is(Flag::Awaiting);
+                let waits_for_us = connection.is(Flag::Held)
+                    || connection.is(Flag::Awaiting)
+                    || connection.outbound.as_ref().is_some_and(|outbound| outbound.is_owed_most());
                 connection.deadline <= self.clock.tick && !waits_for_us
             });
             if is_over {

@@ -111,8 +111,8 @@ impl Shard {
                 self.metrics.counters.messages_inflated += 1;
                 self.on_message(cx, slot, kind, Payload::Assembled(message));
             }
-            // Nothing else is as long.
-            Err(ProtocolError::InflatedTooBig { .. }) if !is_wanted => {
+            // Nothing else is as long. What it says is not known, and so neither is its id.
+            Err(ProtocolError::InflatedTooBig { .. }) if limit < longest => {
                 self.metrics.counters.publishes_refused += 1;
                 self.refuse_json(cx, slot, None, "forbidden", PUBLISHING_FORBIDDEN);
             }

@@ -201,16 +201,16 @@ impl Connection {
 /// The event of a frame that is no fragment and lies wholly in the input.
 #[inline]
 fn whole_frame_event<'a>(header: &FrameHeader, payload: &'a mut [u8]) -> Result<Event<'a>, ProtocolError> {
-    if let Some(key) = header.mask {
-        apply_mask(payload, key, 0);
-    }
+    let is_known_ascii = header.mask.is_some_and(|key| apply_mask(payload, key, 0));
     if header.rsv == RSV1 {
         let kind = if header.opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         return Ok(Event::Deflated { kind, payload: Payload::InPlace(payload) });
     }
     let kind = match header.opcode {
         Opcode::Text => {
-            check_text(payload)?;
+            if !is_known_ascii {
+                check_text(payload)?;
+            }
             MessageKind::Text
         }
         Opcode::Binary => MessageKind::Binary,

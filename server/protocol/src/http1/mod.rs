@@ -10,3 +10,4 @@ pub use body::{BodyLength, ChunkedDecoder, body_length};
 pub use error::HttpError;
 pub use head::{Header, Headers, RequestHead, ResponseHead, Version};
 pub use parse::{Parsed, parse_request, parse_response};
+pub use uri::Target;

@@ -17,9 +17,10 @@ const WORTH_CHOOSING_BYTES: usize = 64;
 #[cfg(target_arch = "x86_64")]
 const WORTH_ALIGNING_BYTES: usize = 512;
 
-/// Masks or unmasks in place. `offset` is the position of `bytes[0]` in its payload.
+/// Masks or unmasks in place. `offset` is the position of `bytes[0]` in its payload. Gives whether all that comes out is
+/// ASCII: the loops see that in passing, and text of which it is known needs no second look.
 #[inline]
-pub fn apply_mask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
+pub fn apply_mask(bytes: &mut [u8], key: [u8; 4], offset: usize) -> bool {
     let key = key_at(key, offset);
     #[cfg(target_arch = "x86_64")]
     if bytes.len() >= WORTH_CHOOSING_BYTES
@@ -27,7 +28,7 @@ pub fn apply_mask(bytes: &mut [u8], key: [u8; 4], offset: usize) {
     {
         return xor(bytes, key);
     }
-    xor_baseline(bytes, key);
+    xor_baseline(bytes, key)
 }
 
 /// The definition, one byte at a time: what [`apply_mask`] is proved equal to, and a baseline to measure
@@ -45,42 +46,51 @@ const fn key_at(key: [u8; 4], offset: usize) -> [u8; 4] {
     [key[offset], key[(offset + 1) % 4], key[(offset + 2) % 4], key[(offset + 3) % 4]]
 }
 
-/// A masking loop; the key applies from the first byte on.
-type Xor = fn(&mut [u8], [u8; 4]);
+/// A masking loop; the key applies from the first byte on. Gives whether all that comes out is ASCII.
+type Xor = fn(&mut [u8], [u8; 4]) -> bool;
 
 /// The loop as every CPU of the target runs it.
-fn xor_baseline(bytes: &mut [u8], key: [u8; 4]) {
-    xor_rest(xor_blocks::<16>(bytes, key), key);
+fn xor_baseline(bytes: &mut [u8], key: [u8; 4]) -> bool {
+    let (rest, seen) = xor_blocks::<16>(bytes, key);
+    (seen | xor_rest(rest, key)).is_ascii()
 }
 
-/// XORs whole blocks of `WIDTH` bytes and gives what is left. `WIDTH` is a multiple of four, so the key fits
-/// every block alike. Inlined: the caller's target features decide which instructions this becomes.
+/// XORs whole blocks of `WIDTH` bytes; gives what is left, and all bits that came out. `WIDTH` is a multiple of four, so
+/// the key fits every block alike. Inlined: the caller's target features decide which instructions this becomes.
 #[inline(always)]
-fn xor_blocks<const WIDTH: usize>(bytes: &mut [u8], key: [u8; 4]) -> &mut [u8] {
+fn xor_blocks<const WIDTH: usize>(bytes: &mut [u8], key: [u8; 4]) -> (&mut [u8], u8) {
     const { assert!(WIDTH.is_multiple_of(4)) };
     let mut key_block = [0; WIDTH];
     for (position, byte) in key_block.iter_mut().enumerate() {
         *byte = key[position % 4];
     }
+    let mut seen = [0; WIDTH];
     let (blocks, rest) = bytes.as_chunks_mut::<WIDTH>();
     for block in blocks {
-        for (byte, key) in block.iter_mut().zip(key_block) {
+        for ((byte, key), seen) in block.iter_mut().zip(key_block).zip(&mut seen) {
             *byte ^= key;
+            *seen |= *byte;
         }
     }
-    rest
+    (rest, seen.into_iter().fold(0, |all, byte| all | byte))
 }
 
-/// XORs the fewer than 16 bytes after the last block.
+/// XORs the fewer than 16 bytes after the last block; gives all bits that came out.
 #[inline(always)]
-fn xor_rest(bytes: &mut [u8], key: [u8; 4]) {
+fn xor_rest(bytes: &mut [u8], key: [u8; 4]) -> u8 {
     let (words, rest) = bytes.as_chunks_mut();
+    let mut seen = 0;
     for word in words {
-        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(key)).to_ne_bytes();
+        let masked = u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(key);
+        seen |= masked;
+        *word = masked.to_ne_bytes();
     }
+    let mut seen = seen.to_ne_bytes().into_iter().fold(0, |all, byte| all | byte);
     for (byte, key) in rest.iter_mut().zip(key) {
         *byte ^= key;
+        seen |= *byte;
     }
+    seen
 }
 
 #[cfg(test)]
@@ -127,6 +137,29 @@ mod tests {
                     let mut bytes = payload(length);
                     xor(&mut bytes, key_at(KEY, offset));
                     assert!(bytes == expected, "{name}, offset {offset}, length {length}");
+                }
+            }
+        }
+    }
+
+    /// Wherever the one byte is that is not.
+    #[test]
+    fn what_comes_out_is_known_to_be_ascii_or_not() {
+        let unmask = |xor: Xor, text: &[u8]| {
+            let mut bytes = text.to_vec();
+            apply_mask_scalar(&mut bytes, KEY, 0);
+            let is_ascii = xor(&mut bytes, KEY);
+            assert_eq!(bytes, text);
+            is_ascii
+        };
+        for (name, xor) in implementations() {
+            for length in (0..=200).chain([511, 512, 600, 1024]) {
+                let mut text = vec![0x7F; length];
+                assert!(unmask(xor, &text), "{name}, length {length}");
+                for at in 0..length {
+                    text[at] = 0x80;
+                    assert!(!unmask(xor, &text), "{name}, length {length}, byte {at}");
+                    text[at] = 0x7F;
                 }
             }
         }

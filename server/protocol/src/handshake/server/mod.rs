@@ -10,8 +10,7 @@ pub use self::error::HandshakeError;
 use super::extensions::{self, Deflate, SmallWindows};
 use super::grammar::{is_extension_list, is_token_list};
 use super::{WEBSOCKET_VERSION, accept_value, append_header};
-use crate::http1::uri::is_resource;
-use crate::http1::{RequestHead, Version};
+use crate::http1::{RequestHead, Target, Version};
 
 /// Bytes of a header's value that are quoted in the error.
 const QUOTED_BYTES: usize = 64;
@@ -49,7 +48,7 @@ pub fn accept_upgrade(
     if head.version != Version::Http11 {
         return Err(HandshakeError::Http10);
     }
-    if !is_resource(head.target) {
+    if !Target::of(head.target).is_resource() {
         let target = head.target.as_bytes();
         let target = target[..target.len().min(QUOTED_BYTES)].escape_ascii().to_string();
         return Err(HandshakeError::InvalidTarget { target });
