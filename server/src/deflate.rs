@@ -15,8 +15,8 @@ use std::ops::RangeInclusive;
 const SCRATCH_KEPT: usize = 64 << 10;
 
 /// User memory of a shard's compressor and decompressor once both were needed, for `corecast budget`: what zlib-rs was seen
-/// to allocate.
-pub const CODEC_BYTES: usize = (371 + 46) << 10;
+/// to allocate, and the room that it inflates into.
+pub const CODEC_BYTES: usize = (371 + 46 + 16) << 10;
 
 #[derive(Debug)]
 pub struct Codec {
