@@ -154,7 +154,7 @@ impl Home {
 
     /// In which other shards follow the topic, as far as they have said so.
     pub fn variants(&self) -> Variants {
-        self.interested.iter().fold(Variants::default(), |all, interest| all.and(interest.variants))
+        self.interested.iter().fold(Variants::default(), |all, interest| all.union(interest.variants))
     }
 
     pub fn name(&self) -> &TopicName {

@@ -104,6 +104,10 @@ impl SharedMessages {
     }
 }
 
+/// What is kept of compressed forms for the next publish: their bytes, and of how many messages.
+const BYTES_KEPT: usize = 64 << 10;
+const MESSAGES_KEPT: usize = 16;
+
 /// Compressed forms of the messages of one publish: payloads of frames with RSV1 set. A form that is not there goes plain.
 #[derive(Clone, Debug, Default)]
 pub struct Deflated {
@@ -144,9 +148,9 @@ impl Deflated {
     /// Empties it, and gives back what a long message needed.
     pub fn clear(&mut self) {
         self.block.clear();
-        self.block.shrink_to(64 << 10);
+        self.block.shrink_to(BYTES_KEPT);
         self.ranges.clear();
-        self.ranges.shrink_to(16);
+        self.ranges.shrink_to(MESSAGES_KEPT);
     }
 }
 

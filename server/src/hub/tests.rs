@@ -611,3 +611,24 @@ fn delivered_counts_whole_messages_of_each_subscriber() {
     test.hub.unsubscribe_all(Slot(1));
     assert_eq!(test.hub.stats().delivered, 5);
 }
+
+/// Asked before a message is compressed: what is held back is tried again in every turn.
+#[test]
+fn a_pool_that_is_used_up_is_known_without_encoding_the_message() {
+    let limits = HubLimits { log_bytes: 64 << 10, topic_log_bytes: 64 << 10, ..limits() };
+    let mut test = TestHub::new(limits);
+    let topics = ["b", "c", "d"].map(|name| test.hub.open(name.into(), Offset(0)));
+    for (slot, topic) in topics.into_iter().enumerate() {
+        test.hub.subscribe(Slot(slot as u32), topic, Encoding::Raw);
+    }
+    let [b, c, d] = topics;
+    for topic in [b, c] {
+        test.hub.append(topic, Offset(1), Form::Binary, &[0; 30_000], NOW, TAIL_ROOM).unwrap();
+    }
+    assert!(!test.hub.is_full(d, 10_000) && test.hub.is_exhausted_for(d, 10_000));
+    assert_eq!(test.hub.append(d, Offset(1), Form::Binary, &[0; 10_000], NOW, TAIL_ROOM), Err(HeldBack));
+    assert!(!test.hub.is_exhausted_for(d, 1_000));
+    test.pass(|_| false);
+    assert!(!test.hub.is_exhausted_for(d, 10_000));
+    test.hub.append(d, Offset(1), Form::Binary, &[0; 10_000], NOW, TAIL_ROOM).unwrap();
+}

@@ -224,7 +224,7 @@ impl Shard {
     fn deflate(&mut self, home: HomeId, first: Offset, messages: Messages<'_>, forms: &mut Deflated) {
         let topic = &self.homes[home];
         let here = topic.local.map_or_else(Variants::default, |local| self.hub.variants(local));
-        let wanted = topic.variants().and(here).compressed();
+        let wanted = topic.variants().union(here).compressed();
         let name = topic.name().as_str();
         let done = self.codec.deflate_all(wanted, name, first, messages, forms);
         let counters = &mut self.metrics.counters;

@@ -266,7 +266,8 @@ impl Shard {
         http::connections(self.mesh.me.0, self.mesh.shards(), self.table.occupied(), &shown)
     }
 
-    /// Answers a request that is not done, a handshake too (RFC 6455 §4.2.1, §7.2.2). Nothing after it is read: its body, if any, was not looked at.
+    /// Answers a request that is not done, a handshake too (RFC 6455 §4.2.1, §7.2.2). Nothing after it is read: its body, if
+    /// any, was not looked at.
     pub(super) fn refuse<R: Ring>(
         &mut self,
         cx: &mut Context<'_, R>,
