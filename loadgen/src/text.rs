@@ -555,6 +555,8 @@ verdict: not valid; generator-limited: no
             published: Some(1_000),
             relayed: Some(1_000_000),
             deliveries: Some(1_500_000_000),
+            sends: Some(1_000_000),
+            delivered_bytes: None,
             busy_seconds: Some(4.2),
             busy_share: Some(0.42),
         };
