@@ -33,6 +33,7 @@ mod message;
 pub mod metrics_page;
 pub mod options;
 mod pacing;
+pub mod plan;
 pub mod preflight;
 pub mod preset;
 mod publisher;

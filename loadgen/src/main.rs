@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::options::shown_command_line;
+use corecast_load::plan::{PlanOptions, plan};
 use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
 use progress::ProgressDisplay;
 
@@ -29,6 +30,8 @@ enum Command {
     /// Run one scenario and report what was measured
     // Boxed: the options are large.
     Run(Box<RunOptions>),
+    /// Say what a service needs of cores, memory, bandwidth and hosts, from measured runs
+    Plan(Box<PlanOptions>),
     /// Have Autobahn's fuzzing server test this generator's client
     Autobahn(AutobahnOptions),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
+        Command::Plan(options) => make_plan(&options),
         Command::Autobahn(options) => be_tested(&options),
     };
     match result {
@@ -78,6 +82,22 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     }
     std::io::stdout().flush()?;
     Ok(report.verdict.exit_code)
+}
+
+fn make_plan(options: &PlanOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    let plan = plan(options)?;
+    match options.json.as_deref() {
+        Some(path) if path == Path::new("-") => println!("{}", serde_json::to_string_pretty(&plan)?),
+        Some(path) => {
+            let text = serde_json::to_string_pretty(&plan)? + "\n";
+            std::fs::write(path, text)
+                .map_err(|error| format!("cannot write the plan to {}: {error}", path.display()))?;
+            print!("{plan}");
+        }
+        None => print!("{plan}"),
+    }
+    std::io::stdout().flush()?;
+    Ok(plan.exit_code())
 }
 
 fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {

@@ -312,7 +312,7 @@ fn time(ns: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
