@@ -22,6 +22,7 @@ Without arguments all stages run, in this order:
   instructions  what the hot parts execute, counted by callgrind, against benches/instructions/baseline.json
   load          corecast-load: 1,000 subscribers for 3 s, then 50 topics from 2 connections; nothing may be lost
   compare       benches/compare: its unit tests, and every server of the comparison passes messages
+  plan          the capacity plan: fits and predicts runs of 1 s, which says that it works, not how well
   doc           documentation, private items too, warnings are errors
   deny          licences, bans and sources of the dependencies (needs cargo-deny)
 
@@ -35,7 +36,7 @@ END
 }
 
 STAGES=(
-  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions load compare doc deny
+  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions load compare plan doc deny
 )
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -158,6 +159,14 @@ stage_compare() {
   need_command taskset util-linux
   (cd benches/compare && python3 -m unittest)
   benches/compare/run.sh --check
+}
+
+stage_plan() {
+  need_command python3 python3
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || skip "Python is too old, 3.11 or newer is needed"
+  need_command taskset util-linux
+  (cd benches/plan && PYTHONPATH=../compare python3 -m unittest)
+  benches/plan/run.sh --check --runs few,thousand,large,far,four-thousand,full
 }
 
 stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }

@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use budget::{Budget, BudgetError, BudgetSource, Memory};
-use cost::{CostModel, Known, Term, Witness};
+use cost::{CostModel, Fit, Known, Term, Witness};
 use extrapolation::{Extrapolation, extrapolations};
 use held_out::Prediction;
 use memory::{JSON_PRESET, MemoryModel, MemoryRow};
@@ -50,8 +50,6 @@ pub const SCHEMA: &str = "corecast-load/plan/1";
 const WAITS_SECONDS: [f64; 3] = [0.001, 0.01, 0.1];
 /// Largest number of cores on one host of any size.
 const MOST_CORES: u64 = 1 << 16;
-/// Shorter busy times are too few ticks.
-const LEAST_BUSY_SECONDS: f64 = 0.5;
 /// A run this far off the model is told.
 const NOTABLE_ERROR: f64 = 0.25;
 /// Fewer connections than this have been opened in no time that ticks can tell.
@@ -342,18 +340,12 @@ fn warnings_of_runs(runs: &[Observation], costs: &CostModel) -> Vec<String> {
         warnings
             .push(format!("{fitted} from {runs}: there is nothing left to see an error by; give more runs"));
     }
-    for fit in &costs.runs {
-        let error = fit.fitted_seconds / fit.measured_seconds - 1.0;
-        if error.abs() > NOTABLE_ERROR {
-            warnings.push(format!(
-                "the model is {:+.0} % off for {}, which it was fitted to",
-                error * 100.0,
-                fit.run
-            ));
-        }
+    for fit in costs.runs.iter().filter(|fit| fit.is_telling() && fit.error().abs() > NOTABLE_ERROR) {
+        let error = fit.error() * 100.0;
+        warnings.push(format!("the model is {error:+.0} % off for {}, which it was fitted to", fit.run));
     }
     let busy_at_most = runs.iter().map(|run| run.busy_seconds).fold(0.0, f64::max);
-    if busy_at_most < LEAST_BUSY_SECONDS {
+    if !costs.runs.iter().any(Fit::is_telling) {
         warnings.push(format!(
             "no run kept the server busy for more than {busy_at_most:.2} s, a few ticks of 10 ms: run longer, or with more \
              to do"
@@ -383,7 +375,8 @@ fn missing_runs(runs: &[Observation], costs: &CostModel, service: &Service) -> V
         .map(|cost| {
             let why = match cost.known {
                 Known::NotToldApart => format!(
-                    "{} went with other costs in all runs, and is in them: right only where it goes with them again",
+                    "these runs cannot tell {} from the other costs, which have it in them: right where it goes with them \
+                     again",
                     cost.term.of()
                 ),
                 Known::NotRun | Known::Yes => {
@@ -412,8 +405,8 @@ fn not_included(runs: &[Observation], network: Network, service: Option<&Service
     let mut left_out = Vec::new();
     if runs.iter().all(|run| run.memory.kernel_bytes.is_some()) {
         left_out.push(
-            "a network card: its driver, interrupts and queues cost cores too, and loopback has none. (It has the \
-             receiving side's TCP instead, on the server's core.) Measure over the card before relying on this",
+            "what a network card costs: its driver, interrupts and queues take cores too. All runs were over loopback, \
+             which has none, but has the receiving side's TCP on the server's core instead",
         );
     }
     if network.tls {

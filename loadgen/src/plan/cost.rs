@@ -27,6 +27,8 @@ const LEAST_NEW_PART: f64 = 0.1;
 const RUN_NOISE: f64 = 0.05;
 /// The kernel counts busy time in ticks, and sees at each only who runs then.
 const TICK_SECONDS: f64 = 0.01;
+/// With so many, chance is some 14 % at most.
+const ENOUGH_TICKS: f64 = 50.0;
 
 /// How much there is of what costs, in a window or a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -113,6 +115,18 @@ pub struct Fit {
     pub fitted_seconds: f64,
     /// What a model of the other runs says about this one.
     pub left_out_seconds: Option<f64>,
+}
+
+impl Fit {
+    /// fitted / measured - 1.
+    pub fn error(&self) -> f64 {
+        self.fitted_seconds / self.measured_seconds - 1.0
+    }
+
+    /// Busy for so long that the kernel's ticks say how long.
+    pub fn is_telling(&self) -> bool {
+        self.measured_seconds >= ENOUGH_TICKS * TICK_SECONDS
+    }
 }
 
 impl Term {
@@ -236,14 +250,13 @@ impl CostModel {
         self.costs.iter().map(move |cost| (cost.term, cost.seconds * cost.term.amount(&quantities, near)))
     }
 
-    pub fn cost(&self, term: Term) -> Cost {
-        *self.costs.iter().find(|cost| cost.term == term).expect("every term has a cost")
+    /// How much of a term there is in quantities.
+    pub fn amount(&self, term: Term, quantities: &Quantities) -> f64 {
+        term.amount(quantities, self.near)
     }
 
-    /// A send to one of so many connections of a core.
-    pub fn send_seconds(&self, connections_per_core: f64) -> f64 {
-        self.cost(Term::Send).seconds
-            + self.cost(Term::FarSend).seconds * far_part(connections_per_core, self.near)
+    pub fn cost(&self, term: Term) -> Cost {
+        *self.costs.iter().find(|cost| cost.term == term).expect("every term has a cost")
     }
 
     /// The run that says most about each cost: the one with the largest part of its time in it, and that part.
@@ -267,10 +280,9 @@ impl CostModel {
         self.costs.iter().filter(has).copied().collect()
     }
 
-    /// The largest error of a run that was fitted, as a part of what was measured.
+    /// The largest error of a run that was fitted, as a part of what was measured; runs of a few ticks do not count.
     pub fn largest_error(&self) -> f64 {
-        let error = |fit: &Fit| (fit.fitted_seconds / fit.measured_seconds - 1.0).abs();
-        self.runs.iter().map(error).filter(|error| error.is_finite()).fold(0.0, f64::max)
+        self.runs.iter().filter(|fit| fit.is_telling()).map(|fit| fit.error().abs()).fold(0.0, f64::max)
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::cost::{CostModel, Quantities};
-use super::memory::{Holdings, MemoryModel};
+use super::memory::{ENOUGH_CONNECTIONS, Holdings, MemoryModel};
 use super::observation::Observation;
 use super::target::Target;
 use super::wire::Network;
@@ -74,10 +74,12 @@ impl Prediction {
             let predicted = costs.connect.seconds * run.connects;
             figures.push(Figure::new(What::ConnectBusySeconds, predicted, run.connect_busy_seconds));
         }
-        let resident = memory.resident_bytes(&Holdings::of(run));
-        figures.push(Figure::new(What::ResidentBytes, resident, run.memory.resident_bytes_end));
-        if let (Some(each), Some(measured)) = (memory.kernel_bytes_both_ends, run.memory.kernel_bytes) {
-            figures.push(Figure::new(What::KernelBytes, each * run.connections, measured));
+        if run.connections >= ENOUGH_CONNECTIONS {
+            let resident = memory.resident_bytes(&Holdings::of(run));
+            figures.push(Figure::new(What::ResidentBytes, resident, run.memory.resident_bytes_end));
+            if let (Some(each), Some(measured)) = (memory.kernel_bytes_both_ends, run.memory.kernel_bytes) {
+                figures.push(Figure::new(What::KernelBytes, each * run.connections, measured));
+            }
         }
         Self { run: run.run.clone(), is_coalesced, figures }
     }
@@ -142,6 +144,13 @@ mod tests {
         let prediction = predicted(&run("full.json", &work, &COSTS));
         assert!(prediction.is_coalesced, "8.1 cores would be busy if each message went alone");
         assert!(prediction.figures[0].error.abs() < 1e-3, "{prediction:?}");
+    }
+
+    #[test]
+    fn memory_of_few_connections_is_not_compared() {
+        let few = run("few.json", &Work { subscribers: 999.0, ..Work::default() }, &COSTS);
+        let whats: Vec<What> = predicted(&few).figures.iter().map(|figure| figure.what).collect();
+        assert_eq!(whats, [What::BusySeconds]);
     }
 
     #[test]

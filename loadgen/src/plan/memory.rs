@@ -10,6 +10,9 @@ use super::observation::Observation;
 /// A part is told apart from others if so much of its column is its own.
 const LEAST_NEW_PART: f64 = 0.1;
 
+/// With fewer connections a server has not used all of its buffers yet, and the kernel puts sockets into what was left half full.
+pub(super) const ENOUGH_CONNECTIONS: f64 = 1_000.0;
+
 /// Resident memory of the server as runs show it: process + shards + connections + topics.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MemoryModel {
@@ -30,7 +33,8 @@ pub struct Part {
 pub struct MemoryFit {
     pub run: String,
     pub measured_bytes: f64,
-    pub fitted_bytes: f64,
+    /// Absent when the run had too few connections to be fitted.
+    pub fitted_bytes: Option<f64>,
 }
 
 /// How many there are of what takes memory.
@@ -62,36 +66,40 @@ impl MemoryModel {
     const PARTS: [Per; 5] = [Per::Connection, Per::Shard, Per::Process, Per::Topic, Per::Subscription];
 
     pub(super) fn fit(runs: &[Observation]) -> Self {
+        let told = telling(runs);
         // Relative to what was measured: no run counts more for being larger.
-        let weights: Vec<f64> = runs.iter().map(|run| 1.0 / run.memory.resident_bytes_end.max(1.0)).collect();
+        let weights: Vec<f64> = told.iter().map(|run| 1.0 / run.memory.resident_bytes_end.max(1.0)).collect();
         let mut columns: Vec<Vec<f64>> = Vec::new();
         let mut parts = Self::PARTS.map(|per| Part { per, bytes: 0.0, known: Known::NotRun });
         for part in &mut parts {
-            let amount = |(run, weight): (&Observation, &f64)| weight * Holdings::of(run).count(part.per);
-            let column: Vec<f64> = runs.iter().zip(&weights).map(amount).collect();
+            let amount = |(run, weight): (&&Observation, &f64)| weight * Holdings::of(run).count(part.per);
+            let column: Vec<f64> = told.iter().zip(&weights).map(amount).collect();
             if column.iter().all(|amount| *amount == 0.0) {
                 continue;
             }
             let others: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-            let is_new = columns.len() < runs.len() && new_part(&others, &column) >= LEAST_NEW_PART;
+            let is_new = columns.len() < told.len() && new_part(&others, &column) >= LEAST_NEW_PART;
             part.known = if is_new { Known::Yes } else { Known::NotToldApart };
             if is_new {
                 columns.push(column);
             }
         }
         let wanted: Vec<f64> =
-            runs.iter().zip(&weights).map(|(run, weight)| weight * run.memory.resident_bytes_end).collect();
+            told.iter().zip(&weights).map(|(run, weight)| weight * run.memory.resident_bytes_end).collect();
         let fitted = non_negative(&columns, &wanted);
         let known = parts.iter_mut().filter(|part| part.known == Known::Yes);
         known.zip(fitted).for_each(|(part, bytes)| part.bytes = bytes);
         let mut model =
-            Self { parts: parts.to_vec(), kernel_bytes_both_ends: kernel_bytes(runs), runs: Vec::new() };
+            Self { parts: parts.to_vec(), kernel_bytes_both_ends: kernel_bytes(&told), runs: Vec::new() };
         model.runs = runs
             .iter()
             .map(|run| MemoryFit {
                 run: run.run.clone(),
                 measured_bytes: run.memory.resident_bytes_end,
-                fitted_bytes: model.resident_bytes(&Holdings::of(run)),
+                fitted_bytes: told
+                    .iter()
+                    .any(|told| std::ptr::eq(*told, run))
+                    .then(|| model.resident_bytes(&Holdings::of(run))),
             })
             .collect();
         model
@@ -117,11 +125,13 @@ impl MemoryModel {
             bytes: bytes_each * holdings.count(per),
             source,
         };
-        let measured = || "measured".to_owned();
+        let measured = || "measured in the runs above".to_owned();
         let connection = self.part(Per::Connection).bytes;
+        let has_process = self.part(Per::Process).known == Known::Yes;
+        let shard = if has_process { "shard at rest" } else { "shard and process" };
         let mut rows = vec![
             row("process at rest", Per::Process, Memory::User, self.part(Per::Process).bytes, measured()),
-            row("shard at rest", Per::Shard, Memory::User, self.part(Per::Shard).bytes, measured()),
+            row(shard, Per::Shard, Memory::User, self.part(Per::Shard).bytes, measured()),
         ];
         let Some((budget, name)) = budget else {
             rows.push(row("connection", Per::Connection, Memory::User, connection, measured()));
@@ -134,8 +144,7 @@ impl MemoryModel {
                 measured(),
             ));
             let both = self.kernel_bytes_both_ends.unwrap_or_default();
-            let source = "measured, both ends on one host".to_owned();
-            rows.push(row("socket", Per::Connection, Memory::Kernel, both, source));
+            rows.push(row(BOTH_ENDS, Per::Connection, Memory::Kernel, both, measured()));
             rows.retain(|row| row.bytes > 0.0);
             return rows;
         };
@@ -157,12 +166,19 @@ impl MemoryModel {
     }
 }
 
-/// Of all runs' connections together: a few bytes of other sockets weigh less where there are many.
-fn kernel_bytes(runs: &[Observation]) -> Option<f64> {
-    let measured = runs.iter().filter_map(|run| Some((run.memory.kernel_bytes?, run.connections)));
-    let (bytes, connections) =
-        measured.fold((0.0, 0.0), |(bytes, connections), run| (bytes + run.0, connections + run.1));
-    (connections > 0.0).then(|| (bytes / connections).max(0.0))
+/// The runs that tell what connections take; all of them when there are no two with enough connections.
+fn telling(runs: &[Observation]) -> Vec<&Observation> {
+    let enough: Vec<_> = runs.iter().filter(|run| run.connections >= ENOUGH_CONNECTIONS).collect();
+    if enough.len() < 2 { runs.iter().collect() } else { enough }
+}
+
+/// The line through zero that is nearest to all runs, in bytes: large runs say more.
+fn kernel_bytes(runs: &[&Observation]) -> Option<f64> {
+    let measured = runs.iter().filter_map(|run| Some((run.connections, run.memory.kernel_bytes?)));
+    let (products, squares) = measured.fold((0.0, 0.0), |(products, squares), (connections, bytes)| {
+        (products + connections * bytes, squares + connections * connections)
+    });
+    (squares > 0.0).then(|| (products / squares).max(0.0))
 }
 
 impl Holdings {
@@ -186,6 +202,9 @@ impl Holdings {
         }
     }
 }
+
+/// The row of kernel memory that was measured on one host, where there is no budget that knows the server's end.
+pub(super) const BOTH_ENDS: &str = "socket, both ends";
 
 /// In this dialect a connection may have several subscriptions, and publishes are acknowledged.
 pub(super) const JSON_PRESET: &str = "corecast-json";
@@ -222,7 +241,7 @@ mod tests {
 
     #[test]
     fn connections_shards_and_process_are_told_apart_by_runs_that_differ_in_them() {
-        let model = model(&[sized(100.0, 1.0), sized(10_000.0, 1.0), sized(5_000.0, 4.0)]);
+        let model = model(&[sized(1_000.0, 1.0), sized(10_000.0, 1.0), sized(5_000.0, 4.0)]);
         assert_eq!(bytes(&model, Per::Connection), 110.0);
         assert_eq!((bytes(&model, Per::Shard), bytes(&model, Per::Process)), (2e6, 4e6));
         let holdings = Holdings { connections: 19_000.0, shards: 1.0, topics: 1.0, subscriptions: 0.0 };
@@ -239,6 +258,23 @@ mod tests {
     }
 
     #[test]
+    fn few_connections_say_nothing_as_long_as_others_have_many() {
+        let mut runs: Vec<Observation> = [1_000.0, 5_000.0, 10.0]
+            .iter()
+            .map(|&subscribers| run("a.json", &sized(subscribers, 1.0), &NOTHING))
+            .collect();
+        runs[2].memory.resident_bytes_end = 5e6;
+        runs[2].memory.kernel_bytes = Some(0.0);
+        let fitted = MemoryModel::fit(&runs);
+        assert_eq!((bytes(&fitted, Per::Connection), bytes(&fitted, Per::Shard)), (110.0, 6e6));
+        assert_eq!(fitted.kernel_bytes_both_ends, Some(8_000.0));
+        let shown: Vec<bool> = fitted.runs.iter().map(|fit| fit.fitted_bytes.is_some()).collect();
+        assert_eq!(shown, [true, true, false]);
+        let only_few = MemoryModel::fit(&runs[1..]);
+        assert!(only_few.runs.iter().all(|fit| fit.fitted_bytes.is_some()));
+    }
+
+    #[test]
     fn a_budget_has_a_row_for_each_term_and_for_what_was_measured_above_it() {
         let model = model(&[sized(100.0, 1.0), sized(10_000.0, 1.0)]);
         let budget = Budget::parse(TEXT, "budget.json").expect("a budget");
@@ -248,7 +284,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("shard at rest", 12e6),
+                ("shard and process", 12e6),
                 ("connection slot", 88_000.0),
                 ("subscription", 16_000.0),
                 ("socket", 4_096_000.0),
@@ -273,9 +309,9 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("shard at rest", Memory::User, 6e6),
+                ("shard and process", Memory::User, 6e6),
                 ("connection", Memory::User, 110_000.0),
-                ("socket", Memory::Kernel, 8e6),
+                ("socket, both ends", Memory::Kernel, 8e6),
             ]
         );
     }

@@ -209,8 +209,9 @@ impl MemorySeen {
         Self {
             resident_bytes_before: server.resident_bytes_before as f64,
             resident_bytes_end: server.resident_bytes_end as f64,
+            // TCP's part is counted by the MiB for each core, so that it seems to fall where nothing was taken.
             kernel_bytes: report.kernel.map(|kernel| {
-                connections * (kernel.slab_bytes_per_connection + kernel.tcp_bytes_per_connection)
+                connections * (kernel.slab_bytes_per_connection + kernel.tcp_bytes_per_connection.max(0.0))
             }),
         }
     }

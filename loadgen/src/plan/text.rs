@@ -5,10 +5,14 @@ use std::fmt;
 use super::budget::Memory;
 use super::cost::{Cost, Known, Term};
 use super::held_out::{Figure, Prediction, What};
+use super::memory::BOTH_ENDS;
 use super::sizing::Share;
 use super::wire::Network;
 use super::{Plan, Service};
 use crate::text::thousands;
+
+/// Columns of a line, unless it is a command or a table's.
+const WIDTH: usize = 118;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -16,9 +20,10 @@ impl fmt::Display for Plan {
         if let Some(service) = &self.service {
             service.write_target(f)?;
         }
-        let count = self.runs.len();
-        let runs = if count == 1 { "run" } else { "runs" };
-        line(f, "fitted to", &format!("{count} {runs} of {}: {}", self.runs[0].preset, self.runs[0].host))?;
+        let runs = number(self.runs.len() as u64, "run");
+        let (preset, host) = (&self.runs[0].preset, &self.runs[0].host);
+        let error = self.costs.largest_error() * 100.0;
+        line(f, "fitted to", &format!("{runs} of {preset}, off by at most {error:.0} %: {host}"))?;
         writeln!(f)?;
         self.write_costs(f)?;
         if let Some(service) = &self.service {
@@ -32,10 +37,10 @@ impl fmt::Display for Plan {
         }
         write_check(f, &self.check)?;
         for warning in &self.warnings {
-            writeln!(f, "  ! {warning}")?;
+            paragraph(f, "  ! ", "    ", warning)?;
         }
         for run in &self.runs_to_make {
-            writeln!(f, "  ! {}: {}. To tell, run", run.term, run.why)?;
+            paragraph(f, "  ! ", "    ", &format!("{}: {}. To tell, run", run.term, run.why))?;
             if let Some(server) = run.server {
                 writeln!(f, "      (server with {server})")?;
             }
@@ -49,51 +54,44 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// busy cores = sum over terms of cost x how much of it there is in a second.
+    /// Busy cores = the sum over all terms of a cost and how much of it there is in a second.
     fn write_costs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = self.service.as_ref().map(|service| service.whole.as_ref().unwrap_or(&service.host));
-        let amounts = if share.is_some() { ["in a second", "busy cores"] } else { ["", ""] };
-        writeln!(
+        let row = |f: &mut fmt::Formatter<'_>, name: &str, cost: &str, amounts: [&str; 2], what: &str| {
+            let [amount, cores] = amounts;
+            match share {
+                Some(_) => writeln!(f, "  {name:14}{cost:>10}{amount:>14}{cores:>12}   {what}"),
+                None => writeln!(f, "  {name:14}{cost:>10}   {what}"),
+            }
+        };
+        row(
             f,
-            "  {:14}{:>10}  {:53}{:>13}{:>12}   mostly from",
-            "busy time =", "cost", "sum of", amounts[0], amounts[1]
+            "busy time =",
+            "cost",
+            ["in a second", "busy cores"],
+            "sum of (and the run that says most about it)",
         )?;
         for cost in &self.costs.costs {
-            let name = format!("  {}", cost.term);
-            let what = self.explain(cost, share);
-            write!(f, "  {name:14}{:>10}  {what:53}", cost_text(cost))?;
             let busy = share.and_then(|share| share.parts.iter().find(|part| part.0 == cost.term));
-            if let (Some(share), Some((_, busy))) = (share, busy) {
-                let seconds = if cost.seconds > 0.0 { busy / cost.seconds } else { 0.0 };
-                let amount = if cost.known == Known::Yes && cost.seconds > 0.0 {
-                    seconds
-                } else {
-                    amount_of(cost.term, share)
-                };
-                write!(f, "{:>13}{busy:>12.3}", thousands(amount.round() as u64))?;
-            } else {
-                write!(f, "{:25}", "")?;
-            }
+            let amount = share.map_or(0.0, |share| self.costs.amount(cost.term, &share.second));
+            let amounts = [count(amount), format!("{:.3}", busy.map_or(0.0, |part| part.1))];
+            let mut what = self.explain(cost, share);
             if let Some(witness) = self.witnesses.iter().find(|witness| witness.term == cost.term) {
-                write!(f, "   {} ({:.0} % of its time)", witness.run, witness.part * 100.0)?;
+                what += &format!(" ({}: {:.0} % of its time)", witness.run, witness.part * 100.0);
             }
-            writeln!(f)?;
+            let name = format!("  {}", cost.term);
+            row(f, &name, &cost_text(cost), [&amounts[0], &amounts[1]], &what)?;
         }
         let connect = &self.costs.connect;
         let churn = self.service.as_ref().map_or(0.0, |service| service.target.churn);
+        let busy = format!("{:.3}", share.map_or(0.0, |share| share.connect_busy_cores));
         let what = format!(
-            "opening a connection ({} to {} in single runs)",
+            "opening a connection ({} connections of all runs; {} to {} by run)",
+            count(connect.connects),
             duration(connect.least_seconds),
             duration(connect.most_seconds)
         );
-        write!(f, "  {:14}{:>10}  {what:53}", "  connect", duration(connect.seconds))?;
-        if let Some(share) = share {
-            let (amount, busy) = (thousands(churn.round() as u64), share.connect_busy_cores);
-            write!(f, "{amount:>13}{busy:>12.3}")?;
-        } else {
-            write!(f, "{:25}", "")?;
-        }
-        writeln!(f, "   {} connections of all runs", thousands(connect.connects as u64))
+        row(f, "  connect", &duration(connect.seconds), [&count(churn), &busy], &what)
     }
 
     fn explain(&self, cost: &Cost, share: Option<&Share>) -> String {
@@ -102,10 +100,10 @@ impl Plan {
             (Known::NotRun, _) => format!("{of}: not measured"),
             (Known::NotToldApart, _) => format!("{of}: in the other costs"),
             (Known::Yes, Term::FarSend) => {
-                let near = thousands(self.costs.near as u64);
+                let near = count(self.costs.near);
                 let connections = share.map_or_else(
                     || "connections of a core".to_owned(),
-                    |share| thousands(share.second.connections_per_core.round() as u64),
+                    |share| count(share.second.connections_per_core),
                 );
                 format!("a send, x (1 - {near} / {connections})")
             }
@@ -117,51 +115,43 @@ impl Plan {
         writeln!(f)?;
         writeln!(
             f,
-            "  {:40}{:>10}{:>10}{:>9}{:>11}{:>12}{:>12}{:>9}",
-            "runs, busy time and resident memory",
-            "busy",
-            "fitted",
-            "off",
-            "left out",
-            "memory",
-            "fitted",
-            "off"
+            "  {:14}{:>10}{:>10}{:>9}{:>10}{:>12}{:>12}{:>9}",
+            "runs", "busy", "fitted", "off", "left out", "memory", "fitted", "off"
         )?;
         for (fit, memory) in self.costs.runs.iter().zip(&self.memory.runs) {
-            let left_out = fit.left_out_seconds.map(|seconds| off(seconds, fit.measured_seconds));
+            let dash = || "-".to_owned();
+            let left_out =
+                fit.left_out_seconds.map_or_else(dash, |seconds| off(seconds, fit.measured_seconds));
             writeln!(
                 f,
-                "  {:40}{:>8.3} s{:>8.3} s{:>9}{:>11}{:>12}{:>12}{:>9}",
-                format!("  {}", fit.run),
+                "  {:14}{:>8.3} s{:>8.3} s{:>9}{left_out:>10}{:>12}{:>12}{:>9}   {}",
+                "",
                 fit.measured_seconds,
                 fit.fitted_seconds,
                 off(fit.fitted_seconds, fit.measured_seconds),
-                left_out.unwrap_or_else(|| "-".to_owned()),
                 bytes(memory.measured_bytes),
-                bytes(memory.fitted_bytes),
-                off(memory.fitted_bytes, memory.measured_bytes),
+                memory.fitted_bytes.map_or_else(dash, bytes),
+                memory.fitted_bytes.map_or_else(dash, |fitted| off(fitted, memory.measured_bytes)),
+                fit.run,
             )?;
         }
-        writeln!(f, "  {:40}left out: what a model of the other runs says about this one", "")
+        writeln!(f, "  {:14}left out: what a model of the other runs says about this one", "")
     }
 }
 
 impl Service {
     fn write_target(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = &self.target;
-        let count = |count: f64| thousands(count.round() as u64);
-        let topics = if target.topics == 1.0 { "topic" } else { "topics" };
         let mut text = format!(
-            "{} connections on {} {topics}, {} bytes, {} messages/s in all = {} a topic, to {} subscribers each",
+            "{} connections on {}; {} messages/s in all = {} a topic, of {} bytes, to {} subscribers = {} deliveries/s",
             count(target.connections),
-            count(target.topics),
-            count(target.message_bytes),
+            number(target.topics as u64, "topic"),
             plain(target.rate),
             plain(target.rate / target.topics),
+            count(target.message_bytes),
             plain(target.fan_out),
+            count(target.deliveries()),
         );
-        line(f, "for", &text)?;
-        text = format!("= {} deliveries/s", count(target.deliveries()));
         if let Some(part) = target.compressed_to {
             text += &format!("; compressed to {:.0} %", part * 100.0);
         }
@@ -174,18 +164,18 @@ impl Service {
         if target.wait_seconds > 0.0 {
             let together = plain(target.messages_per_send());
             text += &format!(
-                "; a message may wait {} for others: {together} a send",
+                "; a message may wait {} for others: {together} in a send",
                 duration(target.wait_seconds)
             );
         }
-        line(f, "", &text)
+        line(f, "for", &text)
     }
 
     fn write_cores(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headroom = self.limits.headroom;
         match &self.whole {
             Some(whole) => {
-                writeln!(f, "  {:90}{:>12.3}", "  all", whole.busy_cores)?;
+                writeln!(f, "  {:38}{:>12.3}", "  all", whole.busy_cores)?;
                 let needed = whole.busy_cores / (1.0 - headroom);
                 let cores = number(whole.cores, "core");
                 line(
@@ -220,6 +210,7 @@ impl Service {
     }
 
     fn write_memory(&self, f: &mut fmt::Formatter<'_>, both_ends: Option<f64>) -> fmt::Result {
+        let has_budget = !self.host_memory.iter().any(|row| row.name == BOTH_ENDS);
         writeln!(f)?;
         writeln!(
             f,
@@ -246,9 +237,10 @@ impl Service {
             bytes(self.host_resident_bytes)
         )?;
         if let Some(both) = both_ends {
-            let text = format!(
-                "the kernel's part was measured at {both:.0} B for both ends of a connection on one host"
-            );
+            let mut text = format!("kernel memory of both ends of a connection was measured: {both:.0} B");
+            if has_budget {
+                text += "; counted is the budget's socket, the server's end";
+            }
             line(f, "", &text)?;
         }
         Ok(())
@@ -270,15 +262,15 @@ impl Service {
             f,
             "",
             &format!(
-                "a send of {} message{} = {} bytes with frame header{}; {} on the wire with {} of IP and TCP for each {} \
-                 (MTU {mtu}) and 38 of Ethernet; {} back",
+                "a send of {} message{} = {} bytes with its frame header{}; {} on the wire (for each {}: {} of IP and TCP, \
+                 38 of Ethernet; MTU {mtu}), {} back",
                 plain(together),
                 if together == 1.0 { "" } else { "s" },
                 thousands(sent as u64),
                 if tls { ", 22 more for each TLS record" } else { "" },
                 thousands(one.out as u64),
-                target.network.header_bytes(),
                 thousands(target.network.segment_bytes()),
+                target.network.header_bytes(),
                 thousands(one.back as u64),
             ),
         )
@@ -324,19 +316,15 @@ fn write_check(f: &mut fmt::Formatter<'_>, check: &[Prediction]) -> fmt::Result 
         return Ok(());
     }
     writeln!(f)?;
-    writeln!(
-        f,
-        "  {:40}{:24}{:>12}{:>12}{:>9}{:>8}",
-        "runs that were not fitted", "", "predicted", "measured", "off", "bound"
-    )?;
+    writeln!(f, "  {:26}{:>12}{:>12}{:>10}{:>8}", "not fitted", "predicted", "measured", "off", "bound")?;
     for prediction in check {
-        for (index, figure) in prediction.figures.iter().enumerate() {
-            let name = if index == 0 { format!("  {}", prediction.run) } else { String::new() };
-            let note = if index == 0 && prediction.is_coalesced { " (sends as counted)" } else { "" };
-            let what = format!("{}{note}", what_text(figure));
+        let note = if prediction.is_coalesced { ": a full core, sends as counted" } else { "" };
+        writeln!(f, "  {}{note}", prediction.run)?;
+        for figure in &prediction.figures {
             writeln!(
                 f,
-                "  {name:40}{what:24}{:>12}{:>12}{:>9}{:>8}{}",
+                "    {:24}{:>12}{:>12}{:>10}{:>8}{}",
+                what_text(figure),
                 figure_text(figure, figure.predicted),
                 figure_text(figure, figure.measured),
                 off(figure.predicted, figure.measured),
@@ -364,19 +352,6 @@ fn figure_text(figure: &Figure, value: f64) -> String {
     }
 }
 
-/// How much of a term there is, where its cost does not tell.
-fn amount_of(term: Term, share: &Share) -> f64 {
-    let second = &share.second;
-    match term {
-        Term::Send | Term::FarSend => second.sends,
-        Term::Byte => second.bytes,
-        Term::Message => second.messages,
-        Term::Relay => second.relays,
-        Term::Compression => second.compressed_bytes,
-        Term::Rest => second.core_seconds,
-    }
-}
-
 fn cost_text(cost: &Cost) -> String {
     match cost.known {
         Known::Yes => duration(cost.seconds),
@@ -384,8 +359,31 @@ fn cost_text(cost: &Cost) -> String {
     }
 }
 
+/// A name and a text, which goes on below itself.
 fn line(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
-    writeln!(f, "  {name:14}  {text}")
+    paragraph(f, &format!("  {name:14}  "), &format!("{:18}", ""), text)
+}
+
+fn paragraph(f: &mut fmt::Formatter<'_>, first: &str, rest: &str, text: &str) -> fmt::Result {
+    let mut row = first.to_owned();
+    let mut is_empty = true;
+    for word in text.split(' ') {
+        if !is_empty && row.len() + 1 + word.len() > WIDTH {
+            writeln!(f, "{row}")?;
+            row = rest.to_owned();
+            is_empty = true;
+        }
+        if !is_empty {
+            row.push(' ');
+        }
+        row += word;
+        is_empty = false;
+    }
+    writeln!(f, "{row}")
+}
+
+fn count(amount: f64) -> String {
+    thousands(amount.round() as u64)
 }
 
 fn number(count: u64, noun: &str) -> String {
@@ -395,6 +393,9 @@ fn number(count: u64, noun: &str) -> String {
 /// `+3.2 %`: how far a prediction is from what was measured.
 fn off(predicted: f64, measured: f64) -> String {
     let error = (predicted / measured - 1.0) * 100.0;
+    if error.abs() < 0.05 {
+        return "0.0 %".to_owned();
+    }
     if error.is_finite() { format!("{error:+.1} %") } else { "-".to_owned() }
 }
 
@@ -430,7 +431,7 @@ fn bits(count: f64) -> String {
 /// Three digits in the largest unit that there is at least one of.
 fn scaled(value: f64, units: &[(f64, &str)]) -> String {
     let last = units.last().expect("there are units");
-    let (size, unit) = units.iter().find(|(size, _)| value >= *size).unwrap_or(last);
+    let (size, unit) = units.iter().find(|(size, _)| value >= *size * 0.9995).unwrap_or(last);
     let value = value / size;
     let digits = match value {
         0.0 => 0,
@@ -447,11 +448,12 @@ mod tests {
 
     #[test]
     fn amounts_have_three_digits_and_a_unit() {
-        let durations = [2.714e-6, 1.3e-10, 0.0042, 1.0, 0.0, 25.0].map(duration);
+        let durations = [2.714e-6, 1.3e-10, 0.0042, 0.99999, 0.0, 25.0].map(duration);
         assert_eq!(durations, ["2.71 us", "130 ps", "4.20 ms", "1.00 s", "0 ps", "25.0 s"]);
         assert_eq!([110.0, 4_096.0, 1.5e9].map(bytes), ["110 B", "4.00 KiB", "1.40 GiB"]);
         assert_eq!([1e10, 2.5e8, 12.0].map(bits), ["10.0 Gbit/s", "250 Mbit/s", "12.0 bit/s"]);
         assert_eq!([0.5, 12.0, 1_234.5, 0.0].map(plain), ["0.5", "12", "1,235", "0"]);
-        assert_eq!([off(1.1, 1.0), off(0.5, 1.0), off(1.0, 0.0)], ["+10.0 %", "-50.0 %", "-"]);
+        let errors = [(1.1, 1.0), (0.5, 1.0), (0.9999, 1.0), (1.0, 0.0)].map(|(a, b)| off(a, b));
+        assert_eq!(errors, ["+10.0 %", "-50.0 %", "0.0 %", "-"]);
     }
 }
