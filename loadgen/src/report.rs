@@ -105,6 +105,18 @@ pub struct Connect {
     pub per_second: f64,
     /// From asking for a socket to the subscribed, or accepted, connection.
     pub handshake: Percentiles,
+    /// Present when every subscriber was pinged before publishing.
+    pub ping: Option<Ping>,
+}
+
+/// One ping to every subscriber, after the connections were held without traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ping {
+    pub sent: u64,
+    pub answered: u64,
+    pub seconds: f64,
+    /// From the ping to its pong.
+    pub round_trip: Percentiles,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -59,6 +59,7 @@ pub(crate) fn report() -> Report {
             seconds: 0.25,
             per_second: 4_000.0,
             handshake: percentiles(1_000, 1_000),
+            ping: None,
         },
         delivery: Delivery {
             published: 1_000,
