@@ -233,7 +233,7 @@ impl<'a> Worker<'a> {
             }
             self.receiver.end_reap(self.shared.flight, now, self.shared.control);
             self.publishing.completed(&mut self.receiver.completed, self.shared.control);
-            self.change_phase();
+            self.change_phase(now);
             let timing = self.shared.control.timing();
             match self.phase {
                 Phase::Connect => self.connect(now, &pacing),
@@ -305,7 +305,7 @@ impl<'a> Worker<'a> {
         wait_ns
     }
 
-    fn change_phase(&mut self) {
+    fn change_phase(&mut self, now: u64) {
         let phase = self.shared.control.phase();
         if phase == self.phase {
             return;
@@ -313,7 +313,7 @@ impl<'a> Worker<'a> {
         self.phase = phase;
         match phase {
             Phase::Connect => unreachable!("no phase comes before connecting"),
-            Phase::Ping => self.start_pinging(now_ns()),
+            Phase::Ping => self.start_pinging(now),
             Phase::Run => {
                 self.receiver.is_counting = true;
                 self.publishing.start(&self.surroundings(self.shared.control.timing()));
