@@ -425,6 +425,11 @@ fn not_included(runs: &[Observation], network: Network, service: Option<&Service
 }
 
 impl Plan {
+    /// As `--json` writes it, a line's end behind it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a plan has no maps with other keys than text") + "\n"
+    }
+
     /// 0 when every checked run is within its bounds, else 2.
     pub fn exit_code(&self) -> u8 {
         if self.check.iter().all(Prediction::is_within) { 0 } else { 2 }

@@ -3,16 +3,16 @@
 mod summary;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_protocol::handshake::client::HandshakeError;
 use corecast_uring::RingError;
 
 use crate::client::Role;
 use crate::clock::now_ns;
-use crate::control::{Control, Timing};
+use crate::control::{Control, Timing, WorkerBoard};
 use crate::failure::Reasons;
 use crate::flight::Flight;
 use crate::metrics_page::MetricsError;
@@ -21,8 +21,9 @@ use crate::report::{Report, ServerHistory};
 use crate::scenario::{Load, Scenario};
 use crate::server_process::{KernelMemory, ServerProcess, ServerProcessError, ServerSnapshot};
 use crate::shards::{Shard, ShardSnapshot};
+use crate::timeline::{Sampler, interval_ns};
 use crate::worker::{Outcome, Shared, Worker};
-use summary::Findings;
+use summary::{Findings, Pings};
 
 /// How often progress is told and the end of a phase is looked for.
 const LOOK: Duration = Duration::from_millis(5);
@@ -36,6 +37,15 @@ pub enum Progress {
         open: u32,
         failed: u32,
         wanted: u32,
+    },
+    /// Nothing is sent.
+    Holding {
+        elapsed: Duration,
+        total: Duration,
+    },
+    Pinging {
+        answered: u64,
+        wanted: u64,
     },
     /// `elapsed` and `total` include the warm-up.
     Publishing {
@@ -108,10 +118,13 @@ pub fn run(
         control: &control,
         server,
         history: ServerHistory::default(),
+        sampler: Sampler::new(&control, server, scenario.busy_poll, interval_ns(scenario.duration), now_ns()),
+        began_unix_ms: unix_ms(),
         shards: Vec::new(),
         kernel_before: KernelMemory::now(),
         kernel_connected: KernelMemory::default(),
         connect_seconds: 0.0,
+        ping_seconds: 0.0,
         progress,
         is_interrupted: false,
     };
@@ -127,8 +140,11 @@ pub fn run(
                 let receivers = control.subscribers[topic].load(Ordering::Relaxed);
                 flight.set_receivers(index as usize, receivers);
             }
+            coordinator.hold(&workers);
+            coordinator.ping(&workers);
             coordinator.publish(&workers);
             coordinator.wait_for_the_last(&workers);
+            coordinator.sampler.finish(now_ns());
         }
         coordinator.history.end = coordinator.snapshot();
         let _ = (coordinator.progress)(Progress::Closing);
@@ -158,10 +174,13 @@ struct Coordinator<'a> {
     control: &'a Control,
     server: Option<ServerProcess>,
     history: ServerHistory,
+    sampler: Sampler<'a>,
+    began_unix_ms: u64,
     shards: Vec<Shard>,
     kernel_before: KernelMemory,
     kernel_connected: KernelMemory,
     connect_seconds: f64,
+    ping_seconds: f64,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     is_interrupted: bool,
 }
@@ -182,9 +201,11 @@ impl Coordinator<'_> {
             if is_settled || self.is_interrupted || has_ended_early(workers) {
                 break;
             }
+            self.sampler.connecting(now_ns());
             thread::sleep(LOOK);
         }
         self.connect_seconds = (now_ns() - started_ns) as f64 / 1e9;
+        self.sampler.connected(now_ns());
         self.history.connected = self.snapshot();
         self.kernel_connected = KernelMemory::now();
     }
@@ -195,6 +216,39 @@ impl Coordinator<'_> {
         let subscribers: u32 =
             self.control.subscribers.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         has_subscriber && open > subscribers / self.scenario.topics_per_subscriber
+    }
+
+    /// Until the connections have been idle for long enough.
+    fn hold(&mut self, workers: &Handles<'_>) {
+        let (began_ns, total) = (now_ns(), self.scenario.hold);
+        loop {
+            let elapsed = Duration::from_nanos(now_ns() - began_ns);
+            if elapsed >= total || self.is_interrupted || has_ended_early(workers) {
+                break;
+            }
+            self.tell(Progress::Holding { elapsed, total });
+            thread::sleep(LOOK.min(total - elapsed));
+        }
+    }
+
+    /// Until every subscriber has answered its ping, or it is plain that some do not.
+    fn ping(&mut self, workers: &Handles<'_>) {
+        if !self.scenario.ping || self.is_interrupted {
+            return;
+        }
+        let began_ns = now_ns();
+        self.control.ping();
+        let boards = &self.control.workers;
+        let wanted = self.scenario.subscribers.into();
+        while !boards.iter().all(|board| board.pinged.load(Ordering::Acquire)) {
+            let answered = boards.iter().map(|board| board.pongs.load(Ordering::Relaxed)).sum();
+            self.tell(Progress::Pinging { answered, wanted });
+            if self.is_interrupted || has_ended_early(workers) {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
+        self.ping_seconds = (now_ns() - began_ns) as f64 / 1e9;
     }
 
     /// Warm-up and measured window.
@@ -213,6 +267,7 @@ impl Coordinator<'_> {
                 shards_before =
                     self.scenario.metrics.as_ref().and_then(|page| ShardSnapshot::take(page).ok());
             }
+            self.sampler.publishing(now, &self.control.timing());
             if now >= until_ns || has_ended_early(workers) {
                 break;
             }
@@ -223,9 +278,11 @@ impl Coordinator<'_> {
             });
             if self.is_interrupted {
                 self.control.stop_publishing(now_ns());
+                self.sampler.publishing(now_ns(), &self.control.timing());
                 break;
             }
-            let next_ns = if is_measuring { until_ns } else { measure_ns };
+            let mark_ns = if is_measuring { until_ns } else { measure_ns };
+            let next_ns = mark_ns.min(self.sampler.next_ns(&self.control.timing()));
             thread::sleep(LOOK.min(Duration::from_nanos(next_ns.saturating_sub(now_ns()))));
         }
         self.history.measure_end = self.snapshot();
@@ -275,6 +332,17 @@ impl Coordinator<'_> {
         if is_ours { snapshot.since(before) } else { Vec::new() }
     }
 
+    fn pings(&self) -> Pings {
+        let sum = |count: fn(&WorkerBoard) -> &AtomicU64| {
+            self.control.workers.iter().map(|board| count(board).load(Ordering::Relaxed)).sum()
+        };
+        Pings {
+            sent: sum(|board| &board.pings),
+            answered: sum(|board| &board.pongs),
+            seconds: self.ping_seconds,
+        }
+    }
+
     fn report(self, command_line: &[String], run: u32, outcomes: Vec<Outcome>) -> Report {
         summary::report(Findings {
             scenario: self.scenario,
@@ -283,12 +351,20 @@ impl Coordinator<'_> {
             run,
             outcomes,
             connect_seconds: self.connect_seconds,
+            ping: self.scenario.ping.then(|| self.pings()),
             shards: self.shards,
+            began: (self.sampler.began_ns(), self.began_unix_ms),
+            samples: self.sampler.into_samples(),
             server: self.server.map(|server| (server.pid(), self.history)),
             kernel: (self.kernel_before, self.kernel_connected),
             is_interrupted: self.is_interrupted,
         })
     }
+}
+
+/// The time of day. A clock before 1970 is taken for 1970.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 /// A worker ends by itself only when it could not start (or panicked, which `join` passes on).

@@ -9,12 +9,13 @@ use crate::failure::Reasons;
 use crate::host::Host;
 use crate::measure::Measure;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
-    Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Ping, Reason, Report,
+    SCHEMA, Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
 };
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
 use crate::shards::Shard;
+use crate::timeline::{Sample, assemble, interval_ns};
 use crate::worker::{Outcome, PublisherOutcome};
 
 /// Everything a report is made from.
@@ -25,10 +26,22 @@ pub(super) struct Findings<'a> {
     pub(super) run: u32,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) connect_seconds: f64,
+    pub(super) ping: Option<Pings>,
+    /// By the run's clock, and by the calendar's.
+    pub(super) began: (u64, u64),
+    pub(super) samples: Vec<Sample>,
     pub(super) server: Option<(u32, ServerHistory)>,
     pub(super) shards: Vec<Shard>,
     pub(super) kernel: (KernelMemory, KernelMemory),
     pub(super) is_interrupted: bool,
+}
+
+/// What the workers told of their pings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pings {
+    pub(super) sent: u64,
+    pub(super) answered: u64,
+    pub(super) seconds: f64,
 }
 
 pub(super) fn report(findings: Findings<'_>) -> Report {
@@ -44,8 +57,10 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     let mut refusals = Reasons::default();
     let mut generator = Generator::default();
     let mut closing = Closing::default();
+    let mut intervals = Vec::new();
     for (number, outcome) in outcomes.into_iter().enumerate() {
         measure.merge(outcome.measure);
+        intervals.push(outcome.intervals);
         failures.merge(outcome.failures);
         disconnections.merge(outcome.disconnections);
         refusals.merge(outcome.refusals);
@@ -65,7 +80,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     generator.own_lag = Percentiles::of(&mut measure.own_lag);
     generator.reap_lag = Percentiles::of(&mut measure.reap_lag);
 
-    let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds);
+    let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds, findings.ping);
     let delivery = delivery(&publishers, &measure, &silent, &disconnections, &refusals);
     let throughput = throughput(&timing, &delivery, &measure);
     let latency = Latency {
@@ -75,6 +90,15 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         spread: Percentiles::of(&mut measure.spread),
         untracked: measure.counts.untracked,
     };
+    let (began_ns, began_unix_ms) = findings.began;
+    let (timeline, interval_histograms) = assemble(
+        intervals,
+        &findings.samples,
+        &timing,
+        interval_ns(scenario.duration),
+        began_ns,
+        matches!(scenario.load, Load::Open { .. }),
+    );
     let histograms = Histograms {
         from_intended: latency.from_intended.map(|_| EncodedHistogram::of(measure.from_intended.histogram())),
         from_sent: EncodedHistogram::of(measure.from_sent.histogram()),
@@ -93,7 +117,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         schema: SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: env!("CORECAST_COMMIT").to_owned(),
-        setup: setup(scenario, findings.command_line, findings.run),
+        setup: setup(scenario, findings.command_line, findings.run, began_unix_ms),
         server: findings.server.map(|(pid, history)| {
             Server::new(pid, &history, window_seconds, connect.connected, &generator_cores)
         }),
@@ -106,17 +130,20 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         histograms,
         generator,
         closing,
+        timeline,
+        interval_histograms,
         verdict,
     }
 }
 
-fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
+fn setup(scenario: &Scenario, command_line: &[String], run: u32, began_unix_ms: u64) -> Setup {
     let (load, rate_milli, in_flight) = match scenario.load {
         Load::Open { rate } => ("open", Some(rate.per_thousand_seconds()), None),
         Load::Closed { in_flight } => ("closed", None, Some(in_flight)),
     };
     Setup {
         command_line: command_line.to_vec(),
+        began_unix_ms,
         host: Host::here(),
         preset: scenario.preset.name().to_owned(),
         url: scenario.url.clone(),
@@ -149,7 +176,13 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
     }
 }
 
-fn connect(scenario: &Scenario, measure: &mut Measure, failures: &Reasons, seconds: f64) -> Connect {
+fn connect(
+    scenario: &Scenario,
+    measure: &mut Measure,
+    failures: &Reasons,
+    seconds: f64,
+    pings: Option<Pings>,
+) -> Connect {
     let handshake = Percentiles::of(&mut measure.handshake);
     Connect {
         wanted: scenario.connections(),
@@ -159,6 +192,12 @@ fn connect(scenario: &Scenario, measure: &mut Measure, failures: &Reasons, secon
         seconds,
         per_second: ratio(handshake.count as f64, seconds),
         handshake,
+        ping: pings.map(|Pings { sent, answered, seconds }| Ping {
+            sent,
+            answered,
+            seconds,
+            round_trip: Percentiles::of(&mut measure.ping),
+        }),
     }
 }
 
