@@ -124,9 +124,10 @@ pub enum PlanError {
     #[error(transparent)]
     Budget(#[from] BudgetError),
     #[error(
-        "the runs are of different kinds of work, {0} and {1}, which do not cost the same: give runs with one --preset"
+        "the runs are of different kinds of work, {0} and {1}, which do not cost the same: give runs with one --preset \
+         and one way to publish"
     )]
-    MixedPresets(String, String),
+    MixedKinds(String, String),
     #[error("{name} is {given}: give {wanted}")]
     OutOfRange { name: &'static str, given: String, wanted: &'static str },
 }
@@ -138,9 +139,9 @@ pub enum PlanError {
 pub fn plan(options: &PlanOptions) -> Result<Plan, PlanError> {
     let runs = read(&options.runs)?;
     let held_out = read(&options.check)?;
-    let presets: Vec<&String> = runs.iter().chain(&held_out).map(|run| &run.preset).collect();
-    if let Some(other) = presets.iter().find(|preset| **preset != presets[0]) {
-        return Err(PlanError::MixedPresets(presets[0].clone(), (*other).clone()));
+    let kind = runs[0].kind();
+    if let Some(other) = runs.iter().chain(&held_out).find(|run| run.kind() != kind) {
+        return Err(PlanError::MixedKinds(kind, other.kind()));
     }
     let budget = match (&options.budget, &options.server_binary) {
         (Some(path), _) => BudgetSource::File(path.clone()),
@@ -148,7 +149,7 @@ pub fn plan(options: &PlanOptions) -> Result<Plan, PlanError> {
         (None, None) => BudgetSource::None,
     };
     let target =
-        options.connections.map(|connections| target(options, connections, presets[0])).transpose()?;
+        options.connections.map(|connections| target(options, connections, &runs[0].preset)).transpose()?;
     let limits = HostLimits {
         cores: options.host_cores,
         memory_bytes: options.host_memory as f64,

@@ -17,6 +17,8 @@ pub struct Observation {
     /// The report's file.
     pub run: String,
     pub preset: String,
+    /// Messages were posted over HTTP.
+    pub is_posted: bool,
     /// Processor and kernel.
     pub host: String,
     pub window_seconds: f64,
@@ -135,6 +137,7 @@ impl Observation {
         Ok(Self {
             run,
             preset: setup.preset.clone(),
+            is_posted: setup.publish_url.starts_with("http"),
             host: format!("{}, {}", setup.host.cpu_model, setup.host.kernel),
             window_seconds,
             cores: server.cores.len() as f64,
@@ -162,6 +165,12 @@ impl Observation {
             is_generator_limited: verdict.generator_limited,
             generator_cores: setup.cores.clone(),
         })
+    }
+
+    /// Runs of one kind have the same costs.
+    pub(super) fn kind(&self) -> String {
+        let posted = if self.is_posted { ", posted over HTTP" } else { "" };
+        format!("{}{posted}", self.preset)
     }
 
     /// What the cores did in the window.

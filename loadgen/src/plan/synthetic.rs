@@ -59,6 +59,7 @@ pub(super) fn run(name: &str, work: &Work, costs: &Costs) -> Observation {
     let mut observation = Observation {
         run: name.to_owned(),
         preset: "corecast".to_owned(),
+        is_posted: false,
         host: "Example CPU, Linux 6.18.0".to_owned(),
         window_seconds,
         cores: 1.0,

@@ -195,6 +195,54 @@ fn held_out_runs_decide_the_exit_status() {
     assert!(text.contains("-50.0 %    25 %  too far off\n"), "{text}");
 }
 
+/// Reports as `run --json` writes them.
+fn written(folder: &std::path::Path, name: &str, change: impl FnOnce(&mut crate::Report)) -> PathBuf {
+    let mut report = crate::report::sample::report();
+    report.verdict.exit_code = 0;
+    report.verdict.reasons.clear();
+    change(&mut report);
+    let path = folder.join(name);
+    std::fs::write(&path, report.to_json()).expect("a place for files");
+    path
+}
+
+#[test]
+fn a_plan_is_made_from_files() {
+    use clap::Parser;
+    let folder = std::env::temp_dir().join(format!("corecast-plan-runs-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a place for files");
+    let same = written(&folder, "same.json", |_| ());
+    let less = written(&folder, "less.json", |report| {
+        report.throughput.messages_per_second /= 2.0;
+        report.throughput.deliveries_per_second /= 2.0;
+        report.throughput.megabytes_per_second /= 2.0;
+        report.server.as_mut().expect("a server").core_busy_seconds = 2.5;
+    });
+    let posted = written(&folder, "posted.json", |report| {
+        report.setup.publish_url = "http://127.0.0.1:9001/topics/{topic}".into();
+    });
+    let lost = written(&folder, "lost.json", |report| report.verdict.exit_code = 2);
+    let planned = |runs: &[&PathBuf]| {
+        let runs = runs.iter().map(|path| path.to_str().expect("a path of ours"));
+        let arguments = ["plan", "--runs"].into_iter().chain(runs);
+        let arguments = arguments.chain(["--connections", "2000", "--rate", "100"]);
+        plan(&PlanOptions::try_parse_from(arguments).expect("options that parse"))
+    };
+    let error = |runs: &[&PathBuf]| planned(runs).expect_err("no plan").to_string();
+
+    let found = planned(&[&same, &less]).expect("a plan");
+    assert_eq!(found.runs[0].run, same.display().to_string());
+    // 4.5 s for 999,990 sends, 2.5 s for half of them.
+    assert!((found.costs.cost(Term::Send).seconds - 4e-6).abs() < 1e-8, "{found}");
+    assert!((found.costs.cost(Term::Rest).seconds - 0.05).abs() < 1e-3, "{found}");
+    assert!(error(&[&same, &posted]).starts_with(
+        "the runs are of different kinds of work, corecast and corecast, posted over HTTP, which do not cost the same"
+    ));
+    assert!(error(&[&lost]).contains("lost.json: the run is not valid"));
+    assert!(error(&[&folder.join("none.json")]).starts_with("cannot read the report"));
+    std::fs::remove_dir_all(&folder).expect("it is there");
+}
+
 #[test]
 fn mistakes_are_told_with_what_to_give() {
     use clap::Parser;

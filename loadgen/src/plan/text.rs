@@ -21,9 +21,9 @@ impl fmt::Display for Plan {
             service.write_target(f)?;
         }
         let runs = number(self.runs.len() as u64, "run");
-        let (preset, host) = (&self.runs[0].preset, &self.runs[0].host);
+        let (kind, host) = (self.runs[0].kind(), &self.runs[0].host);
         let error = self.costs.largest_error() * 100.0;
-        line(f, "fitted to", &format!("{runs} of {preset}, off by at most {error:.0} %: {host}"))?;
+        line(f, "fitted to", &format!("{runs} of {kind}, off by at most {error:.0} %: {host}"))?;
         writeln!(f)?;
         self.write_costs(f)?;
         if let Some(service) = &self.service {
