@@ -91,6 +91,8 @@ pub struct Service {
     /// The share of one of the hosts needed, or of one that is not enough.
     pub host: Share,
     pub host_memory: Vec<MemoryRow>,
+    /// Where the budget among them is from: its file, or the command that printed it.
+    pub budget: Option<String>,
     pub host_user_bytes: f64,
     pub host_kernel_bytes: f64,
     /// What the server's process is likely to show, where the rows above have the bounds of its queues too.
@@ -223,16 +225,7 @@ fn planned(
         let found = Service::plan(target, limits, &costs, &memory, budget, &mut warnings)?;
         let hosts = found.hosts.map_or(1.0, |hosts| hosts.needed as f64);
         extrapolated = extrapolations(&runs, &found.target, &found.host, hosts);
-        warnings.extend(extrapolated.iter().map(|beyond| {
-            format!(
-                "{} planned are {:.1} times those of any run ({:.0}; {} has {:.0}): beyond 4 times the model is a guess",
-                beyond.what,
-                beyond.times(),
-                beyond.planned,
-                beyond.run,
-                beyond.measured
-            )
-        }));
+        warnings.extend(extrapolated.iter().map(Extrapolation::to_string));
         runs_to_make = missing_runs(&runs, &costs, &found);
         service = Some(found);
     }
@@ -268,9 +261,7 @@ impl Service {
             source.get(cores, connections, target.topics as u64)
         };
         let rows = |budget: Option<&Budget>, hosts: u64, cores: u64| {
-            let name = source.name();
-            let holdings = target.holdings(hosts as f64, cores as f64);
-            memory.rows(budget.map(|budget| (budget, name.as_str())), &holdings)
+            memory.rows(budget, &target.holdings(hosts as f64, cores as f64))
         };
         let total = |rows: &[MemoryRow]| rows.iter().map(|row| row.bytes).sum::<f64>();
         // For as many shards as a host can have; once it is known how many there are, for those.
@@ -306,6 +297,7 @@ impl Service {
             host_kernel_bytes: of(Memory::Kernel),
             host_resident_bytes: memory.resident_bytes(&target.holdings(count as f64, host.cores as f64)),
             waiting: waiting.collect(),
+            budget: source.name(host.cores),
             host_memory,
             host,
             limits,

@@ -87,11 +87,11 @@ impl BudgetSource {
         }
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(super) fn name(&self, shards: u64) -> Option<String> {
         match self {
-            Self::None => String::new(),
-            Self::File(path) => path.display().to_string(),
-            Self::Binary(path) => format!("{} budget", path.display()),
+            Self::None => None,
+            Self::File(path) => Some(path.display().to_string()),
+            Self::Binary(path) => Some(format!("{} budget --json --shards={shards}", path.display())),
         }
     }
 }

@@ -149,7 +149,7 @@ impl Term {
     pub const fn of(self) -> &'static str {
         match self {
             Self::Send => "a send to a subscriber",
-            Self::FarSend => "more for a send when a core has many connections",
+            Self::FarSend => "what a send costs more when a core has many connections",
             Self::Byte => "a byte sent",
             Self::Message => "a message published",
             Self::Relay => "a message relayed to another shard",
@@ -177,7 +177,7 @@ impl Term {
     /// What the server must be started with for that run.
     pub const fn server_options(self) -> Option<&'static str> {
         match self {
-            Self::Relay => Some("--shards 2 (on as many cores as before)"),
+            Self::Relay => Some("--shards 2"),
             _ => None,
         }
     }

@@ -1,10 +1,13 @@
 //! Where a plan goes beyond what was measured.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use super::observation::Observation;
 use super::sizing::Share;
 use super::target::Target;
+use crate::text::thousands;
 
 /// Up to so many times what was measured a model is believed.
 const MOST_TIMES: f64 = 4.0;
@@ -17,6 +20,21 @@ pub struct Extrapolation {
     pub measured: f64,
     /// The run that went furthest.
     pub run: String,
+}
+
+impl fmt::Display for Extrapolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: f64| thousands(number.round() as u64);
+        write!(
+            f,
+            "{}: {} planned, {:.1} times the {} of {}; beyond {MOST_TIMES} times what was measured the model is a guess",
+            self.what,
+            number(self.planned),
+            self.times(),
+            number(self.measured),
+            self.run
+        )
+    }
 }
 
 impl Extrapolation {

@@ -115,7 +115,7 @@ impl MemoryModel {
 
     /// What a host has to have. With a budget its terms, the bounds of logs and queues among them, and what was measured above
     /// it; without one only what was measured.
-    pub(super) fn rows(&self, budget: Option<(&Budget, &str)>, holdings: &Holdings) -> Vec<MemoryRow> {
+    pub(super) fn rows(&self, budget: Option<&Budget>, holdings: &Holdings) -> Vec<MemoryRow> {
         let row = |name: &str, per, memory, bytes_each: f64, source: String| MemoryRow {
             name: name.to_owned(),
             per,
@@ -133,7 +133,7 @@ impl MemoryModel {
             row("process at rest", Per::Process, Memory::User, self.part(Per::Process).bytes, measured()),
             row(shard, Per::Shard, Memory::User, self.part(Per::Shard).bytes, measured()),
         ];
-        let Some((budget, name)) = budget else {
+        let Some(budget) = budget else {
             rows.push(row("connection", Per::Connection, Memory::User, connection, measured()));
             rows.push(row("topic", Per::Topic, Memory::User, self.part(Per::Topic).bytes, measured()));
             rows.push(row(
@@ -144,12 +144,12 @@ impl MemoryModel {
                 measured(),
             ));
             let both = self.kernel_bytes_both_ends.unwrap_or_default();
-            rows.push(row(BOTH_ENDS, Per::Connection, Memory::Kernel, both, measured()));
+            rows.push(row("socket, both ends", Per::Connection, Memory::Kernel, both, measured()));
             rows.retain(|row| row.bytes > 0.0);
             return rows;
         };
         let terms = budget.terms.iter().map(|term| {
-            row(&term.name, term.per, term.memory, term.bytes as f64, format!("{name}: {}", term.explanation))
+            row(&term.name, term.per, term.memory, term.bytes as f64, format!("budget: {}", term.explanation))
         });
         rows.extend(terms);
         let budgeted: f64 = budget
@@ -202,9 +202,6 @@ impl Holdings {
         }
     }
 }
-
-/// The row of kernel memory that was measured on one host, where there is no budget that knows the server's end.
-pub(super) const BOTH_ENDS: &str = "socket, both ends";
 
 /// In this dialect a connection may have several subscriptions, and publishes are acknowledged.
 pub(super) const JSON_PRESET: &str = "corecast-json";
@@ -279,7 +276,7 @@ mod tests {
         let model = model(&[sized(100.0, 1.0), sized(10_000.0, 1.0)]);
         let budget = Budget::parse(TEXT, "budget.json").expect("a budget");
         let holdings = Holdings { connections: 1_000.0, subscriptions: 0.0, topics: 10.0, shards: 2.0 };
-        let rows = model.rows(Some((&budget, "budget.json")), &holdings);
+        let rows = model.rows(Some(&budget), &holdings);
         let found: Vec<(&str, f64)> = rows.iter().map(|row| (row.name.as_str(), row.bytes.round())).collect();
         assert_eq!(
             found,
@@ -295,7 +292,7 @@ mod tests {
                 ("above the budget", 6_000.0),
             ]
         );
-        assert_eq!(rows[1].source, "budget.json: state");
+        assert_eq!(rows[1].source, "budget: state");
         assert_eq!(rows[8].source, "measured: 110 B, the budget has 104 B");
     }
 

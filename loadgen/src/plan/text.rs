@@ -5,7 +5,6 @@ use std::fmt;
 use super::budget::Memory;
 use super::cost::{Cost, Known, Term};
 use super::held_out::{Figure, Prediction, What};
-use super::memory::BOTH_ENDS;
 use super::sizing::Share;
 use super::wire::Network;
 use super::{Plan, Service};
@@ -42,7 +41,7 @@ impl fmt::Display for Plan {
         for run in &self.runs_to_make {
             paragraph(f, "  ! ", "    ", &format!("{}: {}. To tell, run", run.term, run.why))?;
             if let Some(server) = run.server {
-                writeln!(f, "      (server with {server})")?;
+                writeln!(f, "      (after starting the server with {server}, on the cores it had)")?;
             }
             writeln!(f, "      {}", run.command)?;
         }
@@ -210,7 +209,6 @@ impl Service {
     }
 
     fn write_memory(&self, f: &mut fmt::Formatter<'_>, both_ends: Option<f64>) -> fmt::Result {
-        let has_budget = !self.host_memory.iter().any(|row| row.name == BOTH_ENDS);
         writeln!(f)?;
         writeln!(
             f,
@@ -236,9 +234,12 @@ impl Service {
             bytes(user + kernel),
             bytes(self.host_resident_bytes)
         )?;
+        if let Some(budget) = &self.budget {
+            line(f, "", &format!("budget: {budget}"))?;
+        }
         if let Some(both) = both_ends {
             let mut text = format!("kernel memory of both ends of a connection was measured: {both:.0} B");
-            if has_budget {
+            if self.budget.is_some() {
                 text += "; counted is the budget's socket, the server's end";
             }
             line(f, "", &text)?;
