@@ -46,8 +46,9 @@ def held_out(name, subscribers, *options):
 
 # No rate is in step with the ticks of /proc/stat, 100 a second: they would always or never see the work that follows a message.
 RUNS = (
-    # The message: many of them, to few.
+    # The pass and the message: many of them to few, alone and together.
     fitted("few", 10, "--rate", "6007"),
+    fitted("few-together", 4, "--in-flight", "256"),
     fitted("idle", 10, "--rate", "1.3"),
     # The send: to a hundred and to a thousand, with half of a core and with less.
     fitted("hundred", 100, "--rate", "997"),

@@ -216,7 +216,9 @@ fn planned(
 ) -> Result<Plan, PlanError> {
     let costs = CostModel::fit(&runs);
     let memory = MemoryModel::fit(&runs);
-    let check = held_out.iter().map(|run| Prediction::of(run, &costs, &memory, network)).collect();
+    let mut check: Vec<Prediction> =
+        held_out.iter().map(|run| Prediction::of(run, &costs, &memory, network)).collect();
+    check.extend(Prediction::of_connects(held_out, &costs));
     let mut warnings = warnings_of_runs(&runs, &costs);
     let mut extrapolated = Vec::new();
     let mut runs_to_make = Vec::new();
@@ -308,7 +310,8 @@ impl Service {
 
 /// A topic's messages are all numbered by one core, its home.
 fn warn_of_busiest_topic(costs: &CostModel, target: &Target, headroom: f64) -> Option<String> {
-    let each = costs.cost(Term::Message).seconds + costs.cost(Term::Relay).seconds;
+    let each =
+        costs.cost(Term::Pass).seconds + costs.cost(Term::Message).seconds + costs.cost(Term::Relay).seconds;
     let busy = target.rate / target.topics * each;
     (busy > 1.0 - headroom).then(|| {
         format!(
@@ -325,6 +328,13 @@ fn warnings_of_runs(runs: &[Observation], costs: &CostModel) -> Vec<String> {
         warnings.push(format!(
             "the runs are of different hosts: {} ({}), {} ({}); a cost is that of one",
             runs[0].host, runs[0].run, other.host, other.run
+        ));
+    }
+    for run in runs.iter().filter(|run| run.is_disturbed()) {
+        warnings.push(format!(
+            "{}: the server's cores were busy for {:.2} s, its process ran for {:.2} s: others ran there, or its work was in \
+             step with the kernel's ticks",
+            run.run, run.busy_seconds, run.process_seconds
         ));
     }
     let fitted = costs.costs.iter().filter(|cost| cost.known == Known::Yes).count();

@@ -51,11 +51,13 @@ pub(super) fn extrapolations(
     hosts: f64,
 ) -> Vec<Extrapolation> {
     type Measured = fn(&Observation) -> f64;
-    let planned: [(&'static str, f64, Measured); 7] = [
+    let bytes_of_a_send = target.messages_per_send() * target.frame();
+    let planned: [(&'static str, f64, Measured); 8] = [
         ("connections of a host", target.connections / hosts, |run| run.connections),
         ("connections of a core", share.second.connections_per_core, |run| run.connections / run.cores),
         ("messages/s", target.rate, |run| run.messages / run.window_seconds),
         ("message size in bytes", target.message_bytes, |run| run.message_bytes),
+        ("bytes of a send", bytes_of_a_send, |run| run.bytes / run.sends.max(1.0)),
         ("subscribers of a message on a host", target.fan_out / hosts, |run| run.fan_out),
         ("topics", target.topics, |run| run.topics),
         ("shards of a host", share.cores as f64, |run| run.shards),
@@ -87,6 +89,7 @@ mod tests {
         far: 0.0,
         near: 1e9,
         byte: 0.0,
+        pass: 0.0,
         message: 0.0,
         relay: 0.0,
         compression: 0.0,

@@ -9,8 +9,12 @@ pub(super) const MOST_COLUMNS: usize = 10;
 /// whose ordinary answer is not negative is the answer, and with few columns that needs no cleverer search.
 pub(super) fn non_negative(columns: &[Vec<f64>], wanted: &[f64]) -> Vec<f64> {
     assert!(columns.len() <= MOST_COLUMNS, "all subsets of the columns are tried");
+    let all: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+    if let Some(answer) = ordinary(&all, wanted).filter(|answer| answer.iter().all(|value| *value >= 0.0)) {
+        return answer;
+    }
     let mut best = vec![0.0; columns.len()];
-    let mut least = squared(&residual(columns, &best, wanted));
+    let mut least = squared(&residuals(columns, &best, wanted));
     for subset in 1_u32..1 << columns.len() {
         let chosen: Vec<usize> = (0..columns.len()).filter(|column| subset & 1 << column != 0).collect();
         let parts: Vec<&[f64]> = chosen.iter().map(|&column| columns[column].as_slice()).collect();
@@ -22,17 +26,12 @@ pub(super) fn non_negative(columns: &[Vec<f64>], wanted: &[f64]) -> Vec<f64> {
         for (&column, value) in chosen.iter().zip(answer) {
             all[column] = value;
         }
-        let left = squared(&residual(columns, &all, wanted));
+        let left = squared(&residuals(columns, &all, wanted));
         if left < least {
             (best, least) = (all, left);
         }
     }
     best
-}
-
-/// Sum of squares of what an answer leaves over.
-pub(super) fn misfit(columns: &[Vec<f64>], answer: &[f64], wanted: &[f64]) -> f64 {
-    squared(&residual(columns, answer, wanted))
 }
 
 /// Part of a column's length that no sum of the others has: 0 for one that says nothing new, 1 for one that is at right angles
@@ -99,7 +98,8 @@ fn ordinary(columns: &[&[f64]], wanted: &[f64]) -> Option<Vec<f64>> {
     Some((0..count).map(|row| rows[row][count] / rows[row][row] / lengths[row]).collect())
 }
 
-fn residual(columns: &[Vec<f64>], answer: &[f64], wanted: &[f64]) -> Vec<f64> {
+/// What an answer leaves over.
+pub(super) fn residuals(columns: &[Vec<f64>], answer: &[f64], wanted: &[f64]) -> Vec<f64> {
     let mut left = wanted.to_vec();
     for (column, factor) in columns.iter().zip(answer) {
         left.iter_mut().zip(column).for_each(|(value, part)| *value -= factor * part);
@@ -146,7 +146,7 @@ mod tests {
     fn columns_that_depend_on_each_other_still_have_an_answer() {
         let columns = vec![vec![1.0, 2.0], vec![2.0, 4.0]];
         let answer = non_negative(&columns, &[3.0, 6.0]);
-        assert!(misfit(&columns, &answer, &[3.0, 6.0]) < 1e-18, "{answer:?}");
+        assert!(squared(&residuals(&columns, &answer, &[3.0, 6.0])) < 1e-18, "{answer:?}");
     }
 
     #[test]

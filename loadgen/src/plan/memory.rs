@@ -217,6 +217,7 @@ mod tests {
         far: 0.0,
         near: 1.0,
         byte: 0.0,
+        pass: 0.0,
         message: 0.0,
         relay: 0.0,
         compression: 0.0,

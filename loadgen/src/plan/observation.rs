@@ -8,6 +8,16 @@ use super::cost::Quantities;
 use super::wire::frame_bytes;
 use crate::report::{ReadError, Report, Server};
 
+/// The kernel's ticks see cores busy for at least this part of the time that the server's process ran on them; less is chance, or
+/// work in step with the ticks.
+const LEAST_SEEN_PART: f64 = 0.8;
+/// Some ticks, for short runs.
+const LEAST_BY_CHANCE: f64 = 0.1;
+/// On loopback up to about half of the work is done in nobody's name; what is busy beyond that is somebody else's.
+const MOST_TIMES_OF_PROCESS: f64 = 2.2;
+/// Part of the cores' time that others may have.
+const MOST_BY_OTHERS: f64 = 0.05;
+
 /// Busier than this, a server sends several messages at once: without its own count nobody knows how many sends there were.
 const MOST_BUSY_UNCOUNTED: f64 = 0.7;
 
@@ -26,6 +36,8 @@ pub struct Observation {
     pub cores: f64,
     pub shards: f64,
     pub busy_seconds: f64,
+    /// How long the server's process ran: what others did on its cores is not in it, nor all that was done for it.
+    pub process_seconds: f64,
     pub connections: f64,
     pub topics: f64,
     pub subscriptions: f64,
@@ -86,6 +98,11 @@ pub enum UnusableRun {
     #[error("{run}: the run is not valid: {why}")]
     NotValid { run: String, why: String },
     #[error(
+        "{run}: the server ran for {ran:.2} s, of which the kernel's ticks saw its cores busy for {seen:.2} s: work that is in \
+         step with them, 100 a second, is seen always or never; take a rate such as 97.3"
+    )]
+    InStepWithTicks { run: String, ran: f64, seen: f64 },
+    #[error(
         "{0}: the server was too busy to tell what a send costs without its count of sends; run it again with \
          --metrics http://127.0.0.1:9002/metrics and a server of this version"
     )]
@@ -110,6 +127,10 @@ impl Observation {
         if verdict.interrupted || verdict.exit_code == 1 || verdict.exit_code == 2 {
             let why = verdict.reasons.first().cloned().unwrap_or_else(|| "it was interrupted".to_owned());
             return Err(UnusableRun::NotValid { run, why });
+        }
+        let (ran, seen) = (server.cpu_seconds, server.core_busy_seconds);
+        if seen < LEAST_SEEN_PART * ran - LEAST_BY_CHANCE {
+            return Err(UnusableRun::InStepWithTicks { run, ran, seen });
         }
         let window_seconds = setup.duration_ns as f64 / 1e9;
         // The throughput's time goes on until the last arrival; cores were looked at in the window.
@@ -143,6 +164,7 @@ impl Observation {
             cores: server.cores.len() as f64,
             shards: report.shards.len().max(1) as f64,
             busy_seconds: server.core_busy_seconds,
+            process_seconds: server.cpu_seconds,
             connections: report.connect.connected.into(),
             topics: setup.topics.into(),
             subscriptions: setup.topics_per_subscriber.into(),
@@ -167,6 +189,12 @@ impl Observation {
         })
     }
 
+    /// Others ran on the server's cores, and are counted as the server.
+    pub(super) fn is_disturbed(&self) -> bool {
+        let others = MOST_BY_OTHERS * self.cores * self.window_seconds;
+        self.busy_seconds > MOST_TIMES_OF_PROCESS * self.process_seconds + others
+    }
+
     /// Runs of one kind have the same costs.
     pub(super) fn kind(&self) -> String {
         let posted = if self.is_posted { ", posted over HTTP" } else { "" };
@@ -181,6 +209,11 @@ impl Observation {
             sends: self.sends,
             bytes: self.bytes,
             messages: self.messages,
+            passes: if self.deliveries > 0.0 {
+                self.messages * (self.sends / self.deliveries).min(1.0)
+            } else {
+                self.messages
+            },
             relays: self.relays,
             compressed_bytes: if self.is_compressed { self.messages * self.message_bytes } else { 0.0 },
         }
@@ -294,6 +327,19 @@ mod tests {
         assert_eq!(refused(&given), "a.json: the run is not valid: it was interrupted");
         given.verdict = Verdict { generator_limited: true, exit_code: 3, ..valid() };
         assert!(observed(&given).is_generator_limited);
+        let server = given.server.as_mut().expect("a server");
+        server.cpu_seconds = 5.8;
+        assert_eq!(
+            refused(&given),
+            "a.json: the server ran for 5.80 s, of which the kernel's ticks saw its cores busy for 4.50 s: work that is in \
+             step with them, 100 a second, is seen always or never; take a rate such as 97.3"
+        );
+        let server = given.server.as_mut().expect("a server");
+        server.cpu_seconds = 5.7;
+        assert!(!observed(&given).is_disturbed());
+        let server = given.server.as_mut().expect("a server");
+        server.cpu_seconds = 1.8;
+        assert!(observed(&given).is_disturbed(), "4.5 s of the cores");
         let server = given.server.as_mut().expect("a server");
         server.core_busy_share = 0.71;
         assert!(refused(&given).contains("without its count of sends"));

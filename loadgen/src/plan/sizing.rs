@@ -122,11 +122,11 @@ mod tests {
     use super::super::target::tests::target;
     use super::*;
 
-    /// A send takes 3 us, a message 10 us, a connect 20 us; nothing else costs.
+    /// A send takes 3 us, a pass 10 us, a connect 20 us; nothing else costs.
     fn model() -> CostModel {
         let seconds = |term| match term {
             Term::Send => 3e-6,
-            Term::Message => 10e-6,
+            Term::Pass => 10e-6,
             _ => 0.0,
         };
         CostModel {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn cores_are_the_busy_ones_and_the_headroom() {
-        // 200,000 sends of 3 us and 200 messages of 10 us: 0.602 cores, of 0.7 that one may be busy.
+        // 200,000 sends of 3 us and 200 passes of 10 us: 0.602 cores, of 0.7 that one may be busy.
         let one = share(&model(), &target(), 1, 100, 0.3).expect("enough cores");
         assert_eq!((one.cores, (one.busy_cores * 1e3).round()), (1, 602.0));
         let two = share(&model(), &target(), 1, 100, 0.4).expect("enough cores");

@@ -9,6 +9,7 @@ pub(super) struct Costs {
     pub(super) far: f64,
     pub(super) near: f64,
     pub(super) byte: f64,
+    pub(super) pass: f64,
     pub(super) message: f64,
     pub(super) relay: f64,
     pub(super) compression: f64,
@@ -65,6 +66,7 @@ pub(super) fn run(name: &str, work: &Work, costs: &Costs) -> Observation {
         cores: 1.0,
         shards: work.shards,
         busy_seconds: 0.0,
+        process_seconds: 0.0,
         connections: work.subscribers,
         topics: work.topics,
         subscriptions: 1.0,
@@ -90,6 +92,7 @@ pub(super) fn run(name: &str, work: &Work, costs: &Costs) -> Observation {
         generator_cores: vec![1],
     };
     observation.busy_seconds = busy(&observation.quantities(), costs);
+    observation.process_seconds = observation.busy_seconds * 0.9;
     observation
 }
 
@@ -97,6 +100,7 @@ fn busy(quantities: &Quantities, costs: &Costs) -> f64 {
     let far_part = (1.0 - costs.near / quantities.connections_per_core).max(0.0);
     quantities.sends * (costs.send + costs.far * far_part)
         + quantities.bytes * costs.byte
+        + quantities.passes * costs.pass
         + quantities.messages * costs.message
         + quantities.relays * costs.relay
         + quantities.compressed_bytes * costs.compression

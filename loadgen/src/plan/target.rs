@@ -95,6 +95,7 @@ impl Target {
             bytes: self.rate * fan_out * self.frame(),
             // A pong is read like a publish, and goes nowhere.
             messages: self.rate + pings,
+            passes: self.rate / self.messages_per_send() + pings,
             relays,
             compressed_bytes: if self.compressed_to.is_some() { self.rate * self.message_bytes } else { 0.0 },
         }
@@ -171,6 +172,7 @@ pub(super) mod tests {
         assert_eq!(waiting.messages_per_send(), 10.0);
         let second = waiting.second(1.0, 1.0, 1.0);
         assert_eq!((second.sends, second.bytes), (20_000.0, 13_200_000.0));
+        assert_eq!((second.messages, second.passes), (200.0, 20.0));
         assert_eq!(Target { wait_seconds: 0.1, ..target() }.messages_per_send(), 1.0);
         let large = Target { wait_seconds: 100.0, message_bytes: 16_380.0, ..target() };
         assert_eq!(large.messages_per_send(), 4.0 * 16_384.0 / 16_384.0, "a chunk of 64 KiB");
@@ -193,6 +195,7 @@ pub(super) mod tests {
         let pinged = Target { ping_seconds: Some(25.0), ..target() };
         let (with, without) = (pinged.second(2.0, 1.0, 1.0), target().second(2.0, 1.0, 1.0));
         assert_eq!((with.sends - without.sends, with.messages - without.messages), (2_000.0, 2_000.0));
+        assert_eq!(with.passes - without.passes, 2_000.0);
         let (with, without) = (pinged.traffic(2.0), target().traffic(2.0));
         assert_eq!(with.out - without.out, 2_000.0 * (92.0 + 90.0));
         assert_eq!(with.back - without.back, 2_000.0 * (90.0 + 96.0));

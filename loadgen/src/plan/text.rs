@@ -158,7 +158,7 @@ impl Service {
             text += &format!("; {} connections/s come and go", plain(target.churn));
         }
         if let Some(seconds) = target.ping_seconds {
-            text += &format!("; a ping every {} s, which costs a send and a message", plain(seconds));
+            text += &format!("; a ping every {} s, which costs a send and a pass", plain(seconds));
         }
         if target.wait_seconds > 0.0 {
             let together = plain(target.messages_per_send());
