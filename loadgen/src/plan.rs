@@ -48,6 +48,8 @@ pub const SCHEMA: &str = "corecast-load/plan/1";
 
 /// Waits for which the plan says how many cores they would save.
 const WAITS_SECONDS: [f64; 3] = [0.001, 0.01, 0.1];
+/// The server's default for the shortest message that is compressed.
+const COMPRESSED_FROM: f64 = 512.0;
 /// Largest number of cores on one host of any size.
 const MOST_CORES: u64 = 1 << 16;
 /// A run this far off the model is told.
@@ -284,6 +286,13 @@ impl Service {
         let of = |memory: Memory| -> f64 {
             host_memory.iter().filter(|row| row.memory == memory).map(|row| row.bytes).sum()
         };
+        if target.compressed_to.is_some() && target.message_bytes < COMPRESSED_FROM {
+            warnings.push(format!(
+                "messages of {:.0} bytes go plain, unless the server's deflate_threshold is lowered: it compresses from \
+                 {COMPRESSED_FROM} bytes on",
+                target.message_bytes
+            ));
+        }
         warnings.extend(warn_of_busiest_topic(costs, &target, limits.headroom));
         let waits = WAITS_SECONDS.into_iter().filter(|&seconds| seconds > target.wait_seconds);
         let waiting = waits.filter_map(|seconds| {
@@ -382,6 +391,9 @@ fn missing_runs(runs: &[Observation], costs: &CostModel, service: &Service) -> V
                      again",
                     cost.term.of()
                 ),
+                Known::NotRun if cost.term == Term::FarSend => {
+                    "no run had 4,000 connections on a core, from where on sends cost more: none do in this plan".to_owned()
+                }
                 Known::NotRun | Known::Yes => {
                     format!("no run had any of it, so {} costs nothing in this plan", cost.term.of())
                 }

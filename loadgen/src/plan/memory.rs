@@ -145,7 +145,7 @@ impl MemoryModel {
             ));
             let both = self.kernel_bytes_both_ends.unwrap_or_default();
             rows.push(row("socket, both ends", Per::Connection, Memory::Kernel, both, measured()));
-            rows.retain(|row| row.bytes > 0.0);
+            rows.retain(|row| row.bytes >= 1.0);
             return rows;
         };
         let terms = budget.terms.iter().map(|term| {
@@ -161,7 +161,7 @@ impl MemoryModel {
         let more = (connection - budgeted).max(0.0);
         let source = format!("measured: {connection:.0} B, the budget has {budgeted:.0} B");
         rows.push(row("above the budget", Per::Connection, Memory::User, more, source));
-        rows.retain(|row| row.bytes > 0.0);
+        rows.retain(|row| row.bytes >= 1.0);
         rows
     }
 }

@@ -166,6 +166,15 @@ fn tls_and_the_network_card_are_said_to_be_missing() {
 }
 
 #[test]
+fn short_messages_are_not_compressed() {
+    let warned = |size| {
+        let target = Target { compressed_to: Some(0.4), message_bytes: size, ..target() };
+        made(runs(), target, LIMITS).warnings.iter().any(|warning| warning.contains("go plain"))
+    };
+    assert!(warned(511.0) && !warned(512.0));
+}
+
+#[test]
 fn a_budget_of_other_shards_is_told() {
     let path = std::env::temp_dir().join(format!("corecast-plan-budget-{}.json", std::process::id()));
     std::fs::write(&path, TEXT).expect("a place for files");
@@ -331,7 +340,6 @@ corecast-load 0.1.0 (abc1234): capacity plan
   memory of a host              each         times        user      kernel   from
     shard and process       5.72 MiB             2    11.4 MiB               measured in the runs above
     connection                 110 B       100,000    10.5 MiB               measured in the runs above
-    topic                     0.00 B            20      0.00 B               measured in the runs above
     socket, both ends       7.81 KiB       100,000                 763 MiB   measured in the runs above
     all                                               21.9 MiB     763 MiB   785 MiB in all; the process is likely to show 21.9 MiB
                   kernel memory of both ends of a connection was measured: 8000 B
