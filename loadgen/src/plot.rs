@@ -28,7 +28,7 @@ const ROW: f64 = 18.0;
 /// Below it: tick labels and the name of the x axis.
 const BOTTOM: f64 = 44.0;
 /// Width of a character, about, in the largest size that is used.
-const LETTER: f64 = 7.4;
+const LETTER: f64 = 8.2;
 /// Places with a text of their own under the pointer.
 const MOST_HINTS: usize = 320;
 
@@ -95,7 +95,7 @@ impl Plot {
     pub(crate) fn svg(&self) -> String {
         let legend = self.legend_places();
         let rows = legend.last().map_or(0.0, |(row, _)| row + 1.0);
-        let top = ROW * (1.0 + rows) + 6.0;
+        let top = ROW * (1.0 + rows) + 10.0;
         let height = top + INNER_HEIGHT + BOTTOM;
         let x = self.x.fit(self.points().map(|(x, _)| x), LEFT, WIDTH - RIGHT);
         let marked = self.marks.iter().filter_map(|mark| match mark {

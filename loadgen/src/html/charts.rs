@@ -24,7 +24,9 @@ pub(super) fn of(report: &Report) -> Result<Vec<Plot>, DecodeError> {
         published_over_time(report),
         processor_over_time(report),
         memory_over_time(report),
+        latency_distribution(report)?,
         spread(report)?,
+        own_delays(report)?,
         handshake_by_percentile(report)?,
         connections_over_time(report),
         connects_per_second(report),
@@ -51,6 +53,53 @@ fn latency_by_percentile(report: &Report) -> Result<Plot, DecodeError> {
         y: time_axis("latency", &series),
         series,
         marks: Vec::new(),
+    })
+}
+
+/// How far the generator itself may have spoiled what it measured.
+fn own_delays(report: &Report) -> Result<Plot, DecodeError> {
+    let histograms = &report.histograms;
+    let all = [
+        ("schedule lag", &histograms.schedule_lag),
+        ("own part", &histograms.own_lag),
+        ("reap lag", &histograms.reap_lag),
+    ];
+    let series: Result<Vec<Series>, DecodeError> = all
+        .into_iter()
+        .map(|(name, histogram)| Ok(Series::new(name, Shape::Line, percentiles(histogram)?)))
+        .collect();
+    let series = series?;
+    let generator = &report.generator;
+    Ok(Plot {
+        title: "The generator's own delays".into(),
+        description: format!(
+            "99 % of the messages were sent at most {} late, {} by the generator's own fault",
+            time(generator.schedule_lag.p99_ns),
+            time(generator.own_lag.p99_ns)
+        ),
+        x: Axis::percentile("percentile"),
+        y: time_axis("delay", &series),
+        series,
+        marks: Vec::new(),
+    })
+}
+
+fn latency_distribution(report: &Report) -> Result<Plot, DecodeError> {
+    let encoded = report.histograms.from_intended.as_ref().unwrap_or(&report.histograms.from_sent);
+    let latency = report.latency.from_intended.as_ref().unwrap_or(&report.latency.from_sent);
+    let mark = |ns: u64, label: &str| Mark::Vertical { x: ns as f64, label: label.to_owned() };
+    let marks = [mark(latency.p50_ns, "p50"), mark(latency.p99_ns, "p99")];
+    Ok(Plot {
+        title: "Latencies".into(),
+        description: format!(
+            "half of the deliveries took at most {}, 99 % at most {}",
+            time(latency.p50_ns),
+            time(latency.p99_ns)
+        ),
+        x: Axis::log("latency, logarithmic", Unit::Nanoseconds),
+        y: Axis::linear("share of deliveries", Unit::Share),
+        series: vec![Series::new("deliveries", Shape::Bars, bars(&encoded.decode()?))],
+        marks: marks.into_iter().filter(|_| latency.count > 0).collect(),
     })
 }
 
@@ -142,8 +191,12 @@ fn processor_over_time(report: &Report) -> Plot {
     let mut series = Vec::new();
     if report.server.is_some() {
         let busy = steps(&parts, |interval| interval.server_core_busy_share.map(|share| share * cores));
-        series.push(Series::new("server's cores, busy with anything", Shape::Steps, busy));
-        series.push(Series::new("server", Shape::Steps, steps(&parts, |interval| interval.server_cpu_share)));
+        series.push(Series::new("server's cores", Shape::Steps, busy));
+        series.push(Series::new(
+            "server's processes",
+            Shape::Steps,
+            steps(&parts, |interval| interval.server_cpu_share),
+        ));
     }
     series.push(Series::new(
         "generator",
