@@ -30,7 +30,7 @@ impl Unit {
             return steps
                 .into_iter()
                 .find(|step| *step >= least)
-                .unwrap_or((least / 21_600.0).ceil() * 21_600.0);
+                .unwrap_or_else(|| (least / 21_600.0).ceil() * 21_600.0);
         }
         if self == Self::Count && least <= 1.0 {
             return 1.0;
