@@ -30,7 +30,7 @@ const BOTTOM: f64 = 44.0;
 /// Width of a character, about, in the largest size that is used.
 const LETTER: f64 = 8.2;
 /// Places with a text of their own under the pointer.
-const MOST_HINTS: usize = 320;
+const MOST_HINTS: usize = 160;
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
