@@ -1,9 +1,9 @@
 //! An open-loop load generator for WebSocket fan-out, usable in process.
 //!
 //! ```text
-//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON
-//!                          |        ^    |                                                         |
-//!                          |    schedule |                                                         |
+//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON,
+//!                          |        ^    |                                                   |     |           log, page, diff
+//!                          |    schedule |                                                timeline -+
 //!                          |             +--> publisher --> message --> stamp                      |
 //!                          +--> worker ...                                                         |
 //!                          +--> run: the phases in order ------------------------------------------+
