@@ -33,7 +33,7 @@ impl Report {
         let text = escape(&self.to_string());
         let _ = writeln!(
             body,
-            "<details><summary>As on the terminal</summary><div class=\"wide\"><pre>{text}</pre></div></details>"
+            "<details><summary>As on the terminal</summary><div class=\"wide\" tabindex=\"0\"><pre>{text}</pre></div></details>"
         );
         Ok(page(&format!("corecast-load: {}", load_text(&self.setup)), &body))
     }
@@ -144,7 +144,7 @@ impl Report {
             ("reap lag", "How long an arrival may have waited to be seen", Some(&self.generator.reap_lag)),
         ];
         body.push_str(
-            "<section><h2>Times</h2><div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\">p50</th>\
+            "<section><h2>Times</h2><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\">p50</th>\
              <th scope=\"col\">p90</th><th scope=\"col\">p99</th><th scope=\"col\">p99.9</th><th scope=\"col\">max</th>\
              <th scope=\"col\">count</th></tr></thead>\n<tbody>\n",
         );
@@ -164,7 +164,7 @@ impl Report {
             return;
         }
         body.push_str(
-            "<section><h2>Shards of the server</h2><div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">shard</th>\
+            "<section><h2>Shards of the server</h2><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">shard</th>\
              <th scope=\"col\">connections</th><th scope=\"col\">subscribers</th><th scope=\"col\">published</th>\
              <th scope=\"col\">relayed</th><th scope=\"col\">deliveries</th><th scope=\"col\">busy</th></tr></thead>\n<tbody>\n",
         );
@@ -237,7 +237,7 @@ impl Report {
             return;
         }
         body.push_str(
-            "<details><summary>Every interval</summary><div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">begin</th>\
+            "<details><summary>Every interval</summary><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">begin</th>\
              <th scope=\"col\">phase</th><th scope=\"col\">open</th><th scope=\"col\">published</th><th scope=\"col\">received</th>\
              <th scope=\"col\">p50</th><th scope=\"col\">p99</th><th scope=\"col\">max</th><th scope=\"col\">server's cores</th>\
              <th scope=\"col\">its memory</th><th scope=\"col\">generator</th><th scope=\"col\">its memory</th></tr></thead>\n<tbody>\n",

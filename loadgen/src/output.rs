@@ -16,12 +16,12 @@ pub struct OutputOptions {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Write the histograms to a file, as a log that HdrHistogram's tools read (format 1.3): latencies for each interval of the
-    /// run, tagged from_intended and from_sent
+    /// Write the histograms to a file (or -), as a log that HdrHistogram's tools read (format 1.3): latencies for each interval
+    /// of the run, tagged from_intended and from_sent
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
 
-    /// Write the report as a page with plots to a file, which needs no other
+    /// Write the report as a page with plots to a file (or -), which needs no other
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -33,6 +33,8 @@ pub enum OutputError {
     NoDirectory { option: &'static str, path: PathBuf, directory: PathBuf },
     #[error("--{option} {} is a directory: give the name of a file", path.display())]
     IsDirectory { option: &'static str, path: PathBuf },
+    #[error("--{first} and --{second} cannot both go to standard output: give one of them a file")]
+    Both { first: &'static str, second: &'static str },
     #[error("cannot write the report to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: io::Error },
     #[error("cannot print the report: {0}")]
@@ -45,11 +47,16 @@ impl OutputOptions {
     /// Finds before a long run what would keep its report from being written.
     ///
     /// # Errors
-    /// When a file's directory does not exist, or the file is one.
+    /// When a file's directory does not exist, or the file is one, or two forms are to be printed.
     pub fn check(&self) -> Result<(), OutputError> {
-        let files = [("json", &self.json), ("hlog", &self.hlog), ("html", &self.html)];
-        for (option, path) in files {
-            let Some(path) = path.as_deref().filter(|path| *path != Path::new("-")) else { continue };
+        let mut printed = None;
+        for (option, path) in self.given() {
+            if is_printed(path) {
+                if let Some(first) = printed.replace(option) {
+                    return Err(OutputError::Both { first, second: option });
+                }
+                continue;
+            }
             if path.is_dir() {
                 return Err(OutputError::IsDirectory { option, path: path.to_owned() });
             }
@@ -62,31 +69,44 @@ impl OutputOptions {
         Ok(())
     }
 
-    /// Writes all files, and prints the text unless JSON is printed.
+    /// Writes all files, and prints the text, or what is to be printed instead.
     ///
     /// # Errors
     /// When something cannot be written, or the report came from a file and is damaged.
     pub fn write(&self, report: &Report) -> Result<(), OutputError> {
-        let prints_json = self.json.as_deref() == Some(Path::new("-"));
-        let shown = if prints_json { report.to_json() } else { report.to_string() };
+        let mut shown = None;
+        let mut files = Vec::new();
+        for (option, path) in self.given() {
+            let text = match option {
+                "json" => report.to_json(),
+                "hlog" => report.to_hlog()?,
+                _ => report.to_html()?,
+            };
+            if is_printed(path) {
+                shown = Some(text);
+            } else {
+                files.push((path, text));
+            }
+        }
         // First, so that a full disk costs no more than files.
+        let shown = shown.unwrap_or_else(|| report.to_string());
         let mut out = io::stdout().lock();
         out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
-        if let Some(path) = self.json.as_deref().filter(|_| !prints_json) {
-            write_file(path, &report.to_json())?;
-        }
-        if let Some(path) = &self.hlog {
-            write_file(path, &report.to_hlog()?)?;
-        }
-        if let Some(path) = &self.html {
-            write_file(path, &report.to_html()?)?;
+        for (path, text) in files {
+            fs::write(path, text)
+                .map_err(|cause| OutputError::NotWritten { path: path.to_owned(), cause })?;
         }
         Ok(())
     }
+
+    fn given(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let options = [("json", &self.json), ("hlog", &self.hlog), ("html", &self.html)];
+        options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
 }
 
-fn write_file(path: &Path, text: &str) -> Result<(), OutputError> {
-    fs::write(path, text).map_err(|cause| OutputError::NotWritten { path: path.to_owned(), cause })
+fn is_printed(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 #[cfg(test)]
@@ -107,6 +127,12 @@ mod tests {
         );
         assert_eq!(check("/tmp").unwrap_err(), "--html /tmp is a directory: give the name of a file");
         let json = Some(PathBuf::from("-"));
-        assert!(OutputOptions { json, ..OutputOptions::default() }.check().is_ok());
+        let mut options = OutputOptions { json, ..OutputOptions::default() };
+        assert!(options.check().is_ok());
+        options.hlog = Some(PathBuf::from("-"));
+        assert_eq!(
+            options.check().expect_err("one standard output").to_string(),
+            "--json and --hlog cannot both go to standard output: give one of them a file"
+        );
     }
 }
