@@ -1,9 +1,9 @@
 //! An open-loop load generator for WebSocket fan-out, usable in process.
 //!
 //! ```text
-//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON
-//!                          |        ^    |                                                         |
-//!                          |    schedule |                                                         |
+//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON,
+//!                          |        ^    |                                                   |     |           log, page, diff
+//!                          |    schedule |                                                timeline -+
 //!                          |             +--> publisher --> message --> stamp                      |
 //!                          +--> worker ...                                                         |
 //!                          +--> run: the phases in order ------------------------------------------+
@@ -16,25 +16,31 @@
 //! It drives any server, and depends on the protocol and on the ring, never on corecast's server.
 
 pub mod autobahn;
+mod calendar;
 pub mod check;
 pub mod client;
 pub mod clock;
 mod control;
 mod dealing;
+pub mod diff;
 pub mod encoded_histogram;
 mod endpoint;
 pub mod failure;
 pub mod flight;
+mod hlog;
 pub mod host;
 mod host_limits;
+mod html;
 pub mod http_publisher;
 pub mod json_dialect;
 pub mod measure;
 mod message;
 pub mod metrics_page;
 pub mod options;
+pub mod output;
 mod pacing;
 pub mod plan;
+mod plot;
 pub mod preflight;
 pub mod preset;
 mod publisher;

@@ -2,16 +2,17 @@
 
 mod progress;
 
-use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
+use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::options::shown_command_line;
-use corecast_load::plan::{PlanOptions, plan};
-use corecast_load::{RunOptions, Scenario, VERSION, run};
+use corecast_load::output::OutputOptions;
+use corecast_load::plan::{PlanOptions, print_plan};
+use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -30,7 +31,17 @@ enum Command {
     /// Run one scenario and report what was measured
     // Boxed: the options are large.
     Run(Box<RunOptions>),
+    /// Show a report that was written as JSON, and write it in other forms: a page with plots, a log of histograms
+    Show(ShowOptions),
+    /// Compare runs by their reports, and tell what differs by more than noise
+    ///
+    /// Each further report is compared with the first, or two groups of repeated runs with each other. With several runs in a
+    /// group, noise is what runs of the same group differ by: half the width of the 95 % confidence interval of the difference
+    /// (Welch's t). With one run each it is estimated from the intervals of the two runs (batch means). What happens between
+    /// runs, such as another placement of threads, is not in that: repeat runs before you trust a small difference.
+    Diff(DiffOptions),
     /// Say what a service needs of cores, memory, bandwidth and hosts, from measured runs
+    // Boxed as well.
     Plan(Box<PlanOptions>),
     /// Have Autobahn's fuzzing server test this generator's client
     Autobahn(AutobahnOptions),
@@ -49,7 +60,9 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
-        Command::Plan(options) => make_plan(&options),
+        Command::Show(options) => show(&options),
+        Command::Diff(options) => diff(&options).map_err(Into::into),
+        Command::Plan(options) => print_plan(&options).map_err(Into::into),
         Command::Autobahn(options) => be_tested(&options),
     };
     match result {
@@ -64,38 +77,29 @@ fn main() -> ExitCode {
 }
 
 fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check()?;
     let scenario = Scenario::from_options(options)?;
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;
-    match options.json.as_deref() {
-        Some(path) if path == Path::new("-") => print!("{}", report.to_json()),
-        Some(path) => {
-            std::fs::write(path, report.to_json())
-                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
-            print!("{report}");
-        }
-        None => print!("{report}"),
-    }
-    std::io::stdout().flush()?;
+    options.output.write(&report)?;
     Ok(report.verdict.exit_code)
 }
 
-fn make_plan(options: &PlanOptions) -> Result<u8, Box<dyn std::error::Error>> {
-    let plan = plan(options)?;
-    match options.json.as_deref() {
-        Some(path) if path == Path::new("-") => print!("{}", plan.to_json()),
-        Some(path) => {
-            std::fs::write(path, plan.to_json())
-                .map_err(|error| format!("cannot write the plan to {}: {error}", path.display()))?;
-            print!("{plan}");
-        }
-        None => print!("{plan}"),
-    }
-    std::io::stdout().flush()?;
-    Ok(plan.exit_code())
+#[derive(Debug, clap::Args)]
+struct ShowOptions {
+    /// What `run --json` wrote
+    report: PathBuf,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check()?;
+    options.output.write(&Report::read(&options.report)?)?;
+    Ok(0)
 }
 
 fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {

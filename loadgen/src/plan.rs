@@ -28,7 +28,7 @@ mod target;
 mod text;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -132,6 +132,8 @@ pub enum PlanError {
          and one way to publish"
     )]
     MixedKinds(String, String),
+    #[error("cannot write the plan to {}: {cause}", path.display())]
+    NotWritten { path: PathBuf, cause: std::io::Error },
     #[error("{name} is {given}: give {wanted}")]
     OutOfRange { name: &'static str, given: String, wanted: &'static str },
 }
@@ -162,6 +164,24 @@ pub fn plan(options: &PlanOptions) -> Result<Plan, PlanError> {
     };
     let network = Network { mtu: options.mtu, ip: options.ip, tls: options.tls };
     planned(runs, &held_out, target, limits, network, &budget)
+}
+
+/// Makes the plan, and prints it or writes it as JSON. The command's exit status.
+///
+/// # Errors
+/// As [`plan`], or when it cannot be written.
+pub fn print_plan(options: &PlanOptions) -> Result<u8, PlanError> {
+    let plan = plan(options)?;
+    match options.json.as_deref() {
+        Some(path) if path == Path::new("-") => print!("{}", plan.to_json()),
+        Some(path) => {
+            print!("{plan}");
+            let written = std::fs::write(path, plan.to_json());
+            written.map_err(|cause| PlanError::NotWritten { path: path.to_owned(), cause })?;
+        }
+        None => print!("{plan}"),
+    }
+    Ok(plan.exit_code())
 }
 
 fn read(paths: &[PathBuf]) -> Result<Vec<Observation>, UnusableRun> {

@@ -22,10 +22,12 @@ pub(crate) use sampler::{Sample, Sampler};
 /// Intervals of a measured window: at least so many, unless they would be shorter than the shortest ...
 const FEWEST: u64 = 20;
 /// ... and at most so many, unless they would be longer than the longest.
-const MOST: u64 = 300;
+const MOST: u64 = 240;
 /// Lengths that intervals may have, in milliseconds.
 const LENGTHS_MS: [u64; 13] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 300_000];
+/// The kernel counts the server's time in ticks of 10 ms: in shorter intervals, of so many seconds, that says little.
+const SHORTEST_FOR_TICKS: f64 = 0.04;
 /// What is long enough for any run.
 const USUAL_MS: u64 = 1_000;
 
@@ -43,7 +45,7 @@ pub enum Phase {
     Drain,
 }
 
-/// What happened in one interval. What is not known, or does not exist in that phase, is absent.
+/// What happened in one interval. What is not known, or does not exist in that phase, is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     pub phase: Phase,
@@ -51,29 +53,45 @@ pub struct Interval {
     pub begin_seconds: f64,
     pub seconds: f64,
     /// Connections open at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub open: Option<u32>,
     /// Connections opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub opened: Option<u32>,
     /// Messages sent. Those of the measured window count as in `delivery`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<u64>,
     /// Measured deliveries.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
     /// Of those, from the intended time; in the closed loop from the actual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p90_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p999_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_ns: Option<u64>,
     /// Processor time of the server's processes, in cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_cpu_share: Option<f64>,
     /// Of all cores that it may run on together: at most one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_core_busy_share: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_resident_bytes: Option<u64>,
     /// Processor time of all workers together, in cores; outside the measured window that of the whole process.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_cpu_share: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_resident_bytes: Option<u64>,
 }
 
 /// The latencies of one interval, for the log of histograms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntervalHistograms {
     /// From the start of the run.
     pub begin_ns: u64,
@@ -151,7 +169,9 @@ pub(crate) fn assemble(
             published: Some(parts.iter().map(|part| part.published).sum()),
             received: Some(from_sent.len()),
             p50_ns: percentile(0.5),
+            p90_ns: percentile(0.9),
             p99_ns: percentile(0.99),
+            p999_ns: percentile(0.999),
             max_ns: is_known.then(|| shown.max()),
             // Closing belongs to no interval, but workers go on until it is done.
             generator_cpu_share: (!is_drain).then(|| share(cpu_ns as f64, length_ns as f64)),
@@ -179,6 +199,7 @@ fn sum_of(parts: &[&WorkerInterval], recording: fn(&WorkerInterval) -> &Recordin
 fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64) -> Interval {
     let seconds = seconds_of(later.at_ns.saturating_sub(earlier.at_ns));
     let servers = earlier.server.as_ref().zip(later.server.as_ref());
+    let timed = servers.filter(|_| seconds >= SHORTEST_FOR_TICKS);
     Interval {
         phase,
         begin_seconds: seconds_of(earlier.at_ns.saturating_sub(began_ns)),
@@ -186,11 +207,10 @@ fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64
         open: Some(later.open),
         opened: Some(later.opened.saturating_sub(earlier.opened)),
         published: (phase != Phase::Connect).then(|| later.published.saturating_sub(earlier.published)),
-        server_cpu_share: servers
+        server_cpu_share: timed
             .map(|(before, after)| share((after.cpu_seconds - before.cpu_seconds).max(0.0), seconds)),
-        server_core_busy_share: servers.map(|(before, after)| {
+        server_core_busy_share: timed.map(|(before, after)| {
             let busy = after.core_busy_seconds - before.core_busy_seconds;
-            // Ticks are coarse: short intervals could seem busier than they are long.
             share(busy, seconds * after.cores.len() as f64).clamp(0.0, 1.0)
         }),
         server_resident_bytes: servers.map(|(_, after)| after.resident_bytes),
@@ -200,6 +220,18 @@ fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64
             .map(|(before, after)| share(after.saturating_sub(before) as f64 / 1e9, seconds)),
         generator_resident_bytes: Some(later.resident_bytes),
         ..Interval::unknown(phase)
+    }
+}
+
+impl Phase {
+    /// As JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Warmup => "warmup",
+            Self::Measure => "measure",
+            Self::Drain => "drain",
+        }
     }
 }
 
@@ -214,7 +246,9 @@ impl Interval {
             published: None,
             received: None,
             p50_ns: None,
+            p90_ns: None,
             p99_ns: None,
+            p999_ns: None,
             max_ns: None,
             server_cpu_share: None,
             server_core_busy_share: None,

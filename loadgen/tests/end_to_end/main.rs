@@ -6,6 +6,7 @@
 
 mod json_dialect;
 mod pings;
+mod reports;
 mod rfc6455;
 mod support;
 

@@ -1,0 +1,138 @@
+//! Where reports go: the terminal and files.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::encoded_histogram::DecodeError;
+use crate::report::Report;
+
+/// The files that a report is written to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OutputOptions {
+    /// Write the report as JSON to a file, or to standard output instead of the text with -
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Write the histograms to a file (or -), as a log that HdrHistogram's tools read (format 1.3): latencies for each interval
+    /// of the run, tagged from_intended and from_sent
+    #[arg(long, value_name = "FILE")]
+    pub hlog: Option<PathBuf>,
+
+    /// Write the report as a page with plots to a file (or -), which needs no other
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Why a report cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    #[error("--{option} {}: there is no directory {}; make it, or choose another place", path.display(), directory.display())]
+    NoDirectory { option: &'static str, path: PathBuf, directory: PathBuf },
+    #[error("--{option} {} is a directory: give the name of a file", path.display())]
+    IsDirectory { option: &'static str, path: PathBuf },
+    #[error("--{first} and --{second} cannot both go to standard output: give one of them a file")]
+    Both { first: &'static str, second: &'static str },
+    #[error("cannot write the report to {}: {cause}", path.display())]
+    NotWritten { path: PathBuf, cause: io::Error },
+    #[error("cannot print the report: {0}")]
+    NotPrinted(io::Error),
+    #[error("the report's histograms are damaged: {0}")]
+    Damaged(#[from] DecodeError),
+}
+
+impl OutputOptions {
+    /// Finds before a long run what would keep its report from being written.
+    ///
+    /// # Errors
+    /// When a file's directory does not exist, or the file is one, or two forms are to be printed.
+    pub fn check(&self) -> Result<(), OutputError> {
+        let mut printed = None;
+        for (option, path) in self.given() {
+            if is_printed(path) {
+                if let Some(first) = printed.replace(option) {
+                    return Err(OutputError::Both { first, second: option });
+                }
+                continue;
+            }
+            if path.is_dir() {
+                return Err(OutputError::IsDirectory { option, path: path.to_owned() });
+            }
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+                let (path, directory) = (path.to_owned(), directory.to_owned());
+                return Err(OutputError::NoDirectory { option, path, directory });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all files, and prints the text, or what is to be printed instead.
+    ///
+    /// # Errors
+    /// When something cannot be written, or the report came from a file and is damaged.
+    pub fn write(&self, report: &Report) -> Result<(), OutputError> {
+        let mut shown = None;
+        let mut files = Vec::new();
+        for (option, path) in self.given() {
+            let text = match option {
+                "json" => report.to_json(),
+                "hlog" => report.to_hlog()?,
+                _ => report.to_html()?,
+            };
+            if is_printed(path) {
+                shown = Some(text);
+            } else {
+                files.push((path, text));
+            }
+        }
+        // First, so that a full disk costs no more than files.
+        let shown = shown.unwrap_or_else(|| report.to_string());
+        let mut out = io::stdout().lock();
+        out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
+        for (path, text) in files {
+            fs::write(path, text)
+                .map_err(|cause| OutputError::NotWritten { path: path.to_owned(), cause })?;
+        }
+        Ok(())
+    }
+
+    fn given(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let options = [("json", &self.json), ("hlog", &self.hlog), ("html", &self.html)];
+        options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
+}
+
+fn is_printed(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_do_not_exist_are_found_before_the_run() {
+        let check = |path: &str| {
+            let html = Some(PathBuf::from(path));
+            OutputOptions { html, ..OutputOptions::default() }.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check("/tmp/a.html"), Ok(()));
+        assert_eq!(check("a.html"), Ok(()));
+        assert_eq!(
+            check("/nonexistent/a.html").unwrap_err(),
+            "--html /nonexistent/a.html: there is no directory /nonexistent; make it, or choose another place"
+        );
+        assert_eq!(check("/tmp").unwrap_err(), "--html /tmp is a directory: give the name of a file");
+        let json = Some(PathBuf::from("-"));
+        let mut options = OutputOptions { json, ..OutputOptions::default() };
+        assert!(options.check().is_ok());
+        options.hlog = Some(PathBuf::from("-"));
+        assert_eq!(
+            options.check().expect_err("one standard output").to_string(),
+            "--json and --hlog cannot both go to standard output: give one of them a file"
+        );
+    }
+}
