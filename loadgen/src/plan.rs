@@ -41,7 +41,7 @@ use observation::{Observation, UnusableRun};
 pub use options::PlanOptions;
 use sizing::{HostLimits, Hosts, Share, share};
 use target::Target;
-use wire::Network;
+use wire::{Network, Traffic};
 
 /// Changes when a field changes its name or meaning. New fields may come without.
 pub const SCHEMA: &str = "corecast-load/plan/1";
@@ -99,7 +99,7 @@ pub struct Service {
     pub host_kernel_bytes: f64,
     /// What the server's process is likely to show, where the rows above have the bounds of its queues too.
     pub host_resident_bytes: f64,
-    /// Cores on one host of any size were messages of a topic to wait for each other.
+    /// What it would take on one host of any size were messages of a topic to wait for each other.
     pub waiting: Vec<Waiting>,
 }
 
@@ -108,6 +108,8 @@ pub struct Waiting {
     pub seconds: f64,
     pub messages_per_send: f64,
     pub cores: Option<u64>,
+    /// On the link of one host of any size.
+    pub traffic: Traffic,
 }
 
 /// A run that would tell what a cost is.
@@ -319,7 +321,8 @@ impl Service {
             let waiting = Target { wait_seconds: seconds, ..target.clone() };
             let messages_per_send = waiting.messages_per_send();
             let cores = share(costs, &waiting, 1, MOST_CORES, limits.headroom).map(|share| share.cores);
-            (messages_per_send > 1.0).then_some(Waiting { seconds, messages_per_send, cores })
+            let traffic = waiting.traffic(1.0);
+            (messages_per_send > 1.0).then_some(Waiting { seconds, messages_per_send, cores, traffic })
         });
         Ok(Self {
             whole: share(costs, &target, 1, MOST_CORES, limits.headroom),

@@ -305,25 +305,28 @@ fn json_has_the_versioned_schema() {
 
 #[test]
 fn text_has_the_formula_with_its_numbers() {
-    let plan = Plan { version: "0.1.0", commit: "abc1234", ..made(runs(), target(), LIMITS) };
+    let target = Target { rate: 400.0, topics: 10.0, ..target() };
+    let plan = Plan { version: "0.1.0", commit: "abc1234", ..made(runs(), target, LIMITS) };
     let expected = "\
 corecast-load 0.1.0 (abc1234): capacity plan
-  for             100,000 connections on 20 topics; 40 messages/s in all = 2 a topic, of 64 bytes, to 5,000
-                  subscribers = 200,000 deliveries/s
+  for             100,000 connections on 10 topics; 400 messages/s in all = 40 a topic, of 64 bytes, to 5,000
+                  subscribers = 2,000,000 deliveries/s
   fitted to       9 runs of corecast, off by at most 0 %: Example CPU, Linux 6.18.0
 
   busy time =         cost   in a second  busy cores   sum of (and the run that says most about it)
-    send           3.00 us       200,000       0.600   a send to a subscriber (more.json: 99 % of its time)
-    pass           10.0 us            40       0.000   taking in what was published together, and beginning to send it (few.json: 24 % of its time)
-    far            1.00 us       196,000       0.196   a send, x (1 - 1,000 / 50,000) (far.json: 24 % of its time)
-    byte            100 ps    13,200,000       0.001   a byte sent (large.json: 35 % of its time)
-    relay          6.00 us            40       0.000   a message relayed to another shard (relayed.json: 3 % of its time)
+    send           3.00 us     2,000,000       6.000   a send to a subscriber (more.json: 99 % of its time)
+    pass           10.0 us           400       0.004   taking in what was published together, and beginning to send it (few.json: 24 % of its time)
+    far            1.00 us     1,760,000       1.760   more for a send, x (1 - 1,000 near / 8,333 of a core) (far.json: 24 % of its time)
+    byte            100 ps   132,000,000       0.013   a byte sent (large.json: 35 % of its time)
+    relay          6.00 us         4,400       0.026   a message relayed to another shard (relayed.json: 3 % of its time)
     compression          -             0       0.000   a byte compressed: not measured
-    message         500 ns            40       0.000   each message of it (together.json: 42 % of its time)
-    rest           4.00 ms             2       0.008   a core's second with whatever else runs there (idle.json: 99 % of its time)
+    message         500 ns           400       0.000   each message of it (together.json: 42 % of its time)
+    rest           4.00 ms            12       0.048   a core's second with whatever else runs there (idle.json: 99 % of its time)
     connect        10.0 us             0       0.000   opening a connection (38,094 connections of all runs; 10.0 us to 10.0 us by run)
-    all                                        0.806
-  cores           0.81 busy / (1 - 30 % headroom) = 1.15: 2 cores, were they all in one host
+    all                                        7.852
+  cores           7.85 busy / (1 - 30 % headroom) = 11.22: 12 cores, were they all in one host
+                  if messages of a topic may wait for each other (--wait) 100 ms: 4 messages a send, 3 cores, 1.42
+                  Gbit/s
 
   runs                busy    fitted      off  left out      memory      fitted      off
                    2.477 s   2.477 s    0.0 %   +15.4 %    5.72 MiB           -        -   few.json
@@ -338,18 +341,19 @@ corecast-load 0.1.0 (abc1234): capacity plan
                 left out: what a model of the other runs says about this one
 
   memory of a host              each         times        user      kernel   from
-    shard and process       5.72 MiB             2    11.4 MiB               measured in the runs above
-    connection                 110 B       100,000    10.5 MiB               measured in the runs above
-    socket, both ends       7.81 KiB       100,000                 763 MiB   measured in the runs above
-    all                                               21.9 MiB     763 MiB   785 MiB in all; the process is likely to show 21.9 MiB
+    shard and process       5.72 MiB             3    17.2 MiB               measured in the runs above
+    connection                 110 B        25,000    2.62 MiB               measured in the runs above
+    socket, both ends       7.81 KiB        25,000                 191 MiB   measured in the runs above
+    all                                               19.8 MiB     191 MiB   211 MiB in all; the process is likely to show 19.8 MiB
                   kernel memory of both ends of a connection was measured: 8000 B
 
-  link of a host  250 Mbit/s = 25.0 % out, 144 Mbit/s = 14.4 % back of 1.00 Gbit/s
+  link of a host  624 Mbit/s = 62.4 % out, 361 Mbit/s = 36.1 % back of 1.00 Gbit/s
                   a send of 1 message = 66 bytes with its frame header; 156 on the wire (for each 1,448: 52 of IP and
                   TCP, 38 of Ethernet; MTU 1500), 90 back
-  hosts           1 needed (1 for cores, 1 for memory, 1 for the link), 2 with one to spare; each with 8 cores, 32.0
+                  measured on a full core: up to 64 messages in a send (together.json)
+  hosts           4 needed (2 for cores, 1 for memory, 4 for the link), 5 with one to spare; each with 8 cores, 32.0
                   GiB, 1.00 Gbit/s and 30 % headroom
-                  of each, with the spare one missing: 2 cores with a shard each, 40 % busy; 2 % of its memory; every
+                  of each, with the spare one missing: 3 cores with a shard each, 65 % busy; 1 % of its memory; every
                   host gets every message
   not included    what a network card costs: its driver, interrupts and queues take cores too. All runs were over
                   loopback, which has none, but has the receiving side's TCP on the server's core instead

@@ -5,11 +5,14 @@ use std::fmt;
 use super::budget::Memory;
 use super::cost::{Cost, Known, Term};
 use super::held_out::{Figure, Prediction, What};
+use super::observation::Observation;
 use super::sizing::Share;
 use super::wire::Network;
 use super::{Plan, Service};
 use crate::text::thousands;
 
+/// Fewer messages in a send are chance.
+const NOTABLY_TOGETHER: f64 = 1.5;
 /// Columns of a line, unless it is a command or a table's.
 const WIDTH: usize = 118;
 
@@ -32,6 +35,7 @@ impl fmt::Display for Plan {
         if let Some(service) = &self.service {
             service.write_memory(f, self.memory.kernel_bytes_both_ends)?;
             service.write_link(f)?;
+            self.write_together(f)?;
             service.write_hosts(f)?;
         }
         write_check(f, &self.check)?;
@@ -102,11 +106,25 @@ impl Plan {
                 let near = count(self.costs.near);
                 let connections = share.map_or_else(
                     || "connections of a core".to_owned(),
-                    |share| count(share.second.connections_per_core),
+                    |share| format!("{} of a core", count(share.second.connections_per_core)),
                 );
-                format!("a send, x (1 - {near} / {connections})")
+                format!("more for a send, x (1 - {near} near / {connections})")
             }
             (Known::Yes, _) => of.to_owned(),
+        }
+    }
+
+    /// How many messages shared a send when a core was full.
+    fn write_together(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let together = |run: &Observation| run.deliveries / run.sends.max(1.0);
+        let most = self.runs.iter().max_by(|a, b| together(a).total_cmp(&together(b)));
+        match most.filter(|run| together(run) >= NOTABLY_TOGETHER) {
+            Some(run) => {
+                let text =
+                    format!("measured on a full core: up to {} messages in a send", plain(together(run)));
+                line(f, "", &format!("{text} ({})", run.run))
+            }
+            None => Ok(()),
         }
     }
 
@@ -195,7 +213,8 @@ impl Service {
             .map(|waiting| {
                 let cores = waiting.cores.map_or_else(|| "none".to_owned(), |cores| number(cores, "core"));
                 let together = plain(waiting.messages_per_send);
-                format!("{}: {together} messages a send, {cores}", duration(waiting.seconds))
+                let link = bits(waiting.traffic.out * 8.0);
+                format!("{}: {together} messages a send, {cores}, {link}", duration(waiting.seconds))
             })
             .collect();
         if !waiting.is_empty() {
