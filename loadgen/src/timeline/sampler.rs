@@ -11,8 +11,8 @@ use crate::timeline::Phase;
 /// While connections are opened nobody knows for how long: samples begin dense, and every second one is dropped when there are
 /// too many.
 const FIRST_CONNECT_NS: u64 = 50_000_000;
-const MOST_CONNECT_SAMPLES: usize = 120;
-const MOST_WARMUP_SAMPLES: u64 = 60;
+const MOST_CONNECT_SAMPLES: usize = 80;
+const MOST_WARMUP_SAMPLES: u64 = 20;
 
 /// Sums at one moment, which ends an interval of `phase`.
 #[derive(Clone, Debug, PartialEq)]
