@@ -375,6 +375,7 @@ corecast-load 0.1.0 (abc1234)
   from sent        12.3 us   45.6 us    123 us   4.57 ms    150 ms       999,990
   spread           1.23 us   4.56 us   12.3 us    457 us   15.0 ms           990
   handshake         123 us    456 us   1.23 ms   45.7 ms    1.50 s         1,000
+  ping             12.3 us   45.6 us    123 us   4.57 ms    150 ms         1,000
   schedule lag      123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
     own part        123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
   reap lag               -         -         -         -         -             0

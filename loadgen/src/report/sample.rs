@@ -4,8 +4,8 @@ use crate::encoded_histogram::EncodedHistogram;
 use crate::host::Host;
 use crate::measure::Recorder;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
-    Server, Setup, Throughput, Verdict, WorkerUsage,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Ping, Reason, Report,
+    SCHEMA, Server, Setup, Throughput, Verdict, WorkerUsage,
 };
 use crate::timeline::{Interval, Phase};
 
@@ -62,7 +62,12 @@ pub(crate) fn report() -> Report {
             seconds: 0.25,
             per_second: 4_000.0,
             handshake: percentiles(1_000, 1_000),
-            ping: None,
+            ping: Some(Ping {
+                sent: 1_000,
+                answered: 1_000,
+                seconds: 0.05,
+                round_trip: percentiles(100, 1_000),
+            }),
         },
         delivery: Delivery {
             published: 1_000,
