@@ -153,6 +153,11 @@ impl Report {
                 thousands(delivery.unexpected)
             ),
         )?;
+        if delivery.lost > 0 {
+            let unlucky = plural(delivery.subscribers_with_loss, "subscriber");
+            let most = thousands(delivery.worst_subscriber_lost);
+            line(f, "", &format!("lost by {unlucky}, at most {most} by one"))?;
+        }
         line(
             f,
             "published",
@@ -409,6 +414,8 @@ mod tests {
                 received: 999_990,
                 ratio: 0.99999,
                 lost: 10,
+                subscribers_with_loss: 3,
+                worst_subscriber_lost: 7,
                 ..Delivery::default()
             },
             throughput: Throughput {
@@ -483,6 +490,7 @@ corecast-load 0.1.0 (abc1234)
 
   delivery      99.9990 %: 999,990 of 1,000,000 received
                 lost 10, announced missed 0, duplicated 0, reordered 0, unexpected 0
+                lost by 3 subscribers, at most 7 by one
   published     1,000 messages; 0 refused, 0 not taken in time
   throughput    100 messages/s, 99,999 deliveries/s, 6.4 MB/s over 10.00 s
   closing       2 closing handshakes not completed
