@@ -21,6 +21,7 @@ pub mod client;
 pub mod clock;
 mod control;
 mod dealing;
+pub mod encoded_histogram;
 mod endpoint;
 pub mod failure;
 pub mod flight;

@@ -1,28 +1,39 @@
-//! What a run found, as data: its `Display` prints it for people, serde for machines.
+//! What a run found, as data: its `Display` prints it for people, serde for machines, and reads it back.
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
-use serde::Serialize;
+mod read;
+#[cfg(test)]
+pub(crate) mod sample;
 
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::encoded_histogram::EncodedHistogram;
 use crate::failure::Reasons;
 use crate::host::Host;
 use crate::measure::Recorder;
 use crate::server_process::{KernelMemory, ServerSnapshot};
 use crate::shards::Shard;
 
+pub use read::ReadError;
+
 /// Changes when a field changes its name or meaning. New fields may come without.
 pub const SCHEMA: &str = "corecast-load/1";
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    pub schema: &'static str,
-    pub version: &'static str,
-    pub commit: &'static str,
+    pub schema: String,
+    pub version: String,
+    pub commit: String,
     pub setup: Setup,
     pub connect: Connect,
     pub delivery: Delivery,
     pub throughput: Throughput,
     pub latency: Latency,
+    /// All values behind the percentiles, for merging and comparing without loss. Reports of earlier versions have none.
+    #[serde(default)]
+    pub histograms: Histograms,
     pub generator: Generator,
     pub server: Option<Server>,
     /// What each shard of the server did, as far as its metrics page tells; empty without.
@@ -34,11 +45,11 @@ pub struct Report {
 }
 
 /// What was run, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     pub command_line: Vec<String>,
     pub host: Host,
-    pub preset: &'static str,
+    pub preset: String,
     pub url: String,
     pub publish_url: String,
     pub subscribers: u32,
@@ -48,7 +59,7 @@ pub struct Setup {
     pub topics: u32,
     pub topics_per_subscriber: u32,
     /// `open` or `closed`.
-    pub load: &'static str,
+    pub load: String,
     /// Messages per thousand seconds of one publisher: open loop.
     pub rate_milli: Option<u64>,
     /// The same of the topic with the most publishers, and of all publishers together.
@@ -58,7 +69,7 @@ pub struct Setup {
     pub in_flight: Option<u32>,
     pub message_bytes: u32,
     /// `text` or `binary`.
-    pub message_kind: &'static str,
+    pub message_kind: String,
     pub warmup_ns: u64,
     pub duration_ns: u64,
     pub grace_ns: u64,
@@ -73,7 +84,7 @@ pub struct Setup {
     pub seed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connect {
     pub wanted: u32,
     pub connected: u32,
@@ -85,13 +96,13 @@ pub struct Connect {
     pub handshake: Percentiles,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     pub reason: String,
     pub count: u64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Messages sent in the measured window.
     pub published: u64,
@@ -111,7 +122,9 @@ pub struct Delivery {
     /// Expected, not received within the grace time, and not announced as missed.
     pub lost: u64,
     /// Subscribers that lost anything, and how much the one lost that lost most.
+    #[serde(default)]
     pub subscribers_with_loss: u64,
+    #[serde(default)]
     pub worst_subscriber_lost: u64,
     /// Not received, but the server said so.
     pub announced_missed: u64,
@@ -123,7 +136,7 @@ pub struct Delivery {
     pub disconnections: Vec<Reason>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
     /// From the start of the measured window to its end, or to the last arrival if that was later.
     pub seconds: f64,
@@ -133,7 +146,7 @@ pub struct Throughput {
     pub megabytes_per_second: f64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// From the intended send time. Absent in the closed loop, which has none.
     pub from_intended: Option<Percentiles>,
@@ -144,8 +157,21 @@ pub struct Latency {
     pub untracked: u64,
 }
 
+/// The histograms that [`Percentiles`] are taken from; empty for reports of versions that did not write them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histograms {
+    /// Absent in the closed loop.
+    pub from_intended: Option<EncodedHistogram>,
+    pub from_sent: EncodedHistogram,
+    pub spread: EncodedHistogram,
+    pub handshake: EncodedHistogram,
+    pub schedule_lag: EncodedHistogram,
+    pub own_lag: EncodedHistogram,
+    pub reap_lag: EncodedHistogram,
+}
+
 /// How the generator itself did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
     /// How late messages were sent.
     pub schedule_lag: Percentiles,
@@ -161,7 +187,7 @@ pub struct Generator {
     pub completion_queue_overflows: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerUsage {
     pub core: Option<usize>,
     /// Processor time over the measured window.
@@ -170,7 +196,7 @@ pub struct WorkerUsage {
     pub run_queue_share: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     pub pid: u32,
     pub processes: u32,
@@ -194,13 +220,13 @@ pub struct Server {
     pub bytes_per_connection: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kernel {
     pub tcp_bytes_per_connection: f64,
     pub slab_bytes_per_connection: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closing {
     /// Closing handshakes that were completed.
     pub closed: u64,
@@ -208,7 +234,7 @@ pub struct Closing {
     pub not_closed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub valid: bool,
     pub generator_limited: bool,
@@ -220,7 +246,7 @@ pub struct Verdict {
 }
 
 /// Percentiles of a histogram, in nanoseconds. All zero when it is empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     pub count: u64,
     pub p50_ns: u64,
@@ -232,7 +258,10 @@ pub struct Percentiles {
 
 impl Percentiles {
     pub fn of(recorder: &mut Recorder) -> Self {
-        let histogram = recorder.histogram();
+        Self::of_histogram(recorder.histogram())
+    }
+
+    pub fn of_histogram(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             count: histogram.len(),
@@ -310,4 +339,57 @@ impl Kernel {
 /// Zero instead of a division by zero: JSON has no infinity.
 pub fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_versioned_schema() {
+        let json = serde_json::to_value(sample::report()).expect("a report is serializable");
+        assert_eq!(json["schema"], "corecast-load/1");
+        assert_eq!(json["setup"]["rate_milli"], 100_000);
+        assert_eq!(json["setup"]["host"]["cpu_model"], "Example CPU");
+        assert_eq!(json["connect"]["failures"][0]["reason"], "cannot connect");
+        assert_eq!(json["delivery"]["lost"], 10);
+        assert_eq!(json["latency"]["from_intended"]["p999_ns"], 45_678_000);
+        assert_eq!(json["generator"]["workers"][0]["core"], 1);
+        assert_eq!(json["server"]["core_busy_share"], 0.45);
+        assert_eq!(json["verdict"]["exit_code"], 1);
+        let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+        let expected = [
+            "closing",
+            "commit",
+            "connect",
+            "delivery",
+            "generator",
+            "histograms",
+            "kernel",
+            "latency",
+            "schema",
+            "server",
+            "setup",
+            "shards",
+            "throughput",
+            "verdict",
+            "version",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let report = sample::report();
+        let json = serde_json::to_string_pretty(&report).expect("a report is serializable");
+        assert_eq!(serde_json::from_str::<Report>(&json).expect("it was just written"), report);
+    }
+
+    #[test]
+    fn reports_without_the_newer_parts_can_be_read() {
+        let mut json = serde_json::to_value(sample::report()).expect("a report is serializable");
+        json.as_object_mut().expect("an object").remove("histograms");
+        let report: Report = serde_json::from_value(json).expect("a report of an earlier version");
+        assert_eq!(report.histograms, Histograms::default());
+    }
 }

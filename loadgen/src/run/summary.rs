@@ -4,13 +4,14 @@ use corecast_protocol::MessageKind;
 
 use crate::check::count_accepted;
 use crate::control::Timing;
+use crate::encoded_histogram::EncodedHistogram;
 use crate::failure::Reasons;
 use crate::host::Host;
 use crate::measure::{Counts, Measure};
 use crate::receiver::Absence;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Kernel, Latency, Percentiles, Reason, Report, SCHEMA, Server,
-    ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
+    Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
 };
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
@@ -78,15 +79,24 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         spread,
         untracked: broadcasts.saturating_sub(spread.count),
     };
+    let histograms = Histograms {
+        from_intended: latency.from_intended.map(|_| EncodedHistogram::of(measure.from_intended.histogram())),
+        from_sent: EncodedHistogram::of(measure.from_sent.histogram()),
+        spread: EncodedHistogram::of(measure.spread.histogram()),
+        handshake: EncodedHistogram::of(measure.handshake.histogram()),
+        schedule_lag: EncodedHistogram::of(measure.schedule_lag.histogram()),
+        own_lag: EncodedHistogram::of(measure.own_lag.histogram()),
+        reap_lag: EncodedHistogram::of(measure.reap_lag.histogram()),
+    };
     let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted);
     let generator_cores: Vec<usize> = scenario.workers.iter().copied().flatten().collect();
     let window_seconds = timing.until_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
     let is_local = scenario.subscribe.address.ip().is_loopback();
     let (kernel_before, kernel_connected) = findings.kernel;
     Report {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        commit: env!("CORECAST_COMMIT"),
+        schema: SCHEMA.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: env!("CORECAST_COMMIT").to_owned(),
         setup: setup(scenario, findings.command_line, findings.run),
         server: findings.server.map(|(pid, history)| {
             Server::new(pid, &history, window_seconds, connect.connected, &generator_cores)
@@ -97,6 +107,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         delivery,
         throughput,
         latency,
+        histograms,
         generator,
         closing,
         verdict,
@@ -111,7 +122,7 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
     Setup {
         command_line: command_line.to_vec(),
         host: Host::here(),
-        preset: scenario.preset.name(),
+        preset: scenario.preset.name().to_owned(),
         url: scenario.url.clone(),
         publish_url: scenario.publish_url.clone(),
         subscribers: scenario.subscribers,
@@ -119,7 +130,7 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         publisher_connections: scenario.publisher_connections,
         topics: scenario.topics,
         topics_per_subscriber: scenario.topics_per_subscriber,
-        load,
+        load: load.to_owned(),
         rate_milli,
         topic_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers_per_topic())),
         total_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers)),
@@ -128,7 +139,8 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         message_kind: match scenario.kind {
             MessageKind::Text => "text",
             MessageKind::Binary => "binary",
-        },
+        }
+        .to_owned(),
         warmup_ns: scenario.warmup.as_nanos() as u64,
         duration_ns: scenario.duration.as_nanos() as u64,
         grace_ns: scenario.grace.as_nanos() as u64,
