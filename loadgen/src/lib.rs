@@ -24,6 +24,7 @@ mod dealing;
 pub mod encoded_histogram;
 mod endpoint;
 pub mod failure;
+pub mod figures;
 pub mod flight;
 pub mod host;
 pub mod http_publisher;
