@@ -48,6 +48,7 @@ pub mod shards;
 pub mod stamp;
 pub mod target;
 mod text;
+pub mod timeline;
 pub mod units;
 mod verdict;
 mod worker;

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::options::shown_command_line;
-use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
+use corecast_load::{RunOptions, Scenario, VERSION, run};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -67,10 +67,9 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     display.clear();
     let report = report?;
     match options.json.as_deref() {
-        Some(path) if path == Path::new("-") => println!("{}", to_json(&report)?),
+        Some(path) if path == Path::new("-") => print!("{}", report.to_json()),
         Some(path) => {
-            let text = to_json(&report)? + "\n";
-            std::fs::write(path, text)
+            std::fs::write(path, report.to_json())
                 .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
             print!("{report}");
         }
@@ -84,8 +83,4 @@ fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>
     let cases = corecast_load::autobahn::run(options)?;
     println!("{cases} cases done; the results are with the fuzzing server");
     Ok(0)
-}
-
-fn to_json(report: &Report) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(report)
 }

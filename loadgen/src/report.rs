@@ -2,6 +2,7 @@
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
+mod json;
 mod read;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -15,6 +16,7 @@ use crate::host::Host;
 use crate::measure::Recorder;
 use crate::server_process::{KernelMemory, ServerSnapshot};
 use crate::shards::Shard;
+use crate::timeline::{Interval, IntervalHistograms};
 
 pub use read::ReadError;
 
@@ -41,6 +43,12 @@ pub struct Report {
     /// Kernel memory of both ends, when the server is on this host.
     pub kernel: Option<Kernel>,
     pub closing: Closing,
+    /// The run in intervals. Reports of earlier versions have none.
+    #[serde(default)]
+    pub timeline: Vec<Interval>,
+    /// The latencies of those of the measured window. Only the log of histograms has them: they are not written as JSON.
+    #[serde(skip)]
+    pub interval_histograms: Vec<IntervalHistograms>,
     pub verdict: Verdict,
 }
 
@@ -48,6 +56,9 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     pub command_line: Vec<String>,
+    /// When the run began, in milliseconds since 1970. Zero in reports of earlier versions.
+    #[serde(default)]
+    pub began_unix_ms: u64,
     pub host: Host,
     pub preset: String,
     pub url: String,
@@ -372,6 +383,7 @@ mod tests {
             "setup",
             "shards",
             "throughput",
+            "timeline",
             "verdict",
             "version",
         ];
@@ -388,8 +400,10 @@ mod tests {
     #[test]
     fn reports_without_the_newer_parts_can_be_read() {
         let mut json = serde_json::to_value(sample::report()).expect("a report is serializable");
-        json.as_object_mut().expect("an object").remove("histograms");
+        let object = json.as_object_mut().expect("an object");
+        object.retain(|key, _| key != "histograms" && key != "timeline");
+        object["setup"].as_object_mut().expect("an object").remove("began_unix_ms");
         let report: Report = serde_json::from_value(json).expect("a report of an earlier version");
-        assert_eq!(report.histograms, Histograms::default());
+        assert_eq!((report.histograms, report.timeline), (Histograms::default(), Vec::new()));
     }
 }

@@ -34,6 +34,7 @@ use crate::preset::Via;
 use crate::publisher::Surroundings;
 use crate::receiver::{Absence, Receiver};
 use crate::scenario::Scenario;
+use crate::timeline::{Ledger, WorkerInterval, interval_ns};
 use publishing::Publishing;
 use reap_lag::ReapLag;
 
@@ -64,6 +65,7 @@ pub(crate) struct Shared<'a> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) measure: Measure,
+    pub(crate) intervals: Vec<WorkerInterval>,
     pub(crate) check: Check,
     /// By the subscriber's number in the check.
     pub(crate) absences: HashMap<u32, Absence>,
@@ -139,6 +141,7 @@ pub(crate) struct Worker<'a> {
     /// Time spent looking for work.
     idle_ns: u64,
     usage: UsageMeter,
+    ledger: Ledger,
 
     outcomes: Vec<SendOutcome>,
     batch: Vec<u32>,
@@ -194,6 +197,7 @@ impl<'a> Worker<'a> {
             receives: 0,
             idle_ns: 0,
             usage: UsageMeter::default(),
+            ledger: Ledger::new(interval_ns(scenario.duration)),
             outcomes: Vec::new(),
             batch: Vec::new(),
         })
@@ -222,6 +226,8 @@ impl<'a> Worker<'a> {
             }
             let worked_ns = idle_ns - now;
             now = now_ns();
+            let timing = self.shared.control.timing();
+            self.ledger.observe(now, &timing, &mut self.receiver.measure, self.idle_ns);
             let is_all = completions.len() < ALL_COMPLETIONS || !self.ring.has_work();
             let lag_ns = reap_lag.of_reap(worked_ns, now - idle_ns, is_all);
             let received_before = self.receiver.measure.counts.received;
@@ -333,6 +339,7 @@ impl<'a> Worker<'a> {
     fn into_outcome(mut self) -> Outcome {
         let timing = self.shared.control.timing();
         self.receiver.finish(self.shared.control);
+        let intervals = self.ledger.finish(&mut self.receiver.measure, self.idle_ns);
         let subscribers = &self.endpoints[..self.subscribers];
         // Of some the server has not ended TCP.
         let endings = self.endpoints.iter().filter(|endpoint| endpoint.socket.stage == Stage::Closing);
@@ -349,6 +356,7 @@ impl<'a> Worker<'a> {
             publishers: publishers.collect(),
             subscribed: subscribers.iter().map(|endpoint| endpoint.socket.was_open).collect(),
             measure: self.receiver.measure,
+            intervals,
             check: self.receiver.check,
             absences: self.receiver.absences,
             failures: self.failures,

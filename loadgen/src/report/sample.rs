@@ -24,6 +24,7 @@ pub(crate) fn report() -> Report {
         commit: "abc1234".into(),
         setup: Setup {
             command_line: vec!["corecast-load".into(), "run".into()],
+            began_unix_ms: 1_795_212_000_500,
             host: Host { kernel: "Linux 6.18.0".into(), cpu_model: "Example CPU".into(), allowed_cores: 2 },
             preset: "corecast".into(),
             url: "ws://127.0.0.1:9001/topics/{topic}?role=subscriber".into(),
@@ -109,6 +110,8 @@ pub(crate) fn report() -> Report {
         }),
         shards: Vec::new(),
         kernel: Some(Kernel { tcp_bytes_per_connection: 12.3, slab_bytes_per_connection: 7_890.1 }),
+        timeline: Vec::new(),
+        interval_histograms: Vec::new(),
         closing: Closing { closed: 998, not_closed: 2 },
         verdict: Verdict {
             valid: false,

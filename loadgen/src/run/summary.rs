@@ -16,6 +16,7 @@ use crate::report::{
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
 use crate::shards::Shard;
+use crate::timeline::{Sample, assemble, interval_ns};
 use crate::worker::{Outcome, PublisherOutcome};
 
 /// Everything a report is made from.
@@ -26,6 +27,9 @@ pub(super) struct Findings<'a> {
     pub(super) run: u32,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) connect_seconds: f64,
+    /// By the run's clock, and by the calendar's.
+    pub(super) began: (u64, u64),
+    pub(super) samples: Vec<Sample>,
     pub(super) server: Option<(u32, ServerHistory)>,
     pub(super) shards: Vec<Shard>,
     pub(super) kernel: (KernelMemory, KernelMemory),
@@ -45,8 +49,10 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     let mut refusals = Reasons::default();
     let mut generator = Generator::default();
     let mut closing = Closing::default();
+    let mut intervals = Vec::new();
     for (number, outcome) in outcomes.into_iter().enumerate() {
         measure.merge(outcome.measure);
+        intervals.push(outcome.intervals);
         failures.merge(outcome.failures);
         disconnections.merge(outcome.disconnections);
         refusals.merge(outcome.refusals);
@@ -79,6 +85,15 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         spread,
         untracked: broadcasts.saturating_sub(spread.count),
     };
+    let (began_ns, began_unix_ms) = findings.began;
+    let (timeline, interval_histograms) = assemble(
+        intervals,
+        &findings.samples,
+        &timing,
+        interval_ns(scenario.duration),
+        began_ns,
+        matches!(scenario.load, Load::Open { .. }),
+    );
     let histograms = Histograms {
         from_intended: latency.from_intended.map(|_| EncodedHistogram::of(measure.from_intended.histogram())),
         from_sent: EncodedHistogram::of(measure.from_sent.histogram()),
@@ -97,7 +112,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         schema: SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: env!("CORECAST_COMMIT").to_owned(),
-        setup: setup(scenario, findings.command_line, findings.run),
+        setup: setup(scenario, findings.command_line, findings.run, began_unix_ms),
         server: findings.server.map(|(pid, history)| {
             Server::new(pid, &history, window_seconds, connect.connected, &generator_cores)
         }),
@@ -110,17 +125,20 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         histograms,
         generator,
         closing,
+        timeline,
+        interval_histograms,
         verdict,
     }
 }
 
-fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
+fn setup(scenario: &Scenario, command_line: &[String], run: u32, began_unix_ms: u64) -> Setup {
     let (load, rate_milli, in_flight) = match scenario.load {
         Load::Open { rate } => ("open", Some(rate.per_thousand_seconds()), None),
         Load::Closed { in_flight } => ("closed", None, Some(in_flight)),
     };
     Setup {
         command_line: command_line.to_vec(),
+        began_unix_ms,
         host: Host::here(),
         preset: scenario.preset.name().to_owned(),
         url: scenario.url.clone(),
