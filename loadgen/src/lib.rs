@@ -43,6 +43,7 @@ pub mod report;
 mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod series;
 pub mod server_process;
 pub mod shards;
 pub mod stamp;
@@ -57,6 +58,7 @@ pub use options::RunOptions;
 pub use report::Report;
 pub use run::{Progress, RunError, run};
 pub use scenario::Scenario;
+pub use series::{Series, run_series};
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CORECAST_COMMIT"), ")");

@@ -2,6 +2,7 @@
 
 mod progress;
 
+use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use clap::{Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::options::shown_command_line;
-use corecast_load::{RunOptions, Scenario, VERSION, run};
+use corecast_load::{RunOptions, Scenario, VERSION, run, run_series};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -63,6 +64,9 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let scenario = Scenario::from_options(options)?;
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
+    if options.repeat > 1 {
+        return repeat(options, &scenario, &command_line, &mut display);
+    }
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;
@@ -77,6 +81,33 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     }
     std::io::stdout().flush()?;
     Ok(report.verdict.exit_code)
+}
+
+fn repeat(
+    options: &RunOptions,
+    scenario: &Scenario,
+    command_line: &[String],
+    display: &mut ProgressDisplay,
+) -> Result<u8, Box<dyn std::error::Error>> {
+    let series = run_series(scenario, options.repeat, options.pause, command_line, &mut |p| display.show(p));
+    display.clear();
+    let series = series?;
+    show(&series, &series.to_json(), options.json.as_deref())?;
+    Ok(series.exit_code)
+}
+
+/// Text, and JSON where that was asked for.
+fn show(text: &dyn Display, json: &str, file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+    match file {
+        Some(path) if path == Path::new("-") => print!("{json}"),
+        Some(path) => {
+            std::fs::write(path, json)
+                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
+            print!("{text}");
+        }
+        None => print!("{text}"),
+    }
+    Ok(std::io::stdout().flush()?)
 }
 
 fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {

@@ -2,7 +2,7 @@
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
-mod json;
+pub(crate) mod json;
 mod read;
 #[cfg(test)]
 pub(crate) mod sample;

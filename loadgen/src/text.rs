@@ -1,5 +1,7 @@
 //! The report for people: one screen, the verdict last.
 
+mod series;
+
 use std::fmt::{self, Write};
 
 use crate::report::{Percentiles, Reason, Report, Setup};

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use corecast_load::clock::now_ns;
 use corecast_load::stamp::{Encoding, Finder};
 use corecast_protocol::frame::{encode_close, encode_frame};
 use corecast_protocol::handshake::server::accept_upgrade;
@@ -90,6 +91,13 @@ impl Default for Behaviour {
     }
 }
 
+/// When a message was due, as it says itself, and when it was written to all subscribers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handled {
+    pub(crate) due_ns: u64,
+    pub(crate) delivered_ns: u64,
+}
+
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     state: Arc<State>,
@@ -104,8 +112,8 @@ struct State {
     delayed: Mutex<VecDeque<Delayed>>,
     /// When it stood still, as it happened.
     stalls: Mutex<Vec<Range<u64>>>,
-    /// When each binary message was due, in the order of their coming.
-    due_ns: Mutex<Vec<u64>>,
+    /// Binary messages in the order of their coming.
+    handled: Mutex<Vec<Handled>>,
 }
 
 #[derive(Default)]
@@ -153,7 +161,7 @@ impl TestServer {
             is_over: AtomicBool::new(false),
             delayed: Mutex::default(),
             stalls: Mutex::default(),
-            due_ns: Mutex::default(),
+            handled: Mutex::default(),
         });
         clockwork::start(&state);
         let accepting = Arc::clone(&state);
@@ -183,9 +191,9 @@ impl TestServer {
         self.state.stalls.lock().expect("no panic while locked").clone()
     }
 
-    /// When each message was due that was published raw and binary.
-    pub(crate) fn due_ns(&self) -> Vec<u64> {
-        self.state.due_ns.lock().expect("no panic while locked").clone()
+    /// The messages that were published raw and binary.
+    pub(crate) fn handled(&self) -> Vec<Handled> {
+        self.state.handled.lock().expect("no panic while locked").clone()
     }
 
     /// Connections accepted so far.
@@ -344,10 +352,6 @@ impl State {
         let topic = topics.entry(name.to_owned()).or_default();
         let number = topic.messages;
         topic.messages += 1;
-        if let Published::Raw(MessageKind::Binary, payload) = published {
-            let stamp = Finder::new(Encoding::Binary).find(payload).expect("a message of the generator");
-            self.due_ns.lock().expect("no panic while locked").push(stamp.intended_ns);
-        }
         let offset = topic.messages;
         for (index, subscriber) in topic.subscribers.iter_mut().enumerate() {
             let frame = match (&subscriber.form, published) {
@@ -382,6 +386,11 @@ impl State {
             }
             bytes.extend(held_back);
             let _ = subscriber.stream.write_all(&bytes);
+        }
+        if let Published::Raw(MessageKind::Binary, payload) = published {
+            let stamp = Finder::new(Encoding::Binary).find(payload).expect("a message of the generator");
+            let handled = Handled { due_ns: stamp.intended_ns, delivered_ns: now_ns() };
+            self.handled.lock().expect("no panic while locked").push(handled);
         }
         offset
     }
