@@ -325,8 +325,8 @@ mod tests {
             ["  from intended    1.00 ms   3.00 ms   3.00 ms   3.00 ms   3.00 ms             4"]
         );
         assert_eq!(
-            rows("  intended p99"),
-            ["  intended p99      2.00 ms      2.50 ms      3.00 ms      40.0 %"]
+            rows("  intended p99 "),
+            ["  intended p99        2.00 ms      2.50 ms      3.00 ms      40.0 %"]
         );
         assert_eq!(
             rows("  deliveries/s"),
