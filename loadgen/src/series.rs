@@ -330,9 +330,9 @@ mod tests {
         );
         assert_eq!(
             rows("  deliveries/s"),
-            ["  deliveries/s       99,999       99,999       99,999       0.0 %"]
+            ["  deliveries/s         99,999       99,999       99,999       0.0 %"]
         );
-        assert_eq!(rows("  lost"), ["  lost                    0            2            5     200.0 %"]);
+        assert_eq!(rows("  lost"), ["  lost                      0            2            5     200.0 %"]);
         assert_eq!(rows("  ! "), ["  ! run 2: 5 deliveries were lost"]);
         assert_eq!(lines.last(), Some(&"verdict: 1 of 2 runs valid; generator-limited: no"));
     }
