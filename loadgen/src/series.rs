@@ -252,6 +252,7 @@ mod tests {
             ..Delivery::default()
         };
         report.verdict.exit_code = exit_code;
+        report.verdict.valid = exit_code == 0;
         report
     }
 
