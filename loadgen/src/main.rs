@@ -64,8 +64,8 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let scenario = Scenario::from_options(options)?;
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
-    if options.repeat > 1 {
-        return repeat(options, &scenario, &command_line, &mut display);
+    if let Some(times @ 2..) = options.repeat {
+        return repeat(options, times, &scenario, &command_line, &mut display);
     }
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
@@ -85,11 +85,12 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
 
 fn repeat(
     options: &RunOptions,
+    times: u32,
     scenario: &Scenario,
     command_line: &[String],
     display: &mut ProgressDisplay,
 ) -> Result<u8, Box<dyn std::error::Error>> {
-    let series = run_series(scenario, options.repeat, options.pause, command_line, &mut |p| display.show(p));
+    let series = run_series(scenario, times, options.pause, command_line, &mut |p| display.show(p));
     display.clear();
     let series = series?;
     show(&series, &series.to_json(), options.json.as_deref())?;
