@@ -16,6 +16,7 @@
 //! It drives any server, and depends on the protocol and on the ring, never on corecast's server.
 
 pub mod autobahn;
+mod calendar;
 pub mod check;
 pub mod client;
 pub mod clock;
@@ -26,14 +27,18 @@ mod endpoint;
 pub mod failure;
 pub mod figures;
 pub mod flight;
+mod hlog;
 pub mod host;
+mod html;
 pub mod http_publisher;
 pub mod json_dialect;
 pub mod measure;
 mod message;
 pub mod metrics_page;
 pub mod options;
+pub mod output;
 mod pacing;
+mod plot;
 pub mod preflight;
 pub mod preset;
 mod publisher;

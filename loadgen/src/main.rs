@@ -2,16 +2,15 @@
 
 mod progress;
 
-use std::fmt::Display;
-use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::options::shown_command_line;
-use corecast_load::{RunOptions, Scenario, VERSION, run, run_series};
+use corecast_load::output::OutputOptions;
+use corecast_load::{Report, RunOptions, Scenario, VERSION, run, run_series};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -30,6 +29,8 @@ enum Command {
     /// Run one scenario and report what was measured
     // Boxed: the options are large.
     Run(Box<RunOptions>),
+    /// Show a report that was written as JSON, and write it in other forms
+    Show(ShowOptions),
     /// Have Autobahn's fuzzing server test this generator's client
     Autobahn(AutobahnOptions),
 }
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
+        Command::Show(options) => show(&options),
         Command::Autobahn(options) => be_tested(&options),
     };
     match result {
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check()?;
     let scenario = Scenario::from_options(options)?;
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
@@ -70,16 +73,7 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;
-    match options.json.as_deref() {
-        Some(path) if path == Path::new("-") => print!("{}", report.to_json()),
-        Some(path) => {
-            std::fs::write(path, report.to_json())
-                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
-            print!("{report}");
-        }
-        None => print!("{report}"),
-    }
-    std::io::stdout().flush()?;
+    options.output.write(&report)?;
     Ok(report.verdict.exit_code)
 }
 
@@ -93,22 +87,22 @@ fn repeat(
     let series = run_series(scenario, times, options.pause, command_line, &mut |p| display.show(p));
     display.clear();
     let series = series?;
-    show(&series, &series.to_json(), options.json.as_deref())?;
+    options.output.write_series(&series)?;
     Ok(series.exit_code)
 }
 
-/// Text, and JSON where that was asked for.
-fn show(text: &dyn Display, json: &str, file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
-    match file {
-        Some(path) if path == Path::new("-") => print!("{json}"),
-        Some(path) => {
-            std::fs::write(path, json)
-                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
-            print!("{text}");
-        }
-        None => print!("{text}"),
-    }
-    Ok(std::io::stdout().flush()?)
+#[derive(Debug, clap::Args)]
+struct ShowOptions {
+    /// What `run --json` wrote
+    report: PathBuf,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check()?;
+    options.output.write(&Report::read(&options.report)?)?;
+    Ok(0)
 }
 
 fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {

@@ -1,11 +1,11 @@
 //! The command line of `corecast-load run`, as given. [`crate::scenario`] resolves it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 
+use crate::output::OutputOptions;
 use crate::preset::{Preset, Via};
 use crate::units::{Rate, parse_bytes, parse_duration};
 
@@ -184,9 +184,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Write the report as JSON to a file, or to standard output instead of the text with -
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputOptions,
 
     /// Worker threads never sleep: what arrives is seen at once, and no server is charged for waking them. For cores that
     /// they have to themselves; time without work does not count as busy

@@ -23,15 +23,6 @@ impl fmt::Display for Report {
 }
 
 fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
-    let mut publishers = plural(setup.publishers.into(), "publisher");
-    if setup.publisher_connections != setup.publishers {
-        let connections = plural(setup.publisher_connections.into(), "connection");
-        publishers = format!("{publishers} ({connections})");
-    }
-    let load = match (setup.rate_milli, setup.in_flight) {
-        (Some(rate), _) => format!("open loop: {publishers} x {}/s{}", per_second(rate), sums(setup, rate)),
-        (_, in_flight) => format!("closed loop: {publishers} x {} in flight", in_flight.unwrap_or_default()),
-    };
     let cores = match setup.cores.as_slice() {
         [] => "any core".to_owned(),
         cores => format!("core {}", list(cores)),
@@ -40,22 +31,7 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
     if setup.publish_url != setup.url {
         line(f, "publishing", &setup.publish_url)?;
     }
-    let each = match setup.topics_per_subscriber {
-        1 => String::new(),
-        each => format!(" ({each} each)"),
-    };
-    line(
-        f,
-        "load",
-        &format!(
-            "{load}, {} bytes {}{}, {} on {}{each}",
-            setup.message_bytes,
-            setup.message_kind,
-            if setup.deflate { " compressed" } else { "" },
-            plural(setup.subscribers.into(), "subscriber"),
-            plural(setup.topics.into(), "topic")
-        ),
-    )?;
+    line(f, "load", &load_text(setup))?;
     line(
         f,
         "host",
@@ -67,6 +43,31 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
             plural(setup.threads as u64, "thread"),
             if setup.busy_poll { ", busy polling" } else { "" }
         ),
+    )
+}
+
+/// What is sent to whom, in one line.
+pub(crate) fn load_text(setup: &Setup) -> String {
+    let mut publishers = plural(setup.publishers.into(), "publisher");
+    if setup.publisher_connections != setup.publishers {
+        let connections = plural(setup.publisher_connections.into(), "connection");
+        publishers = format!("{publishers} ({connections})");
+    }
+    let load = match (setup.rate_milli, setup.in_flight) {
+        (Some(rate), _) => format!("open loop: {publishers} x {}/s{}", per_second(rate), sums(setup, rate)),
+        (_, in_flight) => format!("closed loop: {publishers} x {} in flight", in_flight.unwrap_or_default()),
+    };
+    let each = match setup.topics_per_subscriber {
+        1 => String::new(),
+        each => format!(" ({each} each)"),
+    };
+    format!(
+        "{load}, {} bytes {}{}, {} on {}{each}",
+        setup.message_bytes,
+        setup.message_kind,
+        if setup.deflate { " compressed" } else { "" },
+        plural(setup.subscribers.into(), "subscriber"),
+        plural(setup.topics.into(), "topic")
     )
 }
 
@@ -304,7 +305,7 @@ fn times(f: &mut fmt::Formatter<'_>, name: &str, percentiles: &Percentiles) -> f
 }
 
 /// Three significant digits with a unit.
-fn time(ns: u64) -> String {
+pub(crate) fn time(ns: u64) -> String {
     let (value, unit) = match ns {
         0..1_000 => return format!("{ns} ns"),
         1_000..1_000_000 => (ns as f64 / 1e3, "us"),
@@ -319,7 +320,7 @@ fn time(ns: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -331,15 +332,15 @@ fn thousands(number: u64) -> String {
     text
 }
 
-fn plural(count: u64, noun: &str) -> String {
+pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(crate) fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-fn list(numbers: &[usize]) -> String {
+pub(crate) fn list(numbers: &[usize]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 

@@ -73,7 +73,7 @@ pub struct Interval {
 }
 
 /// The latencies of one interval, for the log of histograms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntervalHistograms {
     /// From the start of the run.
     pub begin_ns: u64,
@@ -200,6 +200,18 @@ fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64
             .map(|(before, after)| share(after.saturating_sub(before) as f64 / 1e9, seconds)),
         generator_resident_bytes: Some(later.resident_bytes),
         ..Interval::unknown(phase)
+    }
+}
+
+impl Phase {
+    /// As JSON has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Warmup => "warmup",
+            Self::Measure => "measure",
+            Self::Drain => "drain",
+        }
     }
 }
 
