@@ -48,6 +48,7 @@ pub mod report;
 mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod search;
 pub mod series;
 pub mod server_process;
 pub mod shards;
@@ -63,6 +64,7 @@ pub use options::RunOptions;
 pub use report::Report;
 pub use run::{Progress, RunError, run};
 pub use scenario::Scenario;
+pub use search::{SearchOptions, SearchReport, search};
 pub use series::{Series, run_series};
 
 /// Version and commit, as `--version` prints them.

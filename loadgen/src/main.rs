@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
-use corecast_load::{Report, RunOptions, Scenario, VERSION, run, run_series};
+use corecast_load::{Report, RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -29,6 +29,8 @@ enum Command {
     /// Run one scenario and report what was measured
     // Boxed: the options are large.
     Run(Box<RunOptions>),
+    /// Search for the highest rate, or number of connections, that meets an objective
+    Search(Box<SearchOptions>),
     /// Show a report that was written as JSON, and write it in other forms
     Show(ShowOptions),
     /// Have Autobahn's fuzzing server test this generator's client
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
+        Command::Search(options) => hunt(&options),
         Command::Show(options) => show(&options),
         Command::Autobahn(options) => be_tested(&options),
     };
@@ -89,6 +92,28 @@ fn repeat(
     let series = series?;
     options.output.write_series(&series)?;
     Ok(series.exit_code)
+}
+
+fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.run.output.check()?;
+    let mut display = ProgressDisplay::new(options.run.quiet)?;
+    let is_quiet = options.run.quiet;
+    let mut head = true;
+    let print = display.printer();
+    let found = search(
+        options,
+        &shown_command_line(std::env::args()),
+        &mut |progress| display.show(progress),
+        &mut |step| {
+            if !is_quiet {
+                print(&step.line(std::mem::take(&mut head)));
+            }
+        },
+    );
+    display.clear();
+    let found = found?;
+    options.run.output.write_search(&found)?;
+    Ok(found.answer.exit_code)
 }
 
 #[derive(Debug, clap::Args)]

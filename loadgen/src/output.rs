@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::encoded_histogram::DecodeError;
 use crate::report::Report;
+use crate::search::SearchReport;
 use crate::series::Series;
 
 /// The files that a report is written to.
@@ -86,6 +87,18 @@ impl OutputOptions {
             Self { json: None, hlog, html }.write_files(run)?;
         }
         Ok(())
+    }
+
+    /// The same of a search, which has no log.
+    ///
+    /// # Errors
+    /// As with a single report.
+    pub fn write_search(&self, search: &SearchReport) -> Result<(), OutputError> {
+        self.print(search, &search.to_json())?;
+        match &self.html {
+            Some(path) => write_file(path, &search.to_html()),
+            None => Ok(()),
+        }
     }
 
     /// Prints one of both; JSON may go to a file instead. First of all outputs, so that a full disk costs no more than files.

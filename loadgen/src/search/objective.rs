@@ -88,6 +88,11 @@ impl Objective {
         self.terms.iter().any(|term| matches!(term.figure, Figure::Time(Times::Intended, _)))
     }
 
+    /// A figure of a run, by its name in objectives; times in nanoseconds.
+    pub fn value(name: &str, report: &Report) -> Option<f64> {
+        parse_figure(name).ok()?.of(report)
+    }
+
     /// The times that it bounds, in nanoseconds, by name: `p99`, `spread.p90`.
     pub fn times(&self) -> Vec<(String, f64)> {
         let times = self.terms.iter().filter(|term| matches!(term.figure, Figure::Time(..)));
