@@ -13,8 +13,9 @@ mod report;
 mod vary;
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::report::Report;
 use crate::run::{Progress, RunError, run};
 use crate::scenario::{Mistakes, Scenario};
 use crate::series::rest;
@@ -25,6 +26,9 @@ pub use objective::Objective;
 pub use options::SearchOptions;
 pub use report::{Answer, SCHEMA, SearchReport, Step, Stopped, Time};
 pub use vary::Vary;
+
+/// Longest time that a server gets to catch up, beside the pause.
+const MOST_BEHIND: Duration = Duration::from_secs(30);
 
 /// Why a search could not even begin.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +64,7 @@ pub fn search(
             Next::UpperBound => break Stopped::UpperBound,
             Next::StartFails => break Stopped::StartFails,
         };
-        match take_step(options, value, steps.is_empty(), began, command_line, progress)? {
+        match take_step(options, value, steps.last(), began, command_line, progress)? {
             Ok(step) => {
                 bisection.note(value, step.outcome == Outcome::Met);
                 stepped(&step);
@@ -76,11 +80,12 @@ pub fn search(
 fn take_step(
     options: &SearchOptions,
     value: u64,
-    is_first: bool,
+    previous: Option<&Step>,
     began: Instant,
     command_line: &[String],
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Result<Step, Stopped>, SearchError> {
+    let is_first = previous.is_none();
     let mut jury = Jury::new(options.repeats());
     let mut runs = Vec::new();
     let number = value as f64 / options.vary.steps_per_unit();
@@ -91,7 +96,13 @@ fn take_step(
         Err(mistakes) => return step(Outcome::GeneratorLimited, mistakes.to_string(), runs),
     };
     loop {
-        if (!is_first || !runs.is_empty()) && rest(options.run.pause, progress).is_break() {
+        // A server that fell behind gets as long as that was to catch up: what is left of one run must not meet the next.
+        let behind = match (runs.last(), previous) {
+            (Some(run), _) => Some(behind(run)),
+            (None, Some(step)) => Some(step.runs.last().map_or(Duration::ZERO, behind)),
+            (None, None) => None,
+        };
+        if behind.is_some_and(|behind| rest(options.run.pause + behind, progress).is_break()) {
             return Ok(Err(Stopped::Interrupted));
         }
         if began.elapsed() >= options.time_limit {
@@ -101,9 +112,11 @@ fn take_step(
             Ok(report) if report.verdict.interrupted => return Ok(Err(Stopped::Interrupted)),
             Ok(report) => {
                 let judgement = options.objective.judge(&report);
-                let is_limited = report.verdict.generator_limited;
+                // What limits comes last among the reasons.
+                let limit =
+                    report.verdict.reasons.last().filter(|_| report.verdict.generator_limited).cloned();
                 runs.push(report);
-                if let Some((outcome, why)) = jury.hear(judgement, is_limited) {
+                if let Some((outcome, why)) = jury.hear(judgement, limit) {
                     return step(outcome, why, runs);
                 }
             }
@@ -115,6 +128,12 @@ fn take_step(
             Err(error) => return Ok(Err(Stopped::ServerGone { error: error.to_string() })),
         }
     }
+}
+
+/// How long the server was behind at the worst.
+fn behind(run: &Report) -> Duration {
+    let latency = run.latency.from_intended.as_ref().unwrap_or(&run.latency.from_sent);
+    Duration::from_nanos(latency.max_ns).min(MOST_BEHIND)
 }
 
 #[cfg(test)]

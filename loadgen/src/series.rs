@@ -150,7 +150,7 @@ impl Series {
             handshake: Percentiles::of_histogram(&merged.handshake),
             histograms: merged.encoded(),
             figures: figures(&runs),
-            exit_code: worst.unwrap_or(u8::from(ended_early.is_some())),
+            exit_code: worst.unwrap_or_else(|| u8::from(ended_early.is_some())),
             ended_early,
             runs,
         })

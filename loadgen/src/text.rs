@@ -1,6 +1,6 @@
 //! The report for people: one screen, the verdict last.
 
-mod search;
+pub(crate) mod search;
 mod series;
 
 use std::fmt::{self, Write};

@@ -31,32 +31,31 @@ impl Jury {
         Self { runs, met: 0, slow: 0, slow_by_itself: 0 }
     }
 
-    /// Hears of one more run; `is_limited` when the generator was its limit. The outcome and why, as soon as further runs could
-    /// not change it.
-    pub(super) fn hear(&mut self, judgement: Judgement, is_limited: bool) -> Option<(Outcome, String)> {
+    /// Hears of one more run; `limit` says how the generator was its limit, if it was. The outcome and why, as soon as
+    /// further runs could not change it.
+    pub(super) fn hear(&mut self, judgement: Judgement, limit: Option<String>) -> Option<(Outcome, String)> {
         let why = match judgement {
             Judgement::Met => {
                 self.met += 1;
-                String::new()
+                // The others, if any, were unlucky.
+                let is_enough = self.met * 2 > self.runs;
+                return is_enough.then(|| (Outcome::Met, String::new()));
             }
-            Judgement::Broken(why) => {
-                return Some((if is_limited { Outcome::GeneratorLimited } else { Outcome::Failed }, why));
-            }
-            Judgement::TooSlow(why) => {
-                self.slow += 1;
-                self.slow_by_itself += u32::from(!is_limited);
-                why
-            }
+            Judgement::Broken(why) => return Some(failed(why, limit)),
+            Judgement::TooSlow(why) => why,
         };
-        if self.met * 2 > self.runs {
-            // The others, if any, were unlucky.
-            return Some((Outcome::Met, String::new()));
-        }
-        // Of an even number half is not enough.
-        if self.slow * 2 < self.runs {
-            return None;
-        }
-        Some((if self.slow_by_itself == 0 { Outcome::GeneratorLimited } else { Outcome::Failed }, why))
+        self.slow += 1;
+        self.slow_by_itself += u32::from(limit.is_none());
+        // Of an even number half is enough to fail.
+        let is_enough = self.slow * 2 >= self.runs;
+        is_enough.then(|| failed(why, limit.filter(|_| self.slow_by_itself == 0)))
+    }
+}
+
+fn failed(why: String, limit: Option<String>) -> (Outcome, String) {
+    match limit {
+        Some(limit) => (Outcome::GeneratorLimited, format!("{why}; {limit}")),
+        None => (Outcome::Failed, why),
     }
 }
 
@@ -73,7 +72,9 @@ mod tests {
                 's' => Judgement::TooSlow("slow".into()),
                 _ => Judgement::Broken("broken".into()),
             };
-            if let Some((outcome, _)) = jury.hear(heard, judgement.is_uppercase()) {
+            if let Some((outcome, _)) =
+                jury.hear(heard, judgement.is_uppercase().then(|| "worker 0 was busy".to_owned()))
+            {
                 return (Some(outcome), number);
             }
         }
@@ -99,7 +100,7 @@ mod tests {
         assert_eq!(outcome(3, "mb"), (Some(Outcome::Failed), 2));
         assert_eq!(outcome(5, "b"), (Some(Outcome::Failed), 1));
         let mut jury = Jury::new(3);
-        let heard = jury.hear(Judgement::Broken("7 messages were refused".into()), false);
+        let heard = jury.hear(Judgement::Broken("7 messages were refused".into()), None);
         assert_eq!(heard, Some((Outcome::Failed, "7 messages were refused".into())));
     }
 
@@ -109,5 +110,8 @@ mod tests {
         assert_eq!(outcome(3, "sS"), (Some(Outcome::Failed), 2));
         assert_eq!(outcome(3, "mB"), (Some(Outcome::GeneratorLimited), 2));
         assert_eq!(outcome(3, "MM"), (Some(Outcome::Met), 2), "met all the same");
+        let heard =
+            Jury::new(1).hear(Judgement::TooSlow("p99 was 1 s".into()), Some("worker 0 was busy".into()));
+        assert_eq!(heard, Some((Outcome::GeneratorLimited, "p99 was 1 s; worker 0 was busy".into())));
     }
 }

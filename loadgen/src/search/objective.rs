@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::encoded_histogram::EncodedHistogram;
 use crate::report::{Report, ratio};
-use crate::text::time;
+use crate::text::{thousands, time};
 use crate::units::{parse_duration, parse_share};
 
 /// All terms must hold. Where none speaks of loss, nothing may be lost.
@@ -105,16 +105,19 @@ fn problem(report: &Report) -> Option<String> {
     let (connect, delivery) = (&report.connect, &report.delivery);
     let missing = u64::from(connect.wanted.saturating_sub(connect.connected));
     let problems = [
-        (missing, "connections were not made"),
-        (delivery.disconnected, "connections ended early"),
-        (delivery.refused, "messages were refused"),
-        (delivery.unsent, "messages were not taken in time"),
-        (delivery.unanswered, "messages were not answered"),
-        (delivery.duplicated, "deliveries came twice"),
-        (delivery.reordered, "deliveries came out of order"),
-        (delivery.unexpected, "messages were unexpected"),
+        (missing, "connection", "not made"),
+        (delivery.disconnected, "connection", "ended early"),
+        (delivery.refused, "message", "refused"),
+        (delivery.unsent, "message", "not taken in time"),
+        (delivery.unanswered, "message", "not answered"),
+        (delivery.duplicated, "delivery", "doubled"),
+        (delivery.reordered, "delivery", "out of order"),
+        (delivery.unexpected, "message", "unexpected"),
     ];
-    let first = problems.iter().find(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let first = problems.iter().find(|(count, ..)| *count > 0).map(|(count, noun, what)| match *count {
+        1 => format!("1 {noun} {what}"),
+        count => format!("{} {}s {what}", thousands(count), noun.replace("delivery", "deliverie")),
+    });
     first.or_else(|| (delivery.expected == 0).then(|| "no delivery was to be expected".to_owned()))
 }
 
@@ -136,7 +139,8 @@ impl Term {
             (_, None) => format!("{name} was not measured"),
             (Figure::Time(..), Some(ns)) => format!("{name} was {}", time(ns as u64)),
             (Figure::Loss, Some(_)) => {
-                format!("{} of {} deliveries were lost", lost(report), report.delivery.expected)
+                let [lost, expected] = [lost(report), report.delivery.expected].map(thousands);
+                format!("{lost} of {expected} deliveries lost")
             }
             (Figure::Delivery, Some(share)) => format!("delivery was {:.4} %", share * 100.0),
         }
@@ -326,16 +330,16 @@ pub(crate) mod tests {
 
     #[test]
     fn nothing_may_be_lost_unless_the_objective_allows_it() {
-        assert_eq!(judge("p99<1s", &lossy(1)), broken("1 of 1000 deliveries were lost"));
+        assert_eq!(judge("p99<1s", &lossy(1)), broken("1 of 1,000 deliveries lost"));
         assert_eq!(judge("loss=0", &lossy(0)), Judgement::Met);
         assert_eq!(judge("loss<1%", &lossy(9)), Judgement::Met);
-        assert_eq!(judge("p99<1us,loss<1%", &lossy(10)), broken("10 of 1000 deliveries were lost"));
+        assert_eq!(judge("p99<1us,loss<1%", &lossy(10)), broken("10 of 1,000 deliveries lost"));
         assert_eq!(judge("delivery>=99.9%", &lossy(1)), Judgement::Met);
         assert_eq!(judge("delivery>=99.9%", &lossy(2)), broken("delivery was 99.8000 %"));
         assert_eq!(judge("delivery=100%", &lossy(0)), Judgement::Met);
         let mut announced = lossy(0);
         announced.delivery.announced_missed = 3;
-        assert_eq!(judge("p99<1s", &announced), broken("3 of 1000 deliveries were lost"));
+        assert_eq!(judge("p99<1s", &announced), broken("3 of 1,000 deliveries lost"));
     }
 
     #[test]
@@ -345,14 +349,14 @@ pub(crate) mod tests {
             change(&mut report);
             judge("p99<1h", &report)
         };
-        assert_eq!(with(|r| r.connect.connected = 999), broken("2 connections were not made"));
-        assert_eq!(with(|r| r.delivery.unsent = 7), broken("7 messages were not taken in time"));
-        assert_eq!(with(|r| r.delivery.disconnected = 1), broken("1 connections ended early"));
-        assert_eq!(with(|r| r.delivery.refused = 2), broken("2 messages were refused"));
-        assert_eq!(with(|r| r.delivery.unanswered = 2), broken("2 messages were not answered"));
-        assert_eq!(with(|r| r.delivery.duplicated = 2), broken("2 deliveries came twice"));
-        assert_eq!(with(|r| r.delivery.reordered = 2), broken("2 deliveries came out of order"));
-        assert_eq!(with(|r| r.delivery.unexpected = 2), broken("2 messages were unexpected"));
+        assert_eq!(with(|r| r.connect.connected = 999), broken("2 connections not made"));
+        assert_eq!(with(|r| r.delivery.unsent = 7), broken("7 messages not taken in time"));
+        assert_eq!(with(|r| r.delivery.disconnected = 1), broken("1 connection ended early"));
+        assert_eq!(with(|r| r.delivery.refused = 2), broken("2 messages refused"));
+        assert_eq!(with(|r| r.delivery.unanswered = 2), broken("2 messages not answered"));
+        assert_eq!(with(|r| r.delivery.duplicated = 2), broken("2 deliveries doubled"));
+        assert_eq!(with(|r| r.delivery.reordered = 2), broken("2 deliveries out of order"));
+        assert_eq!(with(|r| r.delivery.unexpected = 2), broken("2 messages unexpected"));
         assert_eq!(with(|r| r.delivery.expected = 0), broken("no delivery was to be expected"));
     }
 

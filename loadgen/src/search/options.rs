@@ -65,7 +65,7 @@ impl SearchOptions {
     }
 
     pub fn last(&self) -> f64 {
-        self.to.unwrap_or(self.vary.largest()).min(self.vary.largest())
+        self.to.unwrap_or_else(|| self.vary.largest()).min(self.vary.largest())
     }
 
     pub(super) fn bisection(&self) -> Bisection {

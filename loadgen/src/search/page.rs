@@ -5,11 +5,12 @@ use std::fmt::Write;
 use crate::html::page;
 use crate::plot::{Axis, Mark, Plot, Series, Shape, Unit, escape};
 use crate::search::judging::Outcome;
-use crate::search::report::{SearchReport, Step};
+use crate::search::report::{SearchReport, Step, Time};
+use crate::text::search::value;
 use crate::text::{thousands, time};
 
-/// Series that a plot can tell apart, less the two of what met the objective and what did not.
-const MOST_TIMES: usize = 4;
+/// Series that a plot can tell apart, less the three of what became of the steps.
+const MOST_TIMES: usize = 3;
 
 impl SearchReport {
     /// What `--html` writes.
@@ -24,9 +25,9 @@ impl SearchReport {
         self.add_steps(&mut body);
         self.add_setup(&mut body);
         let text = escape(&self.to_string());
-        let _ = write!(
+        let _ = writeln!(
             body,
-            "<details><summary>As on the terminal</summary><div class=\"wide\"><pre>{text}</pre></div></details>\n"
+            "<details><summary>As on the terminal</summary><div class=\"wide\"><pre>{text}</pre></div></details>"
         );
         page(&format!("corecast-load search: {}", self.objective), &body)
     }
@@ -36,16 +37,16 @@ impl SearchReport {
         let (class, shown) = match answer.highest_met {
             Some(met) => {
                 let at_least = if answer.is_lower_bound { "at least " } else { "" };
-                ("good", format!("{at_least}{met} {}", self.unit))
+                ("good", format!("{at_least}{} {}", value(met), self.unit))
             }
             None => ("bad", "no value met the objective".to_owned()),
         };
         let target = self.steps.iter().find_map(|step| step.runs.first()).map(|run| &run.setup);
         let url = target.map_or_else(String::new, |setup| format!("{} ({})", setup.url, setup.preset));
-        let _ = write!(
+        let _ = writeln!(
             body,
             "<header>\n<p class=\"what\">corecast-load search</p>\n<h1>{}: the highest {}</h1>\n<p>{}</p>\n\
-             <p class=\"verdict {class}\">{}</p>\n<p>{}</p>\n</header>\n",
+             <p class=\"verdict {class}\">{}</p>\n<p>{}</p>\n</header>",
             escape(&self.objective),
             self.vary.name(),
             escape(&url),
@@ -57,18 +58,21 @@ impl SearchReport {
     /// Percentiles against the varied value; what met the objective and what did not is marked at the time it bounds.
     fn latency(&self) -> Plot {
         let steps = self.ascending();
-        let names: Vec<&str> = steps.first().map_or(Vec::new(), |step| {
-            step.times.iter().map(|time| time.name.as_str()).take(MOST_TIMES).collect()
-        });
+        let names = plotted(steps.first().copied());
         let mut series: Vec<Series> = names
             .iter()
             .map(|name| Series::new(name, Shape::Line, points(&steps, |step| median(step, name))))
             .collect();
         let bounded = steps.first().and_then(|step| step.times.iter().find(|time| time.bound_ns.is_some()));
-        let shown = bounded.map_or(names.last().copied().unwrap_or_default(), |time| time.name.as_str());
-        for (name, is_shown) in [("met", true), ("not met", false)] {
-            let of_outcome = |step: &&&Step| (step.outcome == Outcome::Met) == is_shown;
-            let chosen: Vec<&Step> = steps.iter().filter(of_outcome).copied().collect();
+        let shown =
+            bounded.map_or_else(|| names.last().copied().unwrap_or_default(), |time| time.name.as_str());
+        let outcomes = [
+            ("met", Outcome::Met),
+            ("not met", Outcome::Failed),
+            ("generator-limited", Outcome::GeneratorLimited),
+        ];
+        for (name, outcome) in outcomes {
+            let chosen: Vec<&Step> = steps.iter().filter(|step| step.outcome == outcome).copied().collect();
             if !chosen.is_empty() {
                 let at = points(&chosen, |step| median(step, shown));
                 series.push(Series::new(name, Shape::Points, at));
@@ -130,7 +134,8 @@ impl SearchReport {
     }
 
     fn x_axis(&self) -> Axis {
-        Axis::log(&format!("{}, log scale", self.unit), Unit::Count)
+        // Doubling leaves the upper half to what is around the answer.
+        Axis::linear(&self.unit, Unit::Count)
     }
 
     fn knee(&self) -> Option<Mark> {
@@ -154,22 +159,23 @@ impl SearchReport {
                 Outcome::Failed => "not met",
                 Outcome::GeneratorLimited => "generator-limited",
             };
-            let number =
-                |name| step.figure(name).map_or("-".to_owned(), |value| thousands(value.round() as u64));
+            let number = |name| {
+                step.figure(name).map_or_else(|| "-".to_owned(), |value| thousands(value.round() as u64))
+            };
             let _ = write!(
                 body,
                 "<tr><th scope=\"row\">{}</th><td>{outcome}</td><td>{} of {}</td>",
-                step.value,
+                value(step.value),
                 step.runs_met,
                 step.runs.len()
             );
             for each in &step.times {
-                let shown = each.median_ns.map_or("-".to_owned(), |ns| time(ns as u64));
+                let shown = each.median_ns.map_or_else(|| "-".to_owned(), |ns| time(ns as u64));
                 let _ = write!(body, "<td>{shown}</td>");
             }
             let _ = writeln!(
                 body,
-                "<td>{}</td><td>{}</td><td>{}</td></tr>",
+                "<td>{}</td><td>{}</td><td style=\"text-align:left\">{}</td></tr>",
                 number("throughput.deliveries_per_second"),
                 number("delivery.lost"),
                 escape(&step.why)
@@ -182,7 +188,7 @@ impl SearchReport {
         let host = self.steps.iter().find_map(|step| step.runs.first()).map(|run| &run.setup.host);
         let rows = [
             ("Host", host.map_or_else(String::new, |host| format!("{}, {}", host.kernel, host.cpu_model))),
-            ("Searched", format!("{} from {} to {}", self.unit, self.from, self.to)),
+            ("Searched", format!("{} from {} to {}", self.unit, value(self.from), value(self.to))),
             ("Precision", format!("{} %", self.precision * 100.0)),
             ("Runs a step", format!("at most {}, as many as it takes to judge it", self.repeats)),
             ("Took", format!("{:.0} s, {} steps", self.seconds, self.steps.len())),
@@ -190,16 +196,25 @@ impl SearchReport {
             ("Command line", self.command_line.join(" ")),
         ];
         body.push_str("<section><h2>Set-up</h2><dl class=\"setup\">\n");
-        for (name, value) in rows {
-            let _ = writeln!(body, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&value));
+        for (name, text) in rows {
+            let _ = writeln!(body, "<div><dt>{name}</dt><dd>{}</dd></div>", escape(&text));
         }
         body.push_str("</dl></section>\n");
     }
 }
 
+/// The names of the times that there is room for: those of the objective before the usual ones.
+fn plotted(step: Option<&Step>) -> Vec<&str> {
+    let times = step.map_or(&[][..], |step| step.times.as_slice());
+    let (bounded, usual): (Vec<&Time>, Vec<&Time>) = times.iter().partition(|time| time.bound_ns.is_some());
+    let mut chosen: Vec<&Time> = bounded.into_iter().chain(usual).take(MOST_TIMES).collect();
+    chosen.sort_by_key(|chosen| times.iter().position(|time| time.name == chosen.name));
+    chosen.into_iter().map(|time| time.name.as_str()).collect()
+}
+
 /// A gap where a step has no value.
-fn points(steps: &[&Step], value: impl Fn(&Step) -> Option<f64>) -> Vec<(f64, f64)> {
-    steps.iter().map(|step| (step.value, value(step).unwrap_or(f64::NAN))).collect()
+fn points(steps: &[&Step], figure: impl Fn(&Step) -> Option<f64>) -> Vec<(f64, f64)> {
+    steps.iter().map(|step| (step.value, figure(step).unwrap_or(f64::NAN))).collect()
 }
 
 fn median(step: &Step, name: &str) -> Option<f64> {

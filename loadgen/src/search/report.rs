@@ -10,6 +10,7 @@ use crate::search::judging::Outcome;
 use crate::search::objective::{Judgement, Objective};
 use crate::search::options::SearchOptions;
 use crate::search::vary::Vary;
+use crate::text::search::value;
 
 /// Changes when a field changes its name or meaning. New fields may come without.
 pub const SCHEMA: &str = "corecast-load/search/1";
@@ -180,7 +181,7 @@ fn because(
     to: f64,
 ) -> String {
     let why = lowest.map_or("", |step| step.why.as_str());
-    let [met, failed] = [highest, lowest].map(|step| step.map_or(0.0, |step| step.value));
+    let [met, failed] = [highest, lowest].map(|step| value(step.map_or(0.0, |step| step.value)));
     match stopped {
         Stopped::Found => {
             format!(
@@ -188,7 +189,7 @@ fn because(
                 precision * 100.0
             )
         }
-        Stopped::UpperBound => format!("the highest value allowed, {to}, met the objective"),
+        Stopped::UpperBound => format!("the highest value allowed, {}, met the objective", value(to)),
         Stopped::StartFails => {
             format!("the first value, {failed}, did not meet the objective ({why}): begin lower, with --from")
         }
@@ -282,7 +283,7 @@ pub(crate) mod tests {
         );
         assert_eq!(
             answer(&[(2_000.0, 5), (4_000.0, 6)], Stopped::UpperBound),
-            (Some(4_000.0), None, true, 0, "the highest value allowed, 4000, met the objective".into())
+            (Some(4_000.0), None, true, 0, "the highest value allowed, 4,000, met the objective".into())
         );
         assert_eq!(
             answer(&[(100.0, 80)], Stopped::StartFails),

@@ -8,7 +8,7 @@ use crate::search::{Outcome, SearchReport, Step};
 impl fmt::Display for SearchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "corecast-load {} ({}), search", self.version, self.commit)?;
-        if let Some(run) = self.best().or(self.steps.last()).and_then(|step| step.runs.first()) {
+        if let Some(run) = self.best().or_else(|| self.steps.last()).and_then(|step| step.runs.first()) {
             line(f, "target", &format!("{} ({})", run.setup.url, run.setup.preset))?;
             line(f, "load", &load_text(&run.setup))?;
         }
@@ -62,13 +62,14 @@ impl Step {
         let runs = format!("{}/{}", self.runs_met, self.runs.len());
         let _ = write!(text, "  {:>12}  {outcome:9}{runs:>6}", value(self.value));
         for each in &self.times {
-            let shown = each.median_ns.map_or("-".to_owned(), |ns| time(ns as u64));
+            let shown = each.median_ns.map_or_else(|| "-".to_owned(), |ns| time(ns as u64));
             let _ = write!(text, "{shown:>width$}", width = width(&each.name));
         }
-        let percent =
-            |name| self.figure(name).map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+        let percent = |name| {
+            self.figure(name).map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0))
+        };
         let deliveries = self.figure("throughput.deliveries_per_second");
-        let deliveries = deliveries.map_or("-".to_owned(), |rate| thousands(rate.round() as u64));
+        let deliveries = deliveries.map_or_else(|| "-".to_owned(), |rate| thousands(rate.round() as u64));
         let (server, busiest) = (percent("server.cpu_share"), percent("generator.workers.cpu_share"));
         let _ = write!(text, "{deliveries:>15}{server:>9}{busiest:>9}  {}", self.why.replace('\n', "; "));
         text.truncate(text.trim_end().len());
@@ -82,7 +83,7 @@ fn width(name: &str) -> usize {
 }
 
 /// Whole numbers in groups; rates may have thousandths.
-fn value(value: f64) -> String {
+pub(crate) fn value(value: f64) -> String {
     let whole = thousands(value.trunc() as u64);
     let rest = format!("{:.3}", value.fract());
     let rest = rest.trim_start_matches('0').trim_end_matches('0').trim_end_matches('.');
