@@ -22,6 +22,7 @@ pub mod client;
 pub mod clock;
 mod control;
 mod dealing;
+pub mod diff;
 pub mod encoded_histogram;
 mod endpoint;
 pub mod failure;

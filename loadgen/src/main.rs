@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
+use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
 use corecast_load::{Report, RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
@@ -31,8 +32,15 @@ enum Command {
     Run(Box<RunOptions>),
     /// Search for the highest rate, or number of connections, that meets an objective
     Search(Box<SearchOptions>),
-    /// Show a report that was written as JSON, and write it in other forms
+    /// Show a report that was written as JSON, and write it in other forms: a page with plots, a log of histograms
     Show(ShowOptions),
+    /// Compare runs by their reports, and tell what differs by more than noise
+    ///
+    /// Each further report is compared with the first, or two groups of repeated runs with each other. With several runs in a
+    /// group, noise is what runs of the same group differ by: half the width of the 95 % confidence interval of the difference
+    /// (Welch's t). With one run each it is estimated from the intervals of the two runs (batch means). What happens between
+    /// runs, such as another placement of threads, is not in that: repeat runs before you trust a small difference.
+    Diff(DiffOptions),
     /// Have Autobahn's fuzzing server test this generator's client
     Autobahn(AutobahnOptions),
 }
@@ -52,6 +60,7 @@ fn main() -> ExitCode {
         Command::Run(options) => execute(&options),
         Command::Search(options) => hunt(&options),
         Command::Show(options) => show(&options),
+        Command::Diff(options) => diff(&options).map_err(Into::into),
         Command::Autobahn(options) => be_tested(&options),
     };
     match result {

@@ -28,7 +28,7 @@ const ROW: f64 = 18.0;
 /// Below it: tick labels and the name of the x axis.
 const BOTTOM: f64 = 44.0;
 /// Width of a character, about, in the largest size that is used.
-const LETTER: f64 = 7.4;
+const LETTER: f64 = 8.2;
 /// Places with a text of their own under the pointer.
 const MOST_HINTS: usize = 320;
 
@@ -44,7 +44,8 @@ pub(crate) enum Shape {
     Points,
 }
 
-/// Points in the order of x. One whose y is not a number leaves a gap.
+/// Points in the order of x. One whose y is not a number leaves a gap. A series without a name belongs to the first one: it comes behind
+/// the named ones, and is not in the legend.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
@@ -95,7 +96,7 @@ impl Plot {
     pub(crate) fn svg(&self) -> String {
         let legend = self.legend_places();
         let rows = legend.last().map_or(0.0, |(row, _)| row + 1.0);
-        let top = ROW * (1.0 + rows) + 6.0;
+        let top = ROW * (1.0 + rows) + 10.0;
         let height = top + INNER_HEIGHT + BOTTOM;
         let x = self.x.fit(self.points().map(|(x, _)| x), LEFT, WIDTH - RIGHT);
         let marked = self.marks.iter().filter_map(|mark| match mark {
@@ -110,16 +111,17 @@ impl Plot {
         );
         self.draw_bands(&mut svg, &x, top);
         draw_axes(&mut svg, &x, &y, top);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<text class=\"name\" x=\"2\" y=\"13\">{}</text>\
-             <text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n",
+             <text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
             escape(&self.y.name),
             WIDTH - RIGHT,
             height - 5.0,
             escape(&self.x.name)
         );
         for (number, series) in self.series.iter().enumerate() {
+            let number = if series.name.is_empty() { 0 } else { number };
             draw_series(&mut svg, number, series, &x, &y);
         }
         self.draw_lines(&mut svg, &x, &y, top);
@@ -137,7 +139,8 @@ impl Plot {
     fn legend_places(&self) -> Vec<(f64, f64)> {
         let (mut row, mut at) = (0.0, 0.0);
         let mut places = Vec::new();
-        for series in self.series.iter().filter(|_| self.series.len() > 1) {
+        let named = || self.series.iter().filter(|series| !series.name.is_empty());
+        for series in named().filter(|_| named().count() > 1) {
             let width = 34.0 + series.name.chars().count() as f64 * LETTER + 12.0;
             if at > 0.0 && at + width > WIDTH {
                 (row, at) = (row + 1.0, 0.0);
@@ -149,6 +152,7 @@ impl Plot {
     }
 
     fn draw_legend(&self, svg: &mut String, places: &[(f64, f64)]) {
+        // Unnamed ones come last.
         for (number, ((row, at), series)) in places.iter().zip(&self.series).enumerate() {
             let y = ROW * (1.0 + row) + 13.0;
             let sample = match series.shape {
@@ -175,7 +179,7 @@ impl Plot {
         for mark in &self.marks {
             let Mark::Band { from, to, label } = mark else { continue };
             let (from, to) = (x.place(*from), x.place(*to));
-            if !(to > from) {
+            if to <= from {
                 continue;
             }
             let _ = write!(
@@ -224,7 +228,8 @@ impl Plot {
 
     /// What stands at each x, to be read by pointing at it.
     fn draw_hints(&self, svg: &mut String, x: &Scale, top: f64) {
-        let mut xs: Vec<f64> = self.points().map(|(x, _)| x).collect();
+        let named = self.series.iter().filter(|series| !series.name.is_empty());
+        let mut xs: Vec<f64> = named.flat_map(|series| &series.points).map(|(x, _)| *x).collect();
         xs.sort_by(f64::total_cmp);
         xs.dedup();
         let step = xs.len().div_ceil(MOST_HINTS).max(1);
@@ -239,7 +244,7 @@ impl Plot {
                 true => (place, after),
                 false => (f64::midpoint(before, place), f64::midpoint(place, after)),
             };
-            let values = self.series.iter().filter_map(|series| {
+            let values = self.series.iter().filter(|series| !series.name.is_empty()).filter_map(|series| {
                 let (_, value) =
                     series.points.iter().find(|(x, _)| *x == at).filter(|(_, y)| y.is_finite())?;
                 let value = self.y.unit.exact(*value);

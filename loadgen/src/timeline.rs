@@ -26,6 +26,8 @@ const MOST: u64 = 300;
 /// Lengths that intervals may have, in milliseconds.
 const LENGTHS_MS: [u64; 13] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 300_000];
+/// The kernel counts the server's time in ticks of 10 ms: in shorter intervals, of so many seconds, that says little.
+const SHORTEST_FOR_TICKS: f64 = 0.04;
 /// What is long enough for any run.
 const USUAL_MS: u64 = 1_000;
 
@@ -60,7 +62,9 @@ pub struct Interval {
     pub received: Option<u64>,
     /// Of those, from the intended time; in the closed loop from the actual one.
     pub p50_ns: Option<u64>,
+    pub p90_ns: Option<u64>,
     pub p99_ns: Option<u64>,
+    pub p999_ns: Option<u64>,
     pub max_ns: Option<u64>,
     /// Processor time of the server's processes, in cores.
     pub server_cpu_share: Option<f64>,
@@ -151,7 +155,9 @@ pub(crate) fn assemble(
             published: Some(parts.iter().map(|part| part.published).sum()),
             received: Some(from_sent.len()),
             p50_ns: percentile(0.5),
+            p90_ns: percentile(0.9),
             p99_ns: percentile(0.99),
+            p999_ns: percentile(0.999),
             max_ns: is_known.then(|| shown.max()),
             // Closing belongs to no interval, but workers go on until it is done.
             generator_cpu_share: (!is_drain).then(|| share(cpu_ns as f64, length_ns as f64)),
@@ -179,6 +185,7 @@ fn sum_of(parts: &[&WorkerInterval], recording: fn(&WorkerInterval) -> &Recordin
 fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64) -> Interval {
     let seconds = seconds_of(later.at_ns.saturating_sub(earlier.at_ns));
     let servers = earlier.server.as_ref().zip(later.server.as_ref());
+    let timed = servers.filter(|_| seconds >= SHORTEST_FOR_TICKS);
     Interval {
         phase,
         begin_seconds: seconds_of(earlier.at_ns.saturating_sub(began_ns)),
@@ -186,11 +193,10 @@ fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64
         open: Some(later.open),
         opened: Some(later.opened.saturating_sub(earlier.opened)),
         published: (phase != Phase::Connect).then(|| later.published.saturating_sub(earlier.published)),
-        server_cpu_share: servers
+        server_cpu_share: timed
             .map(|(before, after)| share((after.cpu_seconds - before.cpu_seconds).max(0.0), seconds)),
-        server_core_busy_share: servers.map(|(before, after)| {
+        server_core_busy_share: timed.map(|(before, after)| {
             let busy = after.core_busy_seconds - before.core_busy_seconds;
-            // Ticks are coarse: short intervals could seem busier than they are long.
             share(busy, seconds * after.cores.len() as f64).clamp(0.0, 1.0)
         }),
         server_resident_bytes: servers.map(|(_, after)| after.resident_bytes),
@@ -226,7 +232,9 @@ impl Interval {
             published: None,
             received: None,
             p50_ns: None,
+            p90_ns: None,
             p99_ns: None,
+            p999_ns: None,
             max_ns: None,
             server_cpu_share: None,
             server_core_busy_share: None,

@@ -24,7 +24,9 @@ pub(super) fn of(report: &Report) -> Result<Vec<Plot>, DecodeError> {
         published_over_time(report),
         processor_over_time(report),
         memory_over_time(report),
+        latency_distribution(report)?,
         spread(report)?,
+        own_delays(report)?,
         handshake_by_percentile(report)?,
         connections_over_time(report),
         connects_per_second(report),
@@ -39,6 +41,15 @@ fn latency_by_percentile(report: &Report) -> Result<Plot, DecodeError> {
     }
     series.push(Series::new("from sent", Shape::Line, percentiles(&histograms.from_sent)?));
     let latency = report.latency.from_intended.as_ref().unwrap_or(&report.latency.from_sent);
+    // Those of the table.
+    let points =
+        [(0.5, latency.p50_ns), (0.9, latency.p90_ns), (0.99, latency.p99_ns), (0.999, latency.p999_ns)];
+    let known = points.iter().filter(|(quantile, _)| 1.0 - quantile >= 1.0 / latency.count as f64);
+    series.push(Series::new(
+        "",
+        Shape::Points,
+        known.map(|(quantile, ns)| (*quantile, *ns as f64)).collect(),
+    ));
     Ok(Plot {
         title: "Latency by percentile".into(),
         description: format!(
@@ -51,6 +62,53 @@ fn latency_by_percentile(report: &Report) -> Result<Plot, DecodeError> {
         y: time_axis("latency", &series),
         series,
         marks: Vec::new(),
+    })
+}
+
+/// How far the generator itself may have spoiled what it measured.
+fn own_delays(report: &Report) -> Result<Plot, DecodeError> {
+    let histograms = &report.histograms;
+    let all = [
+        ("schedule lag", &histograms.schedule_lag),
+        ("own part", &histograms.own_lag),
+        ("reap lag", &histograms.reap_lag),
+    ];
+    let series: Result<Vec<Series>, DecodeError> = all
+        .into_iter()
+        .map(|(name, histogram)| Ok(Series::new(name, Shape::Line, percentiles(histogram)?)))
+        .collect();
+    let series = series?;
+    let generator = &report.generator;
+    Ok(Plot {
+        title: "The generator's own delays".into(),
+        description: format!(
+            "99 % of the messages were sent at most {} late, {} by the generator's own fault",
+            time(generator.schedule_lag.p99_ns),
+            time(generator.own_lag.p99_ns)
+        ),
+        x: Axis::percentile("percentile"),
+        y: time_axis("delay", &series),
+        series,
+        marks: Vec::new(),
+    })
+}
+
+fn latency_distribution(report: &Report) -> Result<Plot, DecodeError> {
+    let encoded = report.histograms.from_intended.as_ref().unwrap_or(&report.histograms.from_sent);
+    let latency = report.latency.from_intended.as_ref().unwrap_or(&report.latency.from_sent);
+    let mark = |ns: u64, label: &str| Mark::Vertical { x: ns as f64, label: label.to_owned() };
+    let marks = [mark(latency.p50_ns, "p50"), mark(latency.p99_ns, "p99")];
+    Ok(Plot {
+        title: "Latencies".into(),
+        description: format!(
+            "half of the deliveries took at most {}, 99 % at most {}",
+            time(latency.p50_ns),
+            time(latency.p99_ns)
+        ),
+        x: Axis::log("latency, logarithmic", Unit::Nanoseconds),
+        y: Axis::linear("share of deliveries", Unit::Share),
+        series: vec![Series::new("deliveries", Shape::Bars, bars(&encoded.decode()?))],
+        marks: marks.into_iter().filter(|_| latency.count > 0).collect(),
     })
 }
 
@@ -86,7 +144,7 @@ fn latency_over_time(report: &Report) -> Plot {
     Plot {
         title: "Latency over time".into(),
         description: longest.map_or_else(String::new, |interval| {
-            let max = interval.max_ns.map_or("unknown".to_owned(), time);
+            let max = interval.max_ns.map_or_else(|| "unknown".to_owned(), time);
             format!("the longest, {max}, arrived after {:.1} s", interval.begin_seconds)
         }),
         x: Axis::linear("time since the start of the run", Unit::Seconds),
@@ -107,13 +165,16 @@ fn deliveries_over_time(report: &Report) -> Plot {
 }
 
 fn published_over_time(report: &Report) -> Plot {
-    per_second_plot(
+    let mut plot = per_second_plot(
         report,
         "Messages published over time",
         "messages/s",
         report.throughput.messages_per_second,
         |interval| interval.published,
-    )
+    );
+    let intended = report.setup.total_rate_milli.map(|rate| rate as f64 / 1_000.0);
+    plot.marks.extend(intended.map(|y| Mark::Horizontal { y, label: "intended".into() }));
+    plot
 }
 
 fn per_second_plot(
@@ -142,8 +203,12 @@ fn processor_over_time(report: &Report) -> Plot {
     let mut series = Vec::new();
     if report.server.is_some() {
         let busy = steps(&parts, |interval| interval.server_core_busy_share.map(|share| share * cores));
-        series.push(Series::new("server's cores, busy with anything", Shape::Steps, busy));
-        series.push(Series::new("server", Shape::Steps, steps(&parts, |interval| interval.server_cpu_share)));
+        series.push(Series::new("server's cores", Shape::Steps, busy));
+        series.push(Series::new(
+            "server's processes",
+            Shape::Steps,
+            steps(&parts, |interval| interval.server_cpu_share),
+        ));
     }
     series.push(Series::new(
         "generator",
@@ -162,7 +227,7 @@ fn processor_over_time(report: &Report) -> Plot {
         title: "Processor over time".into(),
         description: format!("the generator's threads used {:.0} % of a core{server}", generator * 100.0),
         x: Axis::linear("time since the start of the run", Unit::Seconds),
-        y: Axis::linear("100 % is one core", Unit::Share),
+        y: Axis::linear("100 % is one core", Unit::Share).covering(&[1.0]),
         series,
         marks: phases(report),
     }
@@ -178,9 +243,10 @@ fn memory_over_time(report: &Report) -> Plot {
         series.push(Series::new("server", Shape::Steps, bytes(|interval| interval.server_resident_bytes)));
     }
     series.push(Series::new("generator", Shape::Steps, bytes(|interval| interval.generator_resident_bytes)));
-    let server = report.server.as_ref().map_or("the server was not watched".to_owned(), |server| {
-        format!("the server ends with {}", crate::text::mebibytes(server.resident_bytes_end))
-    });
+    let server = report.server.as_ref().map_or_else(
+        || "the server was not watched".to_owned(),
+        |server| format!("the server ends with {}", crate::text::mebibytes(server.resident_bytes_end)),
+    );
     Plot {
         title: "Memory over time".into(),
         description: server,

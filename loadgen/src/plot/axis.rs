@@ -6,7 +6,7 @@ use crate::plot::unit::Unit;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Growth {
     Linear,
-    /// By powers of ten. Values that are not positive have no place.
+    /// By powers of ten. Values that are not positive stand at its begin.
     Log,
     /// For quantiles from 0 to 1: each further nine takes as much room, as HdrHistogram's plots have it.
     Percentile,
@@ -85,14 +85,13 @@ impl Scale {
     pub(crate) fn place(&self, value: f64) -> f64 {
         let along = |value: f64| match self.growth {
             Growth::Linear => value,
-            Growth::Log => value.max(f64::MIN_POSITIVE).log10(),
+            Growth::Log => value.max(self.from).log10(),
             Growth::Percentile => -(1.0 - value.min(1.0 - 1e-13)).log10(),
         };
-        if self.growth == Growth::Log && value < self.from {
-            return if value.is_nan() { f64::NAN } else { self.from_place };
+        if value.is_nan() {
+            return f64::NAN;
         }
         let share = (along(value) - along(self.from)) / (along(self.to) - along(self.from));
-        // `clamp` would keep what is not a number, too.
         self.from_place + share.clamp(0.0, 1.0) * (self.to_place - self.from_place)
     }
 
