@@ -292,6 +292,7 @@ pub(crate) mod tests {
         report.latency.from_intended = Some(Percentiles::of(&mut recorder));
         report.histograms.from_intended = Some(encoded.clone());
         report.histograms.from_sent = encoded;
+        report.histograms.spread = EncodedHistogram::default();
         report.connect = Connect { wanted: 1_001, connected: 1_001, failed: 0, ..report.connect };
         report.delivery =
             Delivery { published: 100, expected: 1_000, received: 1_000, ratio: 1.0, ..Delivery::default() };
