@@ -11,7 +11,8 @@ use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
-use corecast_load::{Report, RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
+use corecast_load::series::Written;
+use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -135,7 +136,10 @@ struct ShowOptions {
 
 fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
-    options.output.write(&Report::read(&options.report)?)?;
+    match Written::read(&options.report)? {
+        Written::Run(report) => options.output.write(&report)?,
+        Written::Series(series) => options.output.write_series(&series)?,
+    }
     Ok(0)
 }
 

@@ -124,7 +124,7 @@ impl Plot {
             let number = if series.name.is_empty() { 0 } else { number };
             draw_series(&mut svg, number, series, &x, &y);
         }
-        self.draw_lines(&mut svg, &x, &y, top);
+        self.draw_marks(&mut svg, &x, &y, top);
         self.draw_legend(&mut svg, &legend);
         self.draw_hints(&mut svg, &x, top);
         svg.push_str("</svg>\n");
@@ -177,34 +177,30 @@ impl Plot {
 
     fn draw_bands(&self, svg: &mut String, x: &Scale, top: f64) {
         for mark in &self.marks {
-            let Mark::Band { from, to, label } = mark else { continue };
+            let Mark::Band { from, to, .. } = mark else { continue };
             let (from, to) = (x.place(*from), x.place(*to));
-            if to <= from {
-                continue;
-            }
-            let _ = write!(
-                svg,
-                "<rect class=\"band\" x=\"{from:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"{INNER_HEIGHT}\"/>",
-                to - from
-            );
-            // A name that does not fit would run into the next one.
-            if label.chars().count() as f64 * LETTER < to - from {
-                let _ = write!(
+            if from < to {
+                let _ = writeln!(
                     svg,
-                    "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                    f64::midpoint(from, to),
-                    top + 14.0,
-                    escape(label)
+                    "<rect class=\"band\" x=\"{from:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"{INNER_HEIGHT}\"/>",
+                    to - from
                 );
             }
-            svg.push('\n');
         }
     }
 
-    fn draw_lines(&self, svg: &mut String, x: &Scale, y: &Scale, top: f64) {
+    /// Lines of marks and all their names, over what they mark.
+    fn draw_marks(&self, svg: &mut String, x: &Scale, y: &Scale, top: f64) {
         for mark in &self.marks {
             let (path, at_x, at_y, anchor, label) = match mark {
-                Mark::Band { .. } => continue,
+                Mark::Band { from, to, label } => {
+                    let (from, to) = (x.place(*from), x.place(*to));
+                    // A name that does not fit would run into the next one.
+                    if label.chars().count() as f64 * LETTER > to - from {
+                        continue;
+                    }
+                    (String::new(), f64::midpoint(from, to), top + 14.0, "middle", label)
+                }
                 Mark::Vertical { x: value, label } => {
                     let at = x.place(*value);
                     let is_right = at > f64::midpoint(LEFT, WIDTH);
@@ -217,10 +213,12 @@ impl Plot {
                     (format!("M{LEFT} {at:.1}H{}", WIDTH - RIGHT), WIDTH - RIGHT, text_at, "end", label)
                 }
             };
+            if !path.is_empty() {
+                let _ = write!(svg, "<path class=\"mark\" d=\"{path}\"/>");
+            }
             let _ = writeln!(
                 svg,
-                "<path class=\"mark\" d=\"{path}\"/><text class=\"marked\" x=\"{at_x:.1}\" y=\"{at_y:.1}\" \
-                 text-anchor=\"{anchor}\">{}</text>",
+                "<text class=\"marked\" x=\"{at_x:.1}\" y=\"{at_y:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 escape(label)
             );
         }

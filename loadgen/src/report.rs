@@ -2,6 +2,8 @@
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
+#[cfg(test)]
+mod documented;
 pub(crate) mod json;
 mod read;
 #[cfg(test)]

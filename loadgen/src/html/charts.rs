@@ -259,6 +259,8 @@ fn memory_over_time(report: &Report) -> Plot {
 
 fn spread(report: &Report) -> Result<Plot, DecodeError> {
     let histogram = report.histograms.spread.decode()?;
+    let is_open_below = (histogram.min() as f64) < SHORTEST_NS;
+    let first_bar = if is_open_below { " (the first bar: up to 1 us)" } else { "" };
     let spread = &report.latency.spread;
     Ok(Plot {
         title: "Spread over subscribers".into(),
@@ -267,7 +269,7 @@ fn spread(report: &Report) -> Result<Plot, DecodeError> {
             time(spread.p50_ns),
             time(spread.p99_ns)
         ),
-        x: Axis::log("from the first to the last subscriber (the first bar: up to 1 us)", Unit::Nanoseconds),
+        x: Axis::log(&format!("from the first to the last subscriber{first_bar}"), Unit::Nanoseconds),
         y: Axis::linear("share of messages", Unit::Share),
         series: vec![Series::new("messages", Shape::Bars, bars(&histogram))],
         marks: Vec::new(),

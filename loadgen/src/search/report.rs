@@ -243,6 +243,7 @@ fn times(runs: &[Report], objective: &Objective) -> Vec<Time> {
 pub(crate) mod tests {
     use super::*;
     use crate::search::objective::tests::{a_run, lossy};
+    use crate::series::tests::a_series;
     use clap::Parser;
 
     /// A search for p99 below 50 ms that tried these values, with a run whose latency was this, in milliseconds.
@@ -335,6 +336,35 @@ pub(crate) mod tests {
         assert_eq!(medians.collect::<Vec<_>>(), [Some(10.0); 5]);
         assert_eq!(step.runs_met, 0, "the second is too slow for sent.p50, the first too");
         assert_eq!(step.figure("delivery.lost"), Some(0.0));
+    }
+
+    /// Names of all members, without those of reports.
+    fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(members) => {
+                for (name, member) in members {
+                    found.push(name.clone());
+                    if !["runs", "histograms", "latency", "handshake"].contains(&name.as_str()) {
+                        names(member, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(entries) => entries.iter().for_each(|entry| names(entry, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let document = include_str!("../../REPORT.md");
+        let (_, document) = document.split_once("## Several runs").expect("a part about series and searches");
+        let search = a_search(&[(100.0, 5)], Stopped::ServerGone { error: "gone".into() });
+        for json in [search.to_json(), a_series().to_json()] {
+            let mut found = Vec::new();
+            names(&serde_json::from_str(&json).expect("JSON"), &mut found);
+            found.retain(|name| !document.contains(&format!("`{name}`")));
+            assert!(found.is_empty(), "not in loadgen/REPORT.md: {found:?}");
+        }
     }
 
     #[test]
