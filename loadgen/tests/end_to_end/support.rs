@@ -6,6 +6,7 @@
 
 mod clockwork;
 mod json;
+mod noise;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
@@ -24,6 +25,7 @@ use corecast_protocol::http1::{BodyLength, Parsed, body_length, parse_request};
 use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Side};
 
 use clockwork::Delayed;
+pub(crate) use noise::NoiseMeter;
 
 /// What happens to message `number` (from 0, per topic) on its way to one subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
