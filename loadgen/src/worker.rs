@@ -42,13 +42,12 @@ use reap_lag::ReapLag;
 const LONGEST_WAIT_NS: u64 = 20_000_000;
 /// How long closing handshakes may take in all.
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
-/// Completions taken in one turn, about. Larger turns make coarser arrival times, smaller ones more system calls.
+/// Completions taken in one turn, about; with fewer there were no more. Larger turns make coarser arrival times, smaller
+/// ones more system calls.
 const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
 const RECEIVE_BUFFERS: u16 = 2_048;
 const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
-/// With fewer completions at once there were no more: the kernel hands out what waits at least so many at a time.
-const ALL_COMPLETIONS: usize = 20;
 
 /// What all workers of a run share.
 #[derive(Clone, Copy, Debug)]
@@ -216,20 +215,23 @@ impl<'a> Worker<'a> {
         let mut has_more = false;
         let mut reap_lag = ReapLag::default();
         loop {
-            let idle_ns = now_ns();
-            let wait_ns = if has_more { 0 } else { self.wait_ns(idle_ns, &pacing) };
-            if scenario.busy_poll {
-                self.look_for_work(wait_ns);
-                self.ring.poll(&mut completions);
-            } else {
-                self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+            // What came meanwhile, before any sleep: it has waited for this.
+            self.ring.poll(&mut completions);
+            let is_woken = completions.is_empty();
+            if is_woken {
+                let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
+                if scenario.busy_poll {
+                    self.look_for_work(wait_ns);
+                    self.ring.poll(&mut completions);
+                } else {
+                    self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+                }
             }
-            let worked_ns = idle_ns - now;
-            now = now_ns();
+            let before = std::mem::replace(&mut now, now_ns());
+            let is_all = completions.len() < COMPLETION_ENTRIES as usize;
+            let lag_ns = if is_woken { reap_lag.woken() } else { reap_lag.found(now - before, is_all) };
             let timing = self.shared.control.timing();
             self.ledger.observe(now, &timing, &mut self.receiver.measure, self.idle_ns);
-            let is_all = completions.len() < ALL_COMPLETIONS || !self.ring.has_work();
-            let lag_ns = reap_lag.of_reap(worked_ns, now - idle_ns, is_all);
             let received_before = self.receiver.measure.counts.received;
             self.receives +=
                 completions.iter().filter(|completion| completion.buffer.is_some()).count() as u64;
