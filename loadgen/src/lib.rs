@@ -1,9 +1,9 @@
 //! An open-loop load generator for WebSocket fan-out, usable in process.
 //!
 //! ```text
-//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON
-//!                          |        ^    |                                                         |
-//!                          |    schedule |                                                         |
+//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON,
+//!                          |        ^    |                                                   |     |           log, page, diff
+//!                          |    schedule |                                                timeline -+
 //!                          |             +--> publisher --> message --> stamp                      |
 //!                          +--> worker ...                                                         |
 //!                          +--> run: the phases in order ------------------------------------------+
@@ -30,6 +30,7 @@ pub mod figures;
 pub mod flight;
 mod hlog;
 pub mod host;
+mod host_limits;
 mod html;
 pub mod http_publisher;
 pub mod json_dialect;
@@ -53,6 +54,7 @@ pub mod search;
 pub mod series;
 pub mod server_process;
 pub mod shards;
+pub mod sources;
 pub mod stamp;
 pub mod target;
 mod text;

@@ -107,6 +107,18 @@ pub struct Connect {
     pub per_second: f64,
     /// From asking for a socket to the subscribed, or accepted, connection.
     pub handshake: Percentiles,
+    /// Present when every subscriber was pinged before publishing.
+    pub ping: Option<Ping>,
+}
+
+/// One ping to every subscriber, after the connections were held without traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ping {
+    pub sent: u64,
+    pub answered: u64,
+    pub seconds: f64,
+    /// From the ping to its pong.
+    pub round_trip: Percentiles,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +190,9 @@ pub struct Histograms {
     pub from_sent: EncodedHistogram,
     pub spread: EncodedHistogram,
     pub handshake: EncodedHistogram,
+    /// Absent when subscribers were not pinged.
+    #[serde(default)]
+    pub ping: Option<EncodedHistogram>,
     pub schedule_lag: EncodedHistogram,
     pub own_lag: EncodedHistogram,
     pub reap_lag: EncodedHistogram,

@@ -5,11 +5,13 @@ mod series;
 
 use std::fmt::{self, Write};
 
-use crate::report::{Percentiles, Reason, Report, Setup};
+use crate::report::{Percentiles, Reason, Report, Setup, WorkerUsage};
 use crate::shards::Shard;
 
 /// Failures and disconnections that are shown; JSON has them all.
 const MOST_REASONS: usize = 5;
+/// Threads that are shown one by one.
+const MOST_THREADS: usize = 8;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -118,6 +120,9 @@ impl Report {
         times(f, "from sent", &latency.from_sent)?;
         times(f, "spread", &latency.spread)?;
         times(f, "handshake", &self.connect.handshake)?;
+        if let Some(ping) = &self.connect.ping {
+            times(f, "ping", &ping.round_trip)?;
+        }
         if latency.from_intended.is_some() {
             times(f, "schedule lag", &self.generator.schedule_lag)?;
             times(f, "  own part", &self.generator.own_lag)?;
@@ -200,10 +205,7 @@ impl Report {
     }
 
     fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let workers = self.generator.workers.iter().map(|worker| {
-            format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
-        });
-        line(f, "generator", &format!("threads busy {}", workers.collect::<Vec<_>>().join(", ")))?;
+        line(f, "generator", &threads_busy(&self.generator.workers))?;
         if let Some(server) = &self.server {
             let shared = if server.shares_cores { ", shared with the generator" } else { "" };
             line(
@@ -253,6 +255,21 @@ impl Report {
         let limited = if self.verdict.generator_limited { "yes" } else { "no" };
         writeln!(f, "verdict: {validity}{interrupted}; generator-limited: {limited}")
     }
+}
+
+/// Each thread's share of a core, or what they have in common when they are many.
+pub(crate) fn threads_busy(workers: &[WorkerUsage]) -> String {
+    let share = |worker: &WorkerUsage| {
+        format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
+    };
+    if workers.len() <= MOST_THREADS {
+        return format!("threads busy {}", workers.iter().map(share).collect::<Vec<_>>().join(", "));
+    }
+    let sum: f64 = workers.iter().map(|worker| worker.cpu_share).sum();
+    let total = |worker: &WorkerUsage| worker.cpu_share + worker.run_queue_share;
+    let busiest = workers.iter().max_by(|a, b| total(a).total_cmp(&total(b)));
+    let busiest = busiest.map(share).unwrap_or_default();
+    format!("{} threads busy {:.0} % of a core in all, the busiest {busiest}", workers.len(), sum * 100.0)
 }
 
 /// Connections and subscribers as they were at the end, the rest as it grew in the measured window.
@@ -385,6 +402,18 @@ corecast-load 0.1.0 (abc1234)
 verdict: not valid; generator-limited: no
 ";
         assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn many_threads_are_summed_up() {
+        let mut report = report();
+        let worker = |cpu_share, run_queue_share| WorkerUsage { core: None, cpu_share, run_queue_share };
+        report.generator.workers = vec![worker(0.02, 0.5); 61];
+        report.generator.workers[7] = worker(0.01, 0.95);
+        let text = report.to_string();
+        let expected =
+            "generator     61 threads busy 121 % of a core in all, the busiest 1 % (+95 % waiting)\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod agenda;
 mod connections;
 mod dispatch;
+mod pinging;
 mod publishing;
 mod reap_lag;
 
@@ -16,11 +17,10 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use corecast_protocol::deflate::Inflater;
 use corecast_uring::{Completion, KernelRing, Ring, RingConfig, RingError, RingStats, SendOutcome};
 
 use crate::check::Check;
-use crate::client::{Client, Role};
+use crate::client::{Client, Role, Scratch};
 use crate::clock::{now_ns, thread_cpu_ns, thread_run_queue_ns};
 use crate::control::{Control, Phase, Timing, WorkerBoard};
 use crate::dealing::{Dealing, share};
@@ -35,18 +35,23 @@ use crate::publisher::Surroundings;
 use crate::receiver::{Absence, Receiver};
 use crate::scenario::Scenario;
 use crate::timeline::{Ledger, WorkerInterval, interval_ns};
+use pinging::Pinging;
 use publishing::Publishing;
 use reap_lag::ReapLag;
 
 /// Longest wait: phases change and stuck connections are looked for at least this often.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
-/// How long closing handshakes may take in all.
+/// How long closing goes on without one more closing handshake complete.
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
 /// Completions taken in one turn, about; with fewer there were no more. Larger turns make coarser arrival times, smaller
 /// ones more system calls.
 const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
 const RECEIVE_BUFFERS: u16 = 2_048;
+/// Many workers share few cores: they do not need as many at the same time, and 60 of them would take a gigabyte.
+const FEWEST_RECEIVE_BUFFERS: u16 = 256;
+/// Up to so many workers each have all their buffers.
+const FEW_WORKERS: usize = 8;
 const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
 
 /// What all workers of a run share.
@@ -116,8 +121,9 @@ pub(crate) struct Worker<'a> {
     endpoints: Vec<Endpoint>,
     subscribers: usize,
     publishing: Publishing,
+    pinging: Pinging,
     receiver: Receiver,
-    inflater: Inflater,
+    scratch: Scratch,
 
     /// Endpoints started so far: the next one to start.
     started: usize,
@@ -169,12 +175,13 @@ impl<'a> Worker<'a> {
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
-            receive_buffers: RECEIVE_BUFFERS,
+            receive_buffers: if workers > FEW_WORKERS { FEWEST_RECEIVE_BUFFERS } else { RECEIVE_BUFFERS },
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             ..RingConfig::default()
         })?;
         Ok(Self {
-            inflater: Inflater::new(),
+            scratch: Scratch::default(),
+            pinging: Pinging::default(),
             receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers),
             shared,
             number,
@@ -211,7 +218,7 @@ impl<'a> Worker<'a> {
         let mut now = now_ns();
         let pacing = Pacing::new(scenario.connect_rate, scenario.connect_concurrency, workers, now);
         let mut completions: Vec<Completion> = Vec::new();
-        let mut close_deadline_ns = None;
+        let mut closing = (usize::MAX, 0);
         let mut has_more = false;
         let mut reap_lag = ReapLag::default();
         loop {
@@ -242,15 +249,18 @@ impl<'a> Worker<'a> {
             let received = self.receiver.measure.counts.received - received_before;
             self.receiver.measure.reap_lag.record_times(lag_ns, received as u32);
             self.publishing.completed(&mut self.receiver.completed, self.shared.control);
-            self.change_phase();
+            self.change_phase(now);
             let timing = self.shared.control.timing();
             match self.phase {
                 Phase::Connect => self.connect(now, &pacing),
+                Phase::Ping => self.ping(now),
                 Phase::Run => has_more = self.publish(&timing),
                 Phase::Close => {
                     has_more = false;
-                    let deadline_ns = *close_deadline_ns.get_or_insert(now + CLOSE_TIMEOUT_NS);
-                    if self.closing == 0 || now >= deadline_ns {
+                    if self.closing < closing.0 {
+                        closing = (self.closing, now + CLOSE_TIMEOUT_NS);
+                    }
+                    if self.closing == 0 || now >= closing.1 {
                         break;
                     }
                 }
@@ -303,12 +313,12 @@ impl<'a> Worker<'a> {
                 }
                 wait_ns = wait_ns.min(self.publishing.wait_ns(now, &surroundings).unwrap_or(wait_ns));
             }
-            Phase::Connect | Phase::Close => {}
+            Phase::Connect | Phase::Ping | Phase::Close => {}
         }
         wait_ns
     }
 
-    fn change_phase(&mut self) {
+    fn change_phase(&mut self, now: u64) {
         let phase = self.shared.control.phase();
         if phase == self.phase {
             return;
@@ -316,6 +326,7 @@ impl<'a> Worker<'a> {
         self.phase = phase;
         match phase {
             Phase::Connect => unreachable!("no phase comes before connecting"),
+            Phase::Ping => self.start_pinging(now),
             Phase::Run => {
                 self.receiver.is_counting = true;
                 self.publishing.start(&self.surroundings(self.shared.control.timing()));

@@ -62,6 +62,7 @@ pub(crate) fn report() -> Report {
             seconds: 0.25,
             per_second: 4_000.0,
             handshake: percentiles(1_000, 1_000),
+            ping: None,
         },
         delivery: Delivery {
             published: 1_000,
@@ -177,6 +178,7 @@ fn histograms() -> Histograms {
         from_sent: of(&[90_000, 110_000, 140_000, 300_000]),
         spread: of(&[0, 500, 12_300, 45_600]),
         handshake: of(&[123_000, 456_000]),
+        ping: None,
         schedule_lag: of(&[100, 200]),
         own_lag: of(&[100, 200]),
         reap_lag: EncodedHistogram::default(),

@@ -114,7 +114,7 @@ impl Worker<'_> {
     }
 
     fn handle_bytes(&mut self, at: usize, buffer: &mut ReceiveBuffer, now: u64) {
-        let Self { endpoints, receiver, inflater, shared, .. } = self;
+        let Self { endpoints, receiver, scratch, shared, .. } = self;
         let endpoint = &mut endpoints[at];
         if endpoint.socket.stage == Stage::Down {
             return;
@@ -130,7 +130,7 @@ impl Worker<'_> {
                 }
                 let answers = out.len();
                 let progress =
-                    client.handle_bytes(buffer, shared.subscriber, inflater, out, |_, message, _| {
+                    client.handle_bytes(buffer, shared.subscriber, scratch, out, |_, message, _| {
                         receiver.receive(at, first_topic, message, now, control);
                     });
                 let is_plain = progress == Ok(Progress::Open) && out.len() == answers;
@@ -138,7 +138,7 @@ impl Worker<'_> {
                 progress
             }
             Peer::Publisher(client) => {
-                client.handle_bytes(buffer, shared.publisher, inflater, out, |_, message, _| {
+                client.handle_bytes(buffer, shared.publisher, scratch, out, |_, message, _| {
                     self.publishing.take_answer(at - self.subscribers, message, control);
                 })
             }

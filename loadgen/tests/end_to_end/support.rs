@@ -56,6 +56,8 @@ pub(crate) struct Behaviour {
     pub(crate) refuse_upgrades: Option<&'static str>,
     /// Pings every subscriber right after its handshake.
     pub(crate) ping: bool,
+    /// Every so many pings of raw subscribers get no pong.
+    pub(crate) leave_pings: Option<usize>,
     /// Every so many POST requests or JSON publishes on one connection are refused.
     pub(crate) refuse_every: Option<usize>,
     /// Every so many JSON publishes on one connection get no answer.
@@ -83,6 +85,7 @@ impl Default for Behaviour {
             fate: |_, _| Fate::Deliver,
             refuse_upgrades: None,
             ping: false,
+            leave_pings: None,
             refuse_every: None,
             leave_unanswered: None,
             refuse_topic: None,
@@ -109,6 +112,7 @@ struct State {
     behaviour: Behaviour,
     topics: Mutex<HashMap<String, Topic>>,
     pongs: AtomicUsize,
+    pings: AtomicUsize,
     connections: AtomicUsize,
     is_over: AtomicBool,
     delayed: Mutex<VecDeque<Delayed>>,
@@ -159,6 +163,7 @@ impl TestServer {
             behaviour,
             topics: Mutex::default(),
             pongs: AtomicUsize::new(0),
+            pings: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
             delayed: Mutex::default(),
@@ -331,7 +336,12 @@ impl State {
                         self.pongs.fetch_add(1, Ordering::Relaxed);
                     }
                     Event::Deflated { .. } => panic!("no compression was agreed on"),
-                    Event::Ping(payload) => send(stream, Opcode::Pong, &payload),
+                    Event::Ping(payload) => {
+                        let number = self.pings.fetch_add(1, Ordering::Relaxed) + 1;
+                        if self.behaviour.leave_pings.is_none_or(|every| !number.is_multiple_of(every)) {
+                            send(stream, Opcode::Pong, &payload);
+                        }
+                    }
                     Event::Close(_) => {
                         let mut close = Vec::new();
                         encode_close(&mut close, CloseCode::NORMAL, "", None);
