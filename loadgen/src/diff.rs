@@ -15,6 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::report::{ReadError, Report};
+use crate::series::Written;
 pub use figures::{Better, Kind};
 use figures::{FIGURES, Figure};
 use noise::Noise;
@@ -170,9 +171,16 @@ fn show(comparison: &Comparison, json: Option<&Path>) -> Result<(), DiffError> {
 
 impl Group {
     fn read(paths: &[PathBuf]) -> Result<Self, DiffError> {
-        let reports: Result<Vec<Report>, ReadError> = paths.iter().map(|path| Report::read(path)).collect();
-        let files = paths.iter().map(|path| path.display().to_string()).collect();
-        Ok(Self { files, reports: reports? })
+        let (mut files, mut reports) = (Vec::new(), Vec::new());
+        for path in paths {
+            let runs = Written::read(path)?.into_runs();
+            files.extend((1..=runs.len()).map(|number| match runs.len() {
+                1 => path.display().to_string(),
+                _ => format!("{} (run {number})", path.display()),
+            }));
+            reports.extend(runs);
+        }
+        Ok(Self { files, reports })
     }
 }
 

@@ -125,7 +125,6 @@ impl Report {
     }
 
     fn add_times(&self, body: &mut String) {
-        let none = Percentiles::default();
         let rows = [
             (
                 "from intended",
@@ -139,6 +138,7 @@ impl Report {
                 "From asking for a socket to the subscribed connection",
                 Some(&self.connect.handshake),
             ),
+            ("ping", "From a ping to its pong", self.connect.ping.as_ref().map(|ping| &ping.round_trip)),
             ("schedule lag", "How late messages were sent", Some(&self.generator.schedule_lag)),
             ("own part", "Of that, the generator's own fault", Some(&self.generator.own_lag)),
             ("reap lag", "How long an arrival may have waited to be seen", Some(&self.generator.reap_lag)),
@@ -149,7 +149,7 @@ impl Report {
              <th scope=\"col\">count</th></tr></thead>\n<tbody>\n",
         );
         for (name, meaning, percentiles) in rows {
-            let all = percentiles.unwrap_or(&none);
+            let Some(all) = percentiles else { continue };
             let _ = write!(body, "<tr><th scope=\"row\">{name}<small>{meaning}</small></th>");
             for ns in [all.p50_ns, all.p90_ns, all.p99_ns, all.p999_ns, all.max_ns] {
                 let _ = write!(body, "<td>{}</td>", shown_time(all, ns));
@@ -189,9 +189,6 @@ impl Report {
             [] => "any core".to_owned(),
             cores => format!("cores {}", crate::text::list(cores)),
         };
-        let workers = self.generator.workers.iter().map(|worker| {
-            format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
-        });
         let mut rows = vec![
             ("Host", format!("{}, {}", setup.host.kernel, setup.host.cpu_model)),
             ("Cores", setup.host.allowed_cores.to_string()),
@@ -215,7 +212,7 @@ impl Report {
                     crate::text::plural(setup.threads as u64, "thread")
                 ),
             ),
-            ("Its threads busy", workers.collect::<Vec<_>>().join(", ")),
+            ("How busy it was", crate::text::threads_busy(&self.generator.workers)),
             ("Seed, run", format!("{}, {}", setup.seed, setup.run)),
             ("Command line", setup.command_line.join(" ")),
         ];

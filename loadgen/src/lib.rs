@@ -26,6 +26,7 @@ pub mod diff;
 pub mod encoded_histogram;
 mod endpoint;
 pub mod failure;
+pub mod figures;
 pub mod flight;
 mod hlog;
 pub mod host;
@@ -50,6 +51,8 @@ pub mod report;
 mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod search;
+pub mod series;
 pub mod server_process;
 pub mod shards;
 pub mod sources;
@@ -65,6 +68,8 @@ pub use options::RunOptions;
 pub use report::Report;
 pub use run::{Progress, RunError, run};
 pub use scenario::Scenario;
+pub use search::{SearchOptions, SearchReport, search};
+pub use series::{Series, run_series};
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CORECAST_COMMIT"), ")");

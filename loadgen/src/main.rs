@@ -12,7 +12,8 @@ use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
 use corecast_load::plan::{PlanOptions, print_plan};
-use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
+use corecast_load::series::Written;
+use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -31,6 +32,8 @@ enum Command {
     /// Run one scenario and report what was measured
     // Boxed: the options are large.
     Run(Box<RunOptions>),
+    /// Search for the highest rate, or number of connections, that meets an objective
+    Search(Box<SearchOptions>),
     /// Show a report that was written as JSON, and write it in other forms: a page with plots, a log of histograms
     Show(ShowOptions),
     /// Compare runs by their reports, and tell what differs by more than noise
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
+        Command::Search(options) => hunt(&options),
         Command::Show(options) => show(&options),
         Command::Diff(options) => diff(&options).map_err(Into::into),
         Command::Plan(options) => print_plan(&options).map_err(Into::into),
@@ -81,11 +85,51 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let scenario = Scenario::from_options(options)?;
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
+    if let Some(times @ 2..) = options.repeat {
+        return repeat(options, times, &scenario, &command_line, &mut display);
+    }
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;
     options.output.write(&report)?;
     Ok(report.verdict.exit_code)
+}
+
+fn repeat(
+    options: &RunOptions,
+    times: u32,
+    scenario: &Scenario,
+    command_line: &[String],
+    display: &mut ProgressDisplay,
+) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check_series()?;
+    let series = run_series(scenario, times, options.pause, command_line, &mut |p| display.show(p));
+    display.clear();
+    let series = series?;
+    options.output.write_series(&series)?;
+    Ok(series.exit_code)
+}
+
+fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.run.output.check()?;
+    let mut display = ProgressDisplay::new(options.run.quiet)?;
+    let is_quiet = options.run.quiet;
+    let mut head = true;
+    let print = display.printer();
+    let found = search(
+        options,
+        &shown_command_line(std::env::args()),
+        &mut |progress| display.show(progress),
+        &mut |step| {
+            if !is_quiet {
+                print(&step.line(std::mem::take(&mut head)));
+            }
+        },
+    );
+    display.clear();
+    let found = found?;
+    options.run.output.write_search(&found)?;
+    Ok(found.answer.exit_code)
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,7 +142,13 @@ struct ShowOptions {
 
 fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
-    options.output.write(&Report::read(&options.report)?)?;
+    match Written::read(&options.report)? {
+        Written::Run(report) => options.output.write(&report)?,
+        Written::Series(series) => {
+            options.output.check_series()?;
+            options.output.write_series(&series)?;
+        }
+    }
     Ok(0)
 }
 

@@ -1,5 +1,6 @@
 //! Where reports go: the terminal and files.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use clap::Args;
 
 use crate::encoded_histogram::DecodeError;
 use crate::report::Report;
+use crate::search::SearchReport;
+use crate::series::Series;
 
 /// The files that a report is written to.
 #[derive(Clone, Debug, Default, Args)]
@@ -35,6 +38,8 @@ pub enum OutputError {
     IsDirectory { option: &'static str, path: PathBuf },
     #[error("--{first} and --{second} cannot both go to standard output: give one of them a file")]
     Both { first: &'static str, second: &'static str },
+    #[error("--{option} -: there are several reports; give a file, whose name gets the number of each run")]
+    Several { option: &'static str },
     #[error("cannot write the report to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: io::Error },
     #[error("cannot print the report: {0}")]
@@ -69,40 +74,102 @@ impl OutputOptions {
         Ok(())
     }
 
+    /// The same for several reports.
+    ///
+    /// # Errors
+    /// Also when more than the JSON of all of them is to be printed.
+    pub fn check_series(&self) -> Result<(), OutputError> {
+        match self.given().find(|(option, path)| *option != "json" && is_printed(path)) {
+            Some((option, _)) => Err(OutputError::Several { option }),
+            None => self.check(),
+        }
+    }
+
     /// Writes all files, and prints the text, or what is to be printed instead.
     ///
     /// # Errors
     /// When something cannot be written, or the report came from a file and is damaged.
     pub fn write(&self, report: &Report) -> Result<(), OutputError> {
-        let mut shown = None;
-        let mut files = Vec::new();
-        for (option, path) in self.given() {
-            let text = match option {
+        self.write_forms(report, |option| {
+            Ok(match option {
                 "json" => report.to_json(),
                 "hlog" => report.to_hlog()?,
                 _ => report.to_html()?,
-            };
+            })
+        })
+    }
+
+    /// The same of several runs: one JSON file for all, and of the others one for each run, with its number behind the
+    /// name.
+    ///
+    /// # Errors
+    /// As with a single report.
+    pub fn write_series(&self, series: &Series) -> Result<(), OutputError> {
+        let together = Self { json: self.json.clone(), ..Self::default() };
+        together.write_forms(series, |_| Ok(series.to_json()))?;
+        for (number, run) in (1..).zip(&series.runs) {
+            if let Some(path) = &self.hlog {
+                write_file(&numbered(path, number), &run.to_hlog()?)?;
+            }
+            if let Some(path) = &self.html {
+                write_file(&numbered(path, number), &run.to_html()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of a search, which has no log.
+    ///
+    /// # Errors
+    /// As with a single report.
+    pub fn write_search(&self, search: &SearchReport) -> Result<(), OutputError> {
+        self.write_forms(search, |option| {
+            Ok(if option == "json" { search.to_json() } else { search.to_html() })
+        })
+    }
+
+    /// Writes what was asked for, each form by its option.
+    fn write_forms(
+        &self,
+        text: &dyn Display,
+        form: impl Fn(&str) -> Result<String, OutputError>,
+    ) -> Result<(), OutputError> {
+        let mut shown = None;
+        let mut files = Vec::new();
+        for (option, path) in self.given() {
+            let written = form(option)?;
             if is_printed(path) {
-                shown = Some(text);
+                shown = Some(written);
             } else {
-                files.push((path, text));
+                files.push((path, written));
             }
         }
         // First, so that a full disk costs no more than files.
-        let shown = shown.unwrap_or_else(|| report.to_string());
+        let shown = shown.unwrap_or_else(|| text.to_string());
         let mut out = io::stdout().lock();
         out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
-        for (path, text) in files {
-            fs::write(path, text)
-                .map_err(|cause| OutputError::NotWritten { path: path.to_owned(), cause })?;
-        }
-        Ok(())
+        files.into_iter().try_for_each(|(path, written)| write_file(path, &written))
     }
 
     fn given(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let options = [("json", &self.json), ("hlog", &self.hlog), ("html", &self.html)];
         options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
+}
+
+/// `runs.html` becomes `runs-2.html`.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), OutputError> {
+    fs::write(path, text).map_err(|cause| OutputError::NotWritten { path: path.to_owned(), cause })
 }
 
 fn is_printed(path: &Path) -> bool {
@@ -112,6 +179,19 @@ fn is_printed(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_several_runs_are_numbered() {
+        let numbered = |path: &str| numbered(Path::new(path), 2).display().to_string();
+        assert_eq!(numbered("/tmp/run.html"), "/tmp/run-2.html");
+        assert_eq!(numbered("run.tar.hlog"), "run.tar-2.hlog");
+        assert_eq!(numbered("dir.d/run"), "dir.d/run-2");
+        let printed = OutputOptions { html: Some(PathBuf::from("-")), ..OutputOptions::default() };
+        assert_eq!(
+            printed.check_series().expect_err("one standard output").to_string(),
+            "--html -: there are several reports; give a file, whose name gets the number of each run"
+        );
+    }
 
     #[test]
     fn places_that_do_not_exist_are_found_before_the_run() {

@@ -43,6 +43,8 @@ use sizing::{HostLimits, Hosts, Share, share};
 use target::Target;
 use wire::{Network, Traffic};
 
+use crate::series::Written;
+
 /// Changes when a field changes its name or meaning. New fields may come without.
 pub const SCHEMA: &str = "corecast-load/plan/1";
 
@@ -186,8 +188,20 @@ pub fn print_plan(options: &PlanOptions) -> Result<u8, PlanError> {
     Ok(plan.exit_code())
 }
 
+/// The runs of all files, of which each holds one or a series.
 fn read(paths: &[PathBuf]) -> Result<Vec<Observation>, UnusableRun> {
-    paths.iter().map(|path| Observation::read(path)).collect()
+    let mut found = Vec::new();
+    for path in paths {
+        let runs = Written::read(path)?.into_runs();
+        for (number, run) in (1..).zip(&runs) {
+            let name = match runs.len() {
+                1 => path.display().to_string(),
+                _ => format!("{} (run {number})", path.display()),
+            };
+            found.push(Observation::of(run, name)?);
+        }
+    }
+    Ok(found)
 }
 
 fn target(options: &PlanOptions, connections: u64, preset: &str) -> Result<Target, PlanError> {

@@ -47,6 +47,7 @@ impl ProgressDisplay {
                 }
                 Progress::Waiting { received, expected } => ("waiting", expected, received, String::new()),
                 Progress::Closing => ("closing", 1, 0, String::new()),
+                Progress::Resting { left } => ("resting", 1, 0, format!("{:.1} s", left.as_secs_f64())),
             };
             if self.shown != name {
                 self.shown = name;
@@ -62,6 +63,15 @@ impl ProgressDisplay {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
+        }
+    }
+
+    /// Prints on standard error what stays above the bar.
+    pub(crate) fn printer(&self) -> impl Fn(&str) + use<> {
+        let bar = self.bar.clone();
+        move |text| match &bar {
+            Some(bar) => bar.suspend(|| eprint!("{text}")),
+            None => eprint!("{text}"),
         }
     }
 

@@ -59,6 +59,10 @@ pub enum Progress {
         expected: u64,
     },
     Closing,
+    /// Between two runs.
+    Resting {
+        left: Duration,
+    },
 }
 
 /// Why there is no report.
@@ -227,7 +231,11 @@ impl Coordinator<'_> {
                 break;
             }
             self.tell(Progress::Holding { elapsed, total });
+            self.sampler.holding(now_ns(), total);
             thread::sleep(LOOK.min(total - elapsed));
+        }
+        if !total.is_zero() {
+            self.sampler.held(now_ns());
         }
     }
 
@@ -246,8 +254,10 @@ impl Coordinator<'_> {
             if self.is_interrupted || has_ended_early(workers) {
                 break;
             }
+            self.sampler.holding(now_ns(), Duration::ZERO);
             thread::sleep(LOOK);
         }
+        self.sampler.held(now_ns());
         self.ping_seconds = (now_ns() - began_ns) as f64 / 1e9;
     }
 

@@ -1,5 +1,8 @@
 //! The report for people: one screen, the verdict last.
 
+pub(crate) mod search;
+mod series;
+
 use std::fmt::{self, Write};
 
 use crate::report::{Percentiles, Reason, Report, Setup, WorkerUsage};
@@ -159,6 +162,11 @@ impl Report {
                 thousands(delivery.unexpected)
             ),
         )?;
+        if delivery.lost > 0 {
+            let unlucky = plural(delivery.subscribers_with_loss, "subscriber");
+            let most = thousands(delivery.worst_subscriber_lost);
+            line(f, "", &format!("lost by {unlucky}, at most {most} by one"))?;
+        }
         line(
             f,
             "published",
@@ -250,7 +258,7 @@ impl Report {
 }
 
 /// Each thread's share of a core, or what they have in common when they are many.
-fn threads_busy(workers: &[WorkerUsage]) -> String {
+pub(crate) fn threads_busy(workers: &[WorkerUsage]) -> String {
     let share = |worker: &WorkerUsage| {
         format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
     };
@@ -382,6 +390,7 @@ corecast-load 0.1.0 (abc1234)
 
   delivery      99.9990 %: 999,990 of 1,000,000 received
                 lost 10, announced missed 0, duplicated 0, reordered 0, unexpected 0
+                lost by 3 subscribers, at most 7 by one
   published     1,000 messages; 0 refused, 0 not taken in time
   throughput    100 messages/s, 99,999 deliveries/s, 6.4 MB/s over 10.00 s
   closing       2 closing handshakes not completed

@@ -37,6 +37,8 @@ const USUAL_MS: u64 = 1_000;
 pub enum Phase {
     /// Connections are opened.
     Connect,
+    /// They are open, and nothing is published: `--hold` and `--ping`.
+    Hold,
     /// Publishing that is left out of the figures.
     Warmup,
     /// The measured window.
@@ -206,7 +208,8 @@ fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64
         seconds,
         open: Some(later.open),
         opened: Some(later.opened.saturating_sub(earlier.opened)),
-        published: (phase != Phase::Connect).then(|| later.published.saturating_sub(earlier.published)),
+        published: (!matches!(phase, Phase::Connect | Phase::Hold))
+            .then(|| later.published.saturating_sub(earlier.published)),
         server_cpu_share: timed
             .map(|(before, after)| share((after.cpu_seconds - before.cpu_seconds).max(0.0), seconds)),
         server_core_busy_share: timed.map(|(before, after)| {
@@ -228,6 +231,7 @@ impl Phase {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Hold => "hold",
             Self::Warmup => "warmup",
             Self::Measure => "measure",
             Self::Drain => "drain",

@@ -8,8 +8,9 @@ mod connections;
 mod dispatch;
 mod pinging;
 mod publishing;
+mod reap_lag;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hint;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -31,17 +32,19 @@ use crate::measure::Measure;
 use crate::pacing::Pacing;
 use crate::preset::Via;
 use crate::publisher::Surroundings;
-use crate::receiver::Receiver;
+use crate::receiver::{Absence, Receiver};
 use crate::scenario::Scenario;
 use crate::timeline::{Ledger, WorkerInterval, interval_ns};
 use pinging::Pinging;
 use publishing::Publishing;
+use reap_lag::ReapLag;
 
 /// Longest wait: phases change and stuck connections are looked for at least this often.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
 /// How long closing goes on without one more closing handshake complete.
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
-/// Completions taken in one turn, about. Larger turns make coarser arrival times, smaller ones more system calls.
+/// Completions taken in one turn, about; with fewer there were no more. Larger turns make coarser arrival times, smaller
+/// ones more system calls.
 const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
 const RECEIVE_BUFFERS: u16 = 2_048;
@@ -68,6 +71,8 @@ pub(crate) struct Outcome {
     pub(crate) measure: Measure,
     pub(crate) intervals: Vec<WorkerInterval>,
     pub(crate) check: Check,
+    /// By the subscriber's number in the check.
+    pub(crate) absences: HashMap<u32, Absence>,
     /// Which of the worker's subscribers were subscribed, by their number in the check.
     pub(crate) subscribed: Vec<bool>,
     /// Connections that were not made.
@@ -215,23 +220,34 @@ impl<'a> Worker<'a> {
         let mut completions: Vec<Completion> = Vec::new();
         let mut closing = (usize::MAX, 0);
         let mut has_more = false;
+        let mut reap_lag = ReapLag::default();
         loop {
-            let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
-            if scenario.busy_poll {
-                self.look_for_work(wait_ns);
-                self.ring.poll(&mut completions);
-            } else {
-                self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+            // What came meanwhile, before any sleep: it has waited for this.
+            self.ring.poll(&mut completions);
+            let is_woken = completions.is_empty();
+            if is_woken {
+                let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
+                if scenario.busy_poll {
+                    self.look_for_work(wait_ns);
+                    self.ring.poll(&mut completions);
+                } else {
+                    self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+                }
             }
-            now = now_ns();
+            let before = std::mem::replace(&mut now, now_ns());
+            let is_all = completions.len() < COMPLETION_ENTRIES as usize;
+            let lag_ns = if is_woken { reap_lag.woken() } else { reap_lag.found(now - before, is_all) };
             let timing = self.shared.control.timing();
             self.ledger.observe(now, &timing, &mut self.receiver.measure, self.idle_ns);
+            let received_before = self.receiver.measure.counts.received;
             self.receives +=
                 completions.iter().filter(|completion| completion.buffer.is_some()).count() as u64;
             for completion in completions.drain(..) {
                 self.dispatch(completion, now);
             }
             self.receiver.end_reap(self.shared.flight, now, self.shared.control);
+            let received = self.receiver.measure.counts.received - received_before;
+            self.receiver.measure.reap_lag.record_times(lag_ns, received as u32);
             self.publishing.completed(&mut self.receiver.completed, self.shared.control);
             self.change_phase(now);
             let timing = self.shared.control.timing();
@@ -253,9 +269,6 @@ impl<'a> Worker<'a> {
             self.flush();
             self.rearm();
             self.report_progress();
-            if (timing.measure_ns..timing.until_ns).contains(&now) {
-                self.receiver.measure.reap_lag.record(now_ns() - now);
-            }
         }
         self.into_outcome()
     }
@@ -358,6 +371,7 @@ impl<'a> Worker<'a> {
             measure: self.receiver.measure,
             intervals,
             check: self.receiver.check,
+            absences: self.receiver.absences,
             failures: self.failures,
             disconnections: self.disconnections,
             refusals: self.publishing.refusals,

@@ -381,10 +381,15 @@ fn publishing(report: &Report) -> impl Iterator<Item = &Interval> {
 
 /// The phases around the measured window.
 fn phases(report: &Report) -> Vec<Mark> {
-    [(Phase::Connect, "connecting"), (Phase::Warmup, "warm-up"), (Phase::Drain, "last ones")]
-        .into_iter()
-        .filter_map(|(phase, label)| band(report, phase, label))
-        .collect()
+    [
+        (Phase::Connect, "connecting"),
+        (Phase::Hold, "idle"),
+        (Phase::Warmup, "warm-up"),
+        (Phase::Drain, "last ones"),
+    ]
+    .into_iter()
+    .filter_map(|(phase, label)| band(report, phase, label))
+    .collect()
 }
 
 fn draining(report: &Report) -> Vec<Mark> {

@@ -1,7 +1,5 @@
 //! What one measured run says about costs: how long the server's cores were busy, and with what.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::cost::Quantities;
@@ -110,11 +108,7 @@ pub enum UnusableRun {
 }
 
 impl Observation {
-    /// Reads a report and takes from it what a plan needs.
-    pub(super) fn read(path: &Path) -> Result<Self, UnusableRun> {
-        Self::of(&Report::read(path)?, path.display().to_string())
-    }
-
+    /// What a plan needs of a report.
     pub(super) fn of(report: &Report, run: String) -> Result<Self, UnusableRun> {
         let Report { setup, delivery, throughput, verdict, .. } = report;
         let Some(server) = report.server.as_ref().filter(|server| !server.cores.is_empty()) else {

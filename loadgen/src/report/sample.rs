@@ -75,6 +75,8 @@ pub(crate) fn report() -> Report {
             received: 999_990,
             ratio: 0.99999,
             lost: 10,
+            subscribers_with_loss: 3,
+            worst_subscriber_lost: 7,
             ..Delivery::default()
         },
         throughput: Throughput {
@@ -181,6 +183,7 @@ fn histograms() -> Histograms {
         from_sent: of(&[90_000, 110_000, 140_000, 300_000]),
         spread: of(&[0, 500, 12_300, 45_600]),
         handshake: of(&[123_000, 456_000]),
+        ping: None,
         schedule_lag: of(&[100, 200]),
         own_lag: of(&[100, 200]),
         reap_lag: EncodedHistogram::default(),

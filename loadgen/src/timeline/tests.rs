@@ -167,6 +167,21 @@ fn connecting_that_takes_long_has_longer_intervals() {
 }
 
 #[test]
+fn idle_connections_are_sampled_at_most_sixty_times() {
+    let control = crate::control::Control::new(1, 1, 1);
+    let mut sampler = Sampler::new(&control, None, false, 40 * MS, 0);
+    sampler.connected(100 * MS);
+    for ms in (100..60_100).step_by(5) {
+        sampler.holding(ms * MS, seconds(60.0));
+    }
+    sampler.held(60_100 * MS);
+    let samples = sampler.into_samples();
+    let times: Vec<u64> = samples.iter().map(|sample| sample.at_ns / MS).collect();
+    assert_eq!((times.len(), times[2], times[3]), (62, 1_100, 2_100));
+    assert!(samples[2..].iter().all(|sample| sample.phase == Some(Phase::Hold)));
+}
+
+#[test]
 fn the_coordinator_samples_at_the_same_boundaries() {
     let control = crate::control::Control::new(1, 1, 1);
     let mut sampler = Sampler::new(&control, None, false, 40 * MS, 0);

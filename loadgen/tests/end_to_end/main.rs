@@ -8,7 +8,9 @@ mod json_dialect;
 mod pings;
 mod reports;
 mod rfc6455;
+mod search;
 mod support;
+mod truth;
 
 use std::net::TcpListener;
 use std::ops::ControlFlow;

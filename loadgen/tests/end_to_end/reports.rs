@@ -126,7 +126,7 @@ fn diff_exits_as_documented() {
 
     let (code, out, errors) = load(&["diff", &base, &base, "--fail-above", "0%"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{out}");
-    assert!(out.ends_with("beyond noise: 0 better, 0 worse\n"), "{out}");
+    assert!(out.ends_with("beyond noise (estimated): 0 better, 0 worse\n"), "{out}");
     let (code, out, _) = load(&["diff", &base, &new]);
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains(" is not valid: 3 deliveries were lost"), "{out}");
