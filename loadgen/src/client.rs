@@ -99,7 +99,8 @@ impl Role {
     }
 
     pub fn publisher(scenario: &Scenario) -> Result<Self, HandshakeError> {
-        let mut role = Self::new(scenario, &scenario.publish, |_| (None, None))?;
+        let first = |topic: &str| scenario.publisher_message.as_ref().map(|m| m.replace("{topic}", topic));
+        let mut role = Self::new(scenario, &scenario.publish, |topic| (first(topic), None))?;
         role.speaks_json = scenario.is_acknowledged;
         if scenario.publish.names_topic() {
             role.subprotocols.retain(|name| name != json_dialect::SUBPROTOCOL);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::preset::{Preset, Via};
+use crate::sizes::{Sizes, TextShare};
 use crate::units::{Rate, parse_bytes, parse_duration};
+use crate::workload::Workload;
 
 /// Connects subscribers and publishers, publishes at fixed times whatever the server does, and checks that every
 /// subscriber gets every message.
@@ -21,6 +23,14 @@ use crate::units::{Rate, parse_bytes, parse_duration};
 pub struct RunOptions {
     /// ws://host:port/path of the server; {topic} stands for the topic's name [default: the preset's]
     pub url: Option<String>,
+
+    /// Options from a TOML file: each is a key with _ for -, in sections or not. Options given here win
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+
+    /// Options for a purpose; those of the file and those given here win
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub workload: Option<Workload>,
 
     /// What is known about the server [default: corecast, or plain when a URL is given]
     #[arg(long, value_enum)]
@@ -66,13 +76,18 @@ pub struct RunOptions {
     #[arg(long, value_name = "N")]
     pub in_flight: Option<u32>,
 
-    /// Bytes of a message, at least the stamp (32 binary, 64 text)
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_bytes)]
-    pub size: u32,
+    /// Bytes of a message, at least the stamp (32 binary, 64 text). Sizes with weights, as in 64:90,1KiB:9,64KiB:1, or a range, as
+    /// in uniform:32-4096, are drawn for each message from the seed
+    #[arg(long, value_name = "BYTES", default_value = "64")]
+    pub size: Sizes,
 
     /// Send text messages
     #[arg(long, conflicts_with = "binary")]
     pub text: bool,
+
+    /// Send some messages as text and the others as binary: 30% or 0.3 of them, drawn from the seed. Over WebSocket only
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["text", "binary", "publish_template"])]
+    pub text_share: Option<TextShare>,
 
     /// Send binary messages (the default)
     #[arg(long)]
@@ -128,6 +143,16 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEMPLATE")]
     pub publish_template: Option<String>,
 
+    /// Text message that each publisher's connection sends first, where servers want one; {topic} is replaced. Messages follow
+    /// without waiting for an answer
+    #[arg(long, value_name = "TEMPLATE")]
+    pub publisher_message: Option<String>,
+
+    /// How every message begins that a subscriber gets of a topic; others are unexpected. {topic} is replaced
+    /// [default: the preset's, else not checked]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub message_prefix: Option<String>,
+
     /// Additional request header, "Name: value" (repeatable)
     #[arg(long, value_name = "HEADER")]
     pub header: Vec<String>,
@@ -177,6 +202,10 @@ pub struct RunOptions {
     /// Write the report as JSON to a file, or to standard output instead of the text with -
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+
+    /// Print what would happen and connect nothing; exit status 1 when this host falls short of it
+    #[arg(long)]
+    pub dry_run: bool,
 
     /// Worker threads never sleep: what arrives is seen at once, and no server is charged for waking them. For cores that
     /// they have to themselves; time without work does not count as busy

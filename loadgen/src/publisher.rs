@@ -266,12 +266,11 @@ impl Publisher {
     }
 
     fn write(&mut self, stamp: &Stamp, out: &mut Vec<u8>) {
-        let opcode = self.message.opcode();
-        let payload = self.message.stamped(stamp);
+        let (kind, payload) = self.message.stamped(stamp);
         match &self.head {
             Some(head) => head.write_request(payload, out),
             // RFC 6455 §5.3: the key is new for each frame and cannot be foretold.
-            None => encode_frame(out, opcode, payload, Some(rand::random())),
+            None => encode_frame(out, kind.opcode(), payload, Some(rand::random())),
         }
     }
 

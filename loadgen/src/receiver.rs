@@ -47,7 +47,7 @@ impl Receiver {
         let place = |publisher| (scenario.topic_of(publisher), publisher / scenario.topics);
         Self {
             run,
-            finder: Finder::new(scenario.encoding()),
+            finder: scenario.text_share.map_or_else(|| Finder::new(scenario.encoding()), |_| Finder::mixed()),
             publishers: (0..scenario.publishers).map(place).collect(),
             topics: scenario.topics,
             topics_per_subscriber: scenario.topics_per_subscriber,
@@ -236,7 +236,7 @@ fn settle(repeat: &mut Repeat, arrivals: &mut LocalArrivals, measure: &mut Measu
 }
 
 fn message_prefixes(scenario: &Scenario) -> Box<[Box<[u8]>]> {
-    let Some(template) = scenario.preset.message_prefix() else { return Box::default() };
+    let Some(template) = &scenario.message_prefix else { return Box::default() };
     let prefix = |topic| template.replace("{topic}", &scenario.topic_name(topic)).into_bytes().into();
     (0..scenario.topics).map(prefix).collect()
 }

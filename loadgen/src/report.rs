@@ -56,8 +56,11 @@ pub struct Setup {
     pub total_rate_milli: Option<u64>,
     /// Messages on their way for each publisher: closed loop.
     pub in_flight: Option<u32>,
+    /// Of a message's stamp and filler, on average where sizes differ.
     pub message_bytes: u32,
-    /// `text` or `binary`.
+    /// The sizes as they were asked for.
+    pub message_sizes: String,
+    /// `text`, `binary` or `mixed`.
     pub message_kind: &'static str,
     pub warmup_ns: u64,
     pub duration_ns: u64,
@@ -95,6 +98,8 @@ pub struct Reason {
 pub struct Delivery {
     /// Messages sent in the measured window.
     pub published: u64,
+    /// Their stamps and fillers: what a publish template puts around them is not counted.
+    pub published_bytes: u64,
     /// Messages that were due but that publishers' connections did not take.
     pub unsent: u64,
     /// Messages that the server refused.

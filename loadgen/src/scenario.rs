@@ -10,6 +10,7 @@ use corecast_protocol::{Limits, MessageKind};
 use crate::metrics_page::MetricsPage;
 use crate::options::RunOptions;
 use crate::preset::{Preset, Via};
+use crate::sizes::{Sizes, TextShare};
 use crate::stamp::Encoding;
 use crate::target::{Scheme, Target};
 use crate::units::{Rate, parse_cores};
@@ -37,13 +38,19 @@ pub struct Scenario {
     pub topic_prefix: String,
     pub load: Load,
     pub kind: MessageKind,
+    /// Messages of both kinds are sent, this part as text.
+    pub text_share: Option<TextShare>,
     /// Bytes of stamp and filler; a publish template comes on top.
-    pub message_bytes: u32,
+    pub sizes: Sizes,
     pub publish_template: Option<String>,
     /// Every publish is answered, as the JSON dialect does.
     pub is_acknowledged: bool,
     pub subscribe_message: Option<String>,
     pub subscribed_match: Option<String>,
+    /// What a publisher's connection sends first.
+    pub publisher_message: Option<String>,
+    /// How every message of a topic begins, where that is known.
+    pub message_prefix: Option<String>,
     pub headers: Vec<(String, String)>,
     pub origin: Option<String>,
     pub subprotocols: Vec<String>,
@@ -128,7 +135,11 @@ impl Scenario {
         // By its request, or by the text around its payload.
         let names_its_topic = via == Via::Http
             || (!names_topic && publish_template.is_some_and(|template| template.contains("{topic}")));
-        check_sizes(options, publishers, kind, &mut mistakes);
+        let largest_stamp = if options.text_share.is_some() { MessageKind::Text } else { kind };
+        if options.text_share.is_some() && (via == Via::Http || preset.only_kind().is_some()) {
+            mistakes.push(Mistake::OneKindOnly);
+        }
+        check_sizes(options, publishers, largest_stamp, &mut mistakes);
         check_topics(options, publishers, &url, subscribe_message.as_deref(), &mut mistakes);
         check_lines(publisher_connections, publishers, names_its_topic, &mut mistakes);
         check_template(options, kind, &mut mistakes);
@@ -183,11 +194,14 @@ impl Scenario {
                 None => Load::Open { rate: options.rate },
             },
             kind,
-            message_bytes: options.size,
+            text_share: options.text_share,
+            sizes: options.size.clone(),
             is_acknowledged: preset_template.is_some() && options.publish_template.is_none(),
             publish_template: owned(publish_template),
             subscribe_message,
             subscribed_match,
+            publisher_message: options.publisher_message.clone(),
+            message_prefix: options.message_prefix.clone().or_else(|| owned(preset.message_prefix())),
             headers,
             origin: options.origin.clone(),
             subprotocols: match options.subprotocol.as_slice() {
@@ -207,12 +221,16 @@ impl Scenario {
             workers,
             server_pid: options.server_pid,
             seed: options.seed.unwrap_or_else(rand::random),
-            limits: message_limits(options.size),
+            limits: message_limits(options.size.largest()),
         })
     }
 
+    /// How stamps are written; the one that takes more where messages are of both kinds.
     pub const fn encoding(&self) -> Encoding {
-        encoding(self.kind)
+        match self.text_share {
+            Some(_) => Encoding::Text,
+            None => encoding(self.kind),
+        }
     }
 
     pub fn topic_name(&self, topic: u32) -> String {
@@ -286,7 +304,7 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
-const fn encoding(kind: MessageKind) -> Encoding {
+pub(crate) const fn encoding(kind: MessageKind) -> Encoding {
     match kind {
         MessageKind::Text => Encoding::Text,
         MessageKind::Binary => Encoding::Binary,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::report::{Percentiles, Reason, Report, Setup};
+use crate::report::{Percentiles, Reason, Report, Setup, ratio};
 use crate::shards::Shard;
 
 /// Failures and disconnections that are shown; JSON has them all.
@@ -47,7 +47,7 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
         "load",
         &format!(
             "{load}, {} bytes {}{}, {} on {}{each}",
-            setup.message_bytes,
+            setup.message_sizes,
             setup.message_kind,
             if setup.deflate { " compressed" } else { "" },
             plural(setup.subscribers.into(), "subscriber"),
@@ -153,11 +153,14 @@ impl Report {
                 thousands(delivery.unexpected)
             ),
         )?;
+        let mean = ratio(delivery.published_bytes as f64, delivery.published as f64);
+        let is_fixed = self.setup.message_sizes.parse::<u32>().is_ok();
+        let sizes = if is_fixed { String::new() } else { format!(" of {mean:.0} bytes on average") };
         line(
             f,
             "published",
             &format!(
-                "{} messages; {} refused, {} not taken in time",
+                "{} messages{sizes}; {} refused, {} not taken in time",
                 thousands(delivery.published),
                 thousands(delivery.refused),
                 thousands(delivery.unsent)
@@ -312,7 +315,7 @@ fn time(ns: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -324,7 +327,7 @@ fn thousands(number: u64) -> String {
     text
 }
 
-fn plural(count: u64, noun: &str) -> String {
+pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
@@ -383,6 +386,7 @@ mod tests {
                 total_rate_milli: Some(100_000),
                 in_flight: None,
                 message_bytes: 64,
+                message_sizes: "64".into(),
                 message_kind: "binary",
                 warmup_ns: 1_000_000_000,
                 duration_ns: 10_000_000_000,

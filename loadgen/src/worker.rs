@@ -42,8 +42,8 @@ const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
 /// Completions taken in one turn, about. Larger turns make coarser arrival times, smaller ones more system calls.
 const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
-const RECEIVE_BUFFERS: u16 = 2_048;
-const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
+pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
+pub(crate) const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
 
 /// What all workers of a run share.
 #[derive(Clone, Copy, Debug)]

@@ -65,7 +65,11 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     generator.reap_lag = Percentiles::of(&mut measure.reap_lag);
 
     let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds);
-    let delivery = delivery(&publishers, &measure, &silent, &disconnections, &refusals);
+    let mut delivery = delivery(&publishers, &measure, &silent, &disconnections, &refusals);
+    let sum = |publisher: &PublisherOutcome| {
+        scenario.sizes.sum(scenario.seed, publisher.index, publisher.measured.clone())
+    };
+    delivery.published_bytes = publishers.iter().map(sum).sum();
     let throughput = throughput(&timing, &delivery, &measure);
     let latency = Latency {
         from_intended: matches!(scenario.load, Load::Open { .. })
@@ -120,8 +124,10 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         topic_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers_per_topic())),
         total_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers)),
         in_flight,
-        message_bytes: scenario.message_bytes,
+        message_bytes: scenario.sizes.mean().round() as u32,
+        message_sizes: scenario.sizes.to_string(),
         message_kind: match scenario.kind {
+            _ if scenario.text_share.is_some() => "mixed",
             MessageKind::Text => "text",
             MessageKind::Binary => "binary",
         },
@@ -198,6 +204,7 @@ fn delivery(
     };
     Delivery {
         published: publishers.iter().map(|publisher| publisher.measured.len() as u64).sum(),
+        published_bytes: 0,
         unsent: publishers.iter().map(|publisher| publisher.unsent).sum(),
         refused: publishers.iter().map(refused_in).sum(),
         refusals: Reason::list(refusals),

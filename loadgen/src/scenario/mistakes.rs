@@ -57,6 +57,11 @@ pub enum Mistake {
     TextOnly { preset: &'static str },
     #[error("--publish-template has no {{payload}}: without it subscribers cannot check what they receive")]
     TemplateWithoutPayload,
+    #[error(
+        "--text-share: messages of both kinds need publishers over WebSocket, and a preset that carries both: leave it out, \
+         or choose --text"
+    )]
+    OneKindOnly,
     #[error("--publish-template makes text: add --text")]
     TemplateNeedsText,
     #[error("--header '{0}' is not of the form 'Name: value'")]
@@ -92,9 +97,9 @@ pub(super) fn check_sizes(
     mistakes: &mut Vec<Mistake>,
 ) {
     let least = encoding(kind).stamp_bytes();
-    if (options.size as usize) < least {
+    if (options.size.least() as usize) < least {
         let kind = if kind == MessageKind::Text { "text" } else { "binary" };
-        mistakes.push(Mistake::Size { given: options.size, kind, least });
+        mistakes.push(Mistake::Size { given: options.size.least(), kind, least });
     }
     let counts = [
         ("--subscribers", options.subscribers),
@@ -115,7 +120,7 @@ pub(super) fn check_sizes(
     };
     let connections = u64::from(options.subscribers)
         + u64::from(options.publisher_connections.unwrap_or(publishers).min(publishers));
-    bound("--size", options.size.into(), LARGEST_MESSAGE.into(), "send smaller messages");
+    bound("--size", options.size.largest().into(), LARGEST_MESSAGE.into(), "send smaller messages");
     bound("--in-flight", options.in_flight.unwrap_or(0).into(), MOST_IN_FLIGHT.into(), "give less");
     bound("the number of connections", connections, MOST_CONNECTIONS, "start several generators");
     let in_flight = options.in_flight.filter(|in_flight| *in_flight <= MOST_IN_FLIGHT).unwrap_or(1);

@@ -7,6 +7,7 @@
 mod json_dialect;
 mod rfc6455;
 mod support;
+mod workloads;
 
 use std::net::TcpListener;
 use std::ops::ControlFlow;
