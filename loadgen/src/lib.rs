@@ -16,6 +16,7 @@
 //! It drives any server, and depends on the protocol and on the ring, never on corecast's server.
 
 pub mod autobahn;
+mod backoff;
 pub mod check;
 pub mod client;
 pub mod clock;
@@ -25,6 +26,7 @@ pub mod dry_run;
 mod endpoint;
 pub mod failure;
 pub mod flight;
+pub mod groups;
 pub mod host;
 pub mod http_publisher;
 pub mod json_dialect;

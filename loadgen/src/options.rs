@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::groups::Portion;
 use crate::preset::{Preset, Via};
 use crate::sizes::{Sizes, TextShare};
-use crate::units::{Rate, parse_bytes, parse_duration};
+use crate::units::{Rate, parse_byte_rate, parse_bytes, parse_duration};
 use crate::workload::Workload;
 
 /// Connects subscribers and publishers, publishes at fixed times whatever the server does, and checks that every
@@ -169,6 +170,33 @@ pub struct RunOptions {
     /// Filler bytes are random: use --publish-template for messages that compress
     #[arg(long)]
     pub deflate: bool,
+
+    /// Connections per second that leave during the run, warm-up included, by a closing handshake; each comes again as a new
+    /// one at once. Nothing may be lost inside of a stay
+    #[arg(long, value_name = "RATE")]
+    pub churn: Option<Rate>,
+
+    /// Subscribers that come and go with --churn: 50, or 10% of them. The report's main figures are those of the others
+    #[arg(long, value_name = "PORTION", default_value = "10%")]
+    pub churn_subscribers: Portion,
+
+    /// Subscribers that read slowly: 50, or 5% of them. What they miss and what becomes of them is told apart from the others
+    #[arg(long, value_name = "PORTION", default_value = "0")]
+    pub slow_subscribers: Portion,
+
+    /// How fast they read, on average, as in 1KiB/s; 0 stops reading after the subscription. Their SO_RCVBUF is 4 KiB
+    #[arg(long, value_name = "BYTES", default_value = "1KiB/s", value_parser = parse_byte_rate)]
+    pub slow_rate: u32,
+
+    /// Subscribers and publishers connect again when the server ends their connections in the run, unless its close code says
+    /// that this is of no use. What they miss meanwhile is told apart; publishers send late what was due
+    #[arg(long)]
+    pub reconnect: bool,
+
+    /// The first attempt comes after a random time up to this; after attempts that fail the bound doubles, up to 16 times this
+    /// (RFC 6455 section 7.2.3)
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub reconnect_delay: Duration,
 
     /// Local address to connect from; several are used in turn (repeatable)
     #[arg(long, value_name = "ADDR")]

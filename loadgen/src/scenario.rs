@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use corecast_protocol::{Limits, MessageKind};
 
+use crate::groups::{Group, Groups};
 use crate::metrics_page::MetricsPage;
 use crate::options::RunOptions;
 use crate::preset::{Preset, Via};
@@ -15,7 +16,7 @@ use crate::stamp::Encoding;
 use crate::target::{Scheme, Target};
 use crate::units::{Rate, parse_cores};
 pub use mistakes::{Mistake, Mistakes};
-use mistakes::{check_lines, check_sizes, check_sources, check_template, check_topics};
+use mistakes::{check_lines, check_sizes, check_sources, check_template, check_topics, choose_groups};
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -32,6 +33,15 @@ pub struct Scenario {
     pub publishers: u32,
     /// Connections that publishers are dealt out to in turn: at most one for each.
     pub publisher_connections: u32,
+    /// The subscribers by what they do.
+    pub groups: Groups,
+    /// Churning ones that leave per second.
+    pub churn: Option<Rate>,
+    /// Bytes per second that slow ones read; 0 stops them.
+    pub slow_rate: u32,
+    /// Connections that the server ends are made again, at first after a random time up to the delay.
+    pub reconnect: bool,
+    pub reconnect_delay: Duration,
     pub topics: u32,
     /// Topics that follow each other, the first one behind the last.
     pub topics_per_subscriber: u32,
@@ -140,6 +150,7 @@ impl Scenario {
             mistakes.push(Mistake::OneKindOnly);
         }
         check_sizes(options, publishers, largest_stamp, &mut mistakes);
+        let groups = choose_groups(options, &mut mistakes);
         check_topics(options, publishers, &url, subscribe_message.as_deref(), &mut mistakes);
         check_lines(publisher_connections, publishers, names_its_topic, &mut mistakes);
         check_template(options, kind, &mut mistakes);
@@ -186,6 +197,11 @@ impl Scenario {
             subscribers: options.subscribers,
             publishers,
             publisher_connections,
+            groups,
+            churn: options.churn,
+            slow_rate: options.slow_rate,
+            reconnect: options.reconnect,
+            reconnect_delay: options.reconnect_delay,
             topics: options.topics,
             topics_per_subscriber: options.topics_per_subscriber,
             topic_prefix: options.topic_prefix.clone(),
@@ -264,10 +280,19 @@ impl Scenario {
         self.topics_per_subscriber * self.publishers_per_topic()
     }
 
+    /// `SO_RCVBUF` of a subscriber's socket. A slow one has little room, or it would seem fast for long.
+    pub fn receive_buffer_of(&self, subscriber: u32) -> Option<u32> {
+        let is_slow = self.groups.of(subscriber) == Group::Slow;
+        if is_slow { Some(SLOW_RECEIVE_BUFFER) } else { self.receive_buffer }
+    }
+
     pub const fn connections(&self) -> u32 {
         self.subscribers + self.publisher_connections
     }
 }
+
+/// `SO_RCVBUF` of slow subscribers.
+const SLOW_RECEIVE_BUFFER: u32 = 4 << 10;
 
 /// The URL without the role query, which the target gets later: HTTP publishing derives from it.
 fn subscribe_url(options: &RunOptions, preset: Preset) -> String {

@@ -7,6 +7,8 @@ mod agenda;
 mod connections;
 mod dispatch;
 mod publishing;
+mod returning;
+mod slow;
 
 use std::collections::VecDeque;
 use std::hint;
@@ -26,14 +28,19 @@ use crate::dealing::{Dealing, share};
 use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::Reasons;
 use crate::flight::Flight;
+use crate::groups::Groups;
 use crate::http_publisher::HttpPublisher;
 use crate::measure::Measure;
 use crate::pacing::Pacing;
 use crate::preset::Via;
 use crate::publisher::Surroundings;
-use crate::receiver::Receiver;
+use crate::receiver::{Asides, Receiver};
 use crate::scenario::Scenario;
 use publishing::Publishing;
+use returning::Returning;
+pub(crate) use returning::{ChurnStory, ReconnectStory, Story};
+use slow::SlowReaders;
+pub(crate) use slow::SlowStory;
 
 /// Longest wait: phases change and stuck connections are looked for at least this often.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
@@ -77,6 +84,13 @@ pub(crate) struct Outcome {
     pub(crate) receives_without_buffer: u64,
     pub(crate) receives: u64,
     pub(crate) ring: RingStats,
+    /// What subscribers received that are not steady.
+    pub(crate) asides: Asides,
+    pub(crate) story: Story,
+    pub(crate) slow: SlowStory,
+    /// Subscribers, by the worker's own numbers, and publishers' connections that were still away at the end.
+    pub(crate) away: Vec<usize>,
+    pub(crate) publishers_away: u64,
 }
 
 #[derive(Debug)]
@@ -90,6 +104,8 @@ pub(crate) struct PublisherOutcome {
     pub(crate) unsent: u64,
     /// Sent, and neither acknowledged nor refused, where the server does one of both.
     pub(crate) unanswered: u64,
+    /// Messages below this sequence may have gone down with a connection.
+    pub(crate) broken_at: u32,
 }
 
 /// What the worker's thread did during the measured window.
@@ -108,7 +124,11 @@ pub(crate) struct Worker<'a> {
     /// Subscribers first, then the publishers' connections.
     endpoints: Vec<Endpoint>,
     subscribers: usize,
+    /// Of the worker's own subscribers.
+    groups: Groups,
     publishing: Publishing,
+    returning: Returning,
+    slow: SlowReaders,
     receiver: Receiver,
     inflater: Inflater,
 
@@ -158,6 +178,7 @@ impl<'a> Worker<'a> {
                 Via::Http => Peer::Poster(Box::new(HttpPublisher::new(scenario))),
             }));
         }
+        let groups = scenario.groups.share(number, workers);
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
@@ -167,12 +188,15 @@ impl<'a> Worker<'a> {
         })?;
         Ok(Self {
             inflater: Inflater::new(),
-            receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers),
+            receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers, groups),
             shared,
             number,
             ring,
             endpoints,
             subscribers,
+            groups,
+            returning: Returning::new(scenario, number, groups),
+            slow: SlowReaders::new(scenario.slow_rate),
             publishing: Publishing::new(scenario, shared.run, dealing),
             started: 0,
             opening: VecDeque::new(),
@@ -224,7 +248,11 @@ impl<'a> Worker<'a> {
             let timing = self.shared.control.timing();
             match self.phase {
                 Phase::Connect => self.connect(now, &pacing),
-                Phase::Run => has_more = self.publish(&timing),
+                Phase::Run => {
+                    self.tend_returning(now, &timing);
+                    self.tend_slow(now);
+                    has_more = self.publish(&timing);
+                }
                 Phase::Close => {
                     has_more = false;
                     let deadline_ns = *close_deadline_ns.get_or_insert(now + CLOSE_TIMEOUT_NS);
@@ -283,6 +311,8 @@ impl<'a> Worker<'a> {
                     wait_ns = if mark_ns > now { wait_ns.min(mark_ns - now) } else { wait_ns };
                 }
                 wait_ns = wait_ns.min(self.publishing.wait_ns(now, &surroundings).unwrap_or(wait_ns));
+                wait_ns = wait_ns.min(self.returning.wait_ns(now, &timing).unwrap_or(wait_ns));
+                wait_ns = wait_ns.min(self.slow.wait_ns(now).unwrap_or(wait_ns));
             }
             Phase::Connect | Phase::Close => {}
         }
@@ -333,7 +363,10 @@ impl<'a> Worker<'a> {
             refused: boards[publisher.index() as usize].refused_sequences(),
             unsent: publisher.unsent(&timing),
             unanswered: publisher.unanswered().into(),
+            broken_at: publisher.broken_at(),
         });
+        let (away, publishers_away): (Vec<usize>, Vec<usize>) =
+            self.returning.away().partition(|at| *at < self.subscribers);
         Outcome {
             publishers: publishers.collect(),
             subscribed: subscribers.iter().map(|endpoint| endpoint.socket.was_open).collect(),
@@ -348,6 +381,11 @@ impl<'a> Worker<'a> {
             receives_without_buffer: self.usage.receives_without_buffer,
             receives: self.usage.receives,
             ring: self.ring.stats(),
+            asides: self.receiver.asides,
+            story: self.returning.story,
+            slow: self.slow.story,
+            away,
+            publishers_away: publishers_away.len() as u64,
         }
     }
 }

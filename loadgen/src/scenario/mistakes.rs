@@ -7,6 +7,7 @@ use corecast_protocol::MessageKind;
 
 use super::encoding;
 use crate::flight::Flight;
+use crate::groups::Groups;
 use crate::options::RunOptions;
 use crate::target::{Target, TargetError};
 
@@ -62,6 +63,12 @@ pub enum Mistake {
          or choose --text"
     )]
     OneKindOnly,
+    #[error(
+        "--churn-subscribers and --slow-subscribers make {apart} of {subscribers}: at least one must stay and read, give less"
+    )]
+    NobodySteady { apart: u64, subscribers: u32 },
+    #[error("--reconnect cannot be checked in a closed loop: leave out --in-flight")]
+    ReconnectInClosedLoop,
     #[error("--publish-template makes text: add --text")]
     TemplateNeedsText,
     #[error("--header '{0}' is not of the form 'Name: value'")]
@@ -160,6 +167,25 @@ pub(super) fn check_topics(
     } else if given > topics.max(1) {
         mistakes.push(Mistake::TooFewTopics { given, topics });
     }
+}
+
+/// Who stays, who comes and goes, who reads slowly.
+pub(super) fn choose_groups(options: &RunOptions, mistakes: &mut Vec<Mistake>) -> Groups {
+    let subscribers = options.subscribers;
+    let churning = options.churn.map_or(0, |_| options.churn_subscribers.of(subscribers));
+    let slow = options.slow_subscribers.of(subscribers);
+    let apart = u64::from(churning) + u64::from(slow);
+    if options.churn.is_some() && churning == 0 {
+        mistakes.push(Mistake::Zero { option: "--churn-subscribers" });
+    }
+    if options.reconnect && options.in_flight.is_some() {
+        mistakes.push(Mistake::ReconnectInClosedLoop);
+    }
+    if apart > 0 && apart >= u64::from(subscribers) {
+        mistakes.push(Mistake::NobodySteady { apart, subscribers });
+        return Groups { steady: subscribers, churning: 0, slow: 0 };
+    }
+    Groups { steady: subscribers - churning - slow, churning, slow }
 }
 
 /// `names_its_topic`: every message does, so that a connection can carry messages of several topics.

@@ -35,6 +35,9 @@ pub enum Op {
     /// Completes once, when the socket takes bytes again or is broken.
     PollWritable { file: File },
 
+    /// Completes once, when the peer has ended its stream or the connection is broken: seen without reading what came before.
+    PollEnd { file: File },
+
     /// Asks for the peer's address: `completion.address`, absent for a Unix socket. A peer that came over IPv4 to a
     /// socket of both families has an IPv4-mapped IPv6 address.
     PeerAddress { file: File },
@@ -74,6 +77,7 @@ impl Op {
         match self {
             Self::Receive { file }
             | Self::PollWritable { file }
+            | Self::PollEnd { file }
             | Self::PeerAddress { file }
             | Self::Shutdown { file }
             | Self::Close { file }

@@ -154,6 +154,10 @@ impl KernelRing {
             Op::PollWritable { file } => {
                 opcode::PollAdd::new(fixed(file), u32::from(libc::POLLOUT.cast_unsigned())).build()
             }
+            Op::PollEnd { file } => {
+                // The kernel reports errors and a full end (POLLERR, POLLHUP) without being asked.
+                opcode::PollAdd::new(fixed(file), u32::from(libc::POLLRDHUP.cast_unsigned())).build()
+            }
             Op::Shutdown { file } => opcode::Shutdown::new(fixed(file), libc::SHUT_WR).build(),
             Op::Cancel { target } => opcode::AsyncCancel::new(target.to_u64()).build(),
             Op::Close { file } => opcode::Close::new(fixed(file)).build(),
