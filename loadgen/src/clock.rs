@@ -14,6 +14,11 @@ pub fn thread_cpu_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
 }
 
+/// The same of all threads of the process.
+pub fn process_cpu_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::ProcessCPUTime))
+}
+
 /// Nanoseconds that the calling thread was ready to run but had no core (`/proc/thread-self/schedstat`,
 /// second field). Zero where the kernel does not keep that account.
 pub fn thread_run_queue_ns() -> u64 {

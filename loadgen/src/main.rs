@@ -2,8 +2,7 @@
 
 mod progress;
 
-use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -11,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
+use corecast_load::output::OutputOptions;
 use corecast_load::scenario_file::with_scenario;
 use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
 use progress::ProgressDisplay;
@@ -31,6 +31,8 @@ enum Command {
     /// Run one scenario and report what was measured
     // Boxed: the options are large.
     Run(Box<RunOptions>),
+    /// Show a report that was written as JSON, and write it in other forms
+    Show(ShowOptions),
     /// Have Autobahn's fuzzing server test this generator's client
     Autobahn(AutobahnOptions),
 }
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
+        Command::Show(options) => show(&options),
         Command::Autobahn(options) => be_tested(&options),
     };
     match result {
@@ -68,6 +71,7 @@ fn refuse(error: &dyn std::error::Error) -> ExitCode {
 }
 
 fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check()?;
     let scenario = Scenario::from_options(options)?;
     if options.dry_run {
         let dry_run = DryRun::of(&scenario)?;
@@ -79,26 +83,26 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;
-    match options.json.as_deref() {
-        Some(path) if path == Path::new("-") => println!("{}", to_json(&report)?),
-        Some(path) => {
-            let text = to_json(&report)? + "\n";
-            std::fs::write(path, text)
-                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
-            print!("{report}");
-        }
-        None => print!("{report}"),
-    }
-    std::io::stdout().flush()?;
+    options.output.write(&report)?;
     Ok(report.verdict.exit_code)
+}
+
+#[derive(Debug, clap::Args)]
+struct ShowOptions {
+    /// What `run --json` wrote
+    report: PathBuf,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check()?;
+    options.output.write(&Report::read(&options.report)?)?;
+    Ok(0)
 }
 
 fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let cases = corecast_load::autobahn::run(options)?;
     println!("{cases} cases done; the results are with the fuzzing server");
     Ok(0)
-}
-
-fn to_json(report: &Report) -> serde_json::Result<String> {
-    serde_json::to_string_pretty(report)
 }

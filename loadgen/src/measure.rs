@@ -62,6 +62,14 @@ impl Recorder {
         self.histogram.add(other.histogram).expect("all recorders have the same bounds");
     }
 
+    /// Adds all values to `other`, and begins anew.
+    pub fn move_to(&mut self, other: &mut Self) {
+        self.flush();
+        other.flush();
+        other.histogram.add(&self.histogram).expect("all recorders have the same bounds");
+        self.histogram.reset();
+    }
+
     /// Every value recorded so far.
     pub fn histogram(&mut self) -> &Histogram<u64> {
         self.flush();
@@ -132,6 +140,8 @@ pub struct Measure {
     /// latency may be too large by this much.
     pub reap_lag: Recorder,
     pub counts: Counts,
+    /// Measured messages sent.
+    pub published: u64,
     /// When the last measured message was reaped; 0 when none was.
     pub last_arrival_ns: u64,
 }
@@ -157,6 +167,7 @@ impl Measure {
         self.own_lag.merge(other.own_lag);
         self.reap_lag.merge(other.reap_lag);
         self.counts.merge(other.counts);
+        self.published += other.published;
         self.last_arrival_ns = self.last_arrival_ns.max(other.last_arrival_ns);
     }
 }
@@ -207,6 +218,17 @@ mod tests {
         assert_eq!(histogram.len(), 100);
         assert_eq!(histogram.value_at_quantile(0.99), 1_000);
         assert!(histogram.max() >= 1_000_000);
+    }
+
+    #[test]
+    fn moved_values_are_counted_once() {
+        let (mut interval, mut all) = (Recorder::default(), Recorder::default());
+        interval.record_times(1_000, 3);
+        interval.move_to(&mut all);
+        assert!(interval.histogram().is_empty());
+        interval.record_times(1_000, 2);
+        interval.move_to(&mut all);
+        assert_eq!((interval.histogram().len(), all.histogram().count_at(1_000)), (0, 5));
     }
 
     #[test]

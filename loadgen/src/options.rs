@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::groups::Portion;
+use crate::output::OutputOptions;
 use crate::preset::{Preset, Via};
 use crate::sizes::{Sizes, TextShare};
 use crate::units::{Rate, parse_byte_rate, parse_bytes, parse_duration};
@@ -227,9 +228,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// Write the report as JSON to a file, or to standard output instead of the text with -
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputOptions,
 
     /// Print what would happen and connect nothing; exit status 1 when this host falls short of it
     #[arg(long)]

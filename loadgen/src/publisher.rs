@@ -274,6 +274,7 @@ impl Publisher {
             poster.sent(stamp);
         }
         self.write(&stamp, outlet.out);
+        measure.published += u64::from(measured);
         if measured && matches!(self.load, Load::Open { .. }) {
             measure.schedule_lag.record(now_ns - intended_ns);
             measure.own_lag.record(now_ns.saturating_sub(intended_ns.max(outlet.clear_since_ns)));

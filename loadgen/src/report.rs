@@ -1,28 +1,41 @@
-//! What a run found, as data: its `Display` prints it for people, serde for machines.
+//! What a run found, as data: its `Display` prints it for people, serde for machines, and reads it back.
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
-use serde::Serialize;
+mod json;
+mod read;
+#[cfg(test)]
+pub(crate) mod sample;
 
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::encoded_histogram::EncodedHistogram;
 use crate::failure::Reasons;
 use crate::host::Host;
 use crate::measure::Recorder;
 use crate::server_process::{KernelMemory, ServerSnapshot};
 use crate::shards::Shard;
+use crate::timeline::{Interval, IntervalHistograms};
+
+pub use read::ReadError;
 
 /// Changes when a field changes its name or meaning. New fields may come without.
 pub const SCHEMA: &str = "corecast-load/1";
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    pub schema: &'static str,
-    pub version: &'static str,
-    pub commit: &'static str,
+    pub schema: String,
+    pub version: String,
+    pub commit: String,
     pub setup: Setup,
     pub connect: Connect,
     pub delivery: Delivery,
     pub throughput: Throughput,
     pub latency: Latency,
+    /// All values behind the percentiles, for merging and comparing without loss. Reports of earlier versions have none.
+    #[serde(default)]
+    pub histograms: Histograms,
     pub generator: Generator,
     pub server: Option<Server>,
     /// What each shard of the server did, as far as its metrics page tells; empty without.
@@ -30,15 +43,24 @@ pub struct Report {
     /// Kernel memory of both ends, when the server is on this host.
     pub kernel: Option<Kernel>,
     pub closing: Closing,
+    /// The run in intervals. Reports of earlier versions have none.
+    #[serde(default)]
+    pub timeline: Vec<Interval>,
+    /// The latencies of those of the measured window. Only the log of histograms has them: they are not written as JSON.
+    #[serde(skip)]
+    pub interval_histograms: Vec<IntervalHistograms>,
     pub verdict: Verdict,
 }
 
 /// What was run, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     pub command_line: Vec<String>,
+    /// When the run began, in milliseconds since 1970. Zero in reports of earlier versions.
+    #[serde(default)]
+    pub began_unix_ms: u64,
     pub host: Host,
-    pub preset: &'static str,
+    pub preset: String,
     pub url: String,
     pub publish_url: String,
     pub subscribers: u32,
@@ -48,7 +70,7 @@ pub struct Setup {
     pub topics: u32,
     pub topics_per_subscriber: u32,
     /// `open` or `closed`.
-    pub load: &'static str,
+    pub load: String,
     /// Messages per thousand seconds of one publisher: open loop.
     pub rate_milli: Option<u64>,
     /// The same of the topic with the most publishers, and of all publishers together.
@@ -59,9 +81,10 @@ pub struct Setup {
     /// Of a message's stamp and filler, on average where sizes differ.
     pub message_bytes: u32,
     /// The sizes as they were asked for.
+    #[serde(default)]
     pub message_sizes: String,
     /// `text`, `binary` or `mixed`.
-    pub message_kind: &'static str,
+    pub message_kind: String,
     pub warmup_ns: u64,
     pub duration_ns: u64,
     pub grace_ns: u64,
@@ -76,7 +99,7 @@ pub struct Setup {
     pub seed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connect {
     pub wanted: u32,
     pub connected: u32,
@@ -88,17 +111,18 @@ pub struct Connect {
     pub handshake: Percentiles,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     pub reason: String,
     pub count: u64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     /// Messages sent in the measured window.
     pub published: u64,
     /// Their stamps and fillers: what a publish template puts around them is not counted.
+    #[serde(default)]
     pub published_bytes: u64,
     /// Messages that were due but that publishers' connections did not take.
     pub unsent: u64,
@@ -125,7 +149,7 @@ pub struct Delivery {
     pub disconnections: Vec<Reason>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
     /// From the start of the measured window to its end, or to the last arrival if that was later.
     pub seconds: f64,
@@ -135,7 +159,7 @@ pub struct Throughput {
     pub megabytes_per_second: f64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// From the intended send time. Absent in the closed loop, which has none.
     pub from_intended: Option<Percentiles>,
@@ -146,8 +170,21 @@ pub struct Latency {
     pub untracked: u64,
 }
 
+/// The histograms that [`Percentiles`] are taken from; empty for reports of versions that did not write them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histograms {
+    /// Absent in the closed loop.
+    pub from_intended: Option<EncodedHistogram>,
+    pub from_sent: EncodedHistogram,
+    pub spread: EncodedHistogram,
+    pub handshake: EncodedHistogram,
+    pub schedule_lag: EncodedHistogram,
+    pub own_lag: EncodedHistogram,
+    pub reap_lag: EncodedHistogram,
+}
+
 /// How the generator itself did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
     /// How late messages were sent.
     pub schedule_lag: Percentiles,
@@ -162,7 +199,7 @@ pub struct Generator {
     pub completion_queue_overflows: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerUsage {
     pub core: Option<usize>,
     /// Processor time over the measured window.
@@ -171,7 +208,7 @@ pub struct WorkerUsage {
     pub run_queue_share: f64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Server {
     pub pid: u32,
     pub processes: u32,
@@ -195,13 +232,13 @@ pub struct Server {
     pub bytes_per_connection: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kernel {
     pub tcp_bytes_per_connection: f64,
     pub slab_bytes_per_connection: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closing {
     /// Closing handshakes that were completed.
     pub closed: u64,
@@ -209,7 +246,7 @@ pub struct Closing {
     pub not_closed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub valid: bool,
     pub generator_limited: bool,
@@ -221,7 +258,7 @@ pub struct Verdict {
 }
 
 /// Percentiles of a histogram, in nanoseconds. All zero when it is empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     pub count: u64,
     pub p50_ns: u64,
@@ -233,7 +270,10 @@ pub struct Percentiles {
 
 impl Percentiles {
     pub fn of(recorder: &mut Recorder) -> Self {
-        let histogram = recorder.histogram();
+        Self::of_histogram(recorder.histogram())
+    }
+
+    pub fn of_histogram(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             count: histogram.len(),
@@ -311,4 +351,60 @@ impl Kernel {
 /// Zero instead of a division by zero: JSON has no infinity.
 pub fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_versioned_schema() {
+        let json = serde_json::to_value(sample::report()).expect("a report is serializable");
+        assert_eq!(json["schema"], "corecast-load/1");
+        assert_eq!(json["setup"]["rate_milli"], 100_000);
+        assert_eq!(json["setup"]["host"]["cpu_model"], "Example CPU");
+        assert_eq!(json["connect"]["failures"][0]["reason"], "cannot connect");
+        assert_eq!(json["delivery"]["lost"], 10);
+        assert_eq!(json["latency"]["from_intended"]["p999_ns"], 45_678_000);
+        assert_eq!(json["generator"]["workers"][0]["core"], 1);
+        assert_eq!(json["server"]["core_busy_share"], 0.45);
+        assert_eq!(json["verdict"]["exit_code"], 1);
+        let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
+        let expected = [
+            "closing",
+            "commit",
+            "connect",
+            "delivery",
+            "generator",
+            "histograms",
+            "kernel",
+            "latency",
+            "schema",
+            "server",
+            "setup",
+            "shards",
+            "throughput",
+            "timeline",
+            "verdict",
+            "version",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let report = sample::report();
+        let json = serde_json::to_string_pretty(&report).expect("a report is serializable");
+        assert_eq!(serde_json::from_str::<Report>(&json).expect("it was just written"), report);
+    }
+
+    #[test]
+    fn reports_without_the_newer_parts_can_be_read() {
+        let mut json = serde_json::to_value(sample::report()).expect("a report is serializable");
+        let object = json.as_object_mut().expect("an object");
+        object.retain(|key, _| key != "histograms" && key != "timeline");
+        object["setup"].as_object_mut().expect("an object").remove("began_unix_ms");
+        let report: Report = serde_json::from_value(json).expect("a report of an earlier version");
+        assert_eq!((report.histograms, report.timeline), (Histograms::default(), Vec::new()));
+    }
 }

@@ -5,7 +5,7 @@ mod summary;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_protocol::handshake::client::HandshakeError;
 use corecast_uring::RingError;
@@ -21,6 +21,7 @@ use crate::report::{Report, ServerHistory};
 use crate::scenario::{Load, Scenario};
 use crate::server_process::{KernelMemory, ServerProcess, ServerProcessError, ServerSnapshot};
 use crate::shards::{Shard, ShardSnapshot};
+use crate::timeline::{Sampler, interval_ns};
 use crate::worker::{Outcome, Shared, Worker};
 use summary::Findings;
 
@@ -108,6 +109,8 @@ pub fn run(
         control: &control,
         server,
         history: ServerHistory::default(),
+        sampler: Sampler::new(&control, server, scenario.busy_poll, interval_ns(scenario.duration), now_ns()),
+        began_unix_ms: unix_ms(),
         shards: Vec::new(),
         kernel_before: KernelMemory::now(),
         kernel_connected: KernelMemory::default(),
@@ -129,6 +132,7 @@ pub fn run(
             }
             coordinator.publish(&workers);
             coordinator.wait_for_the_last(&workers);
+            coordinator.sampler.finish(now_ns());
         }
         coordinator.history.end = coordinator.snapshot();
         let _ = (coordinator.progress)(Progress::Closing);
@@ -158,6 +162,8 @@ struct Coordinator<'a> {
     control: &'a Control,
     server: Option<ServerProcess>,
     history: ServerHistory,
+    sampler: Sampler<'a>,
+    began_unix_ms: u64,
     shards: Vec<Shard>,
     kernel_before: KernelMemory,
     kernel_connected: KernelMemory,
@@ -182,9 +188,11 @@ impl Coordinator<'_> {
             if is_settled || self.is_interrupted || has_ended_early(workers) {
                 break;
             }
+            self.sampler.connecting(now_ns());
             thread::sleep(LOOK);
         }
         self.connect_seconds = (now_ns() - started_ns) as f64 / 1e9;
+        self.sampler.connected(now_ns());
         self.history.connected = self.snapshot();
         self.kernel_connected = KernelMemory::now();
     }
@@ -213,6 +221,7 @@ impl Coordinator<'_> {
                 shards_before =
                     self.scenario.metrics.as_ref().and_then(|page| ShardSnapshot::take(page).ok());
             }
+            self.sampler.publishing(now, &self.control.timing());
             if now >= until_ns || has_ended_early(workers) {
                 break;
             }
@@ -223,9 +232,11 @@ impl Coordinator<'_> {
             });
             if self.is_interrupted {
                 self.control.stop_publishing(now_ns());
+                self.sampler.publishing(now_ns(), &self.control.timing());
                 break;
             }
-            let next_ns = if is_measuring { until_ns } else { measure_ns };
+            let mark_ns = if is_measuring { until_ns } else { measure_ns };
+            let next_ns = mark_ns.min(self.sampler.next_ns(&self.control.timing()));
             thread::sleep(LOOK.min(Duration::from_nanos(next_ns.saturating_sub(now_ns()))));
         }
         self.history.measure_end = self.snapshot();
@@ -284,11 +295,18 @@ impl Coordinator<'_> {
             outcomes,
             connect_seconds: self.connect_seconds,
             shards: self.shards,
+            began: (self.sampler.began_ns(), self.began_unix_ms),
+            samples: self.sampler.into_samples(),
             server: self.server.map(|server| (server.pid(), self.history)),
             kernel: (self.kernel_before, self.kernel_connected),
             is_interrupted: self.is_interrupted,
         })
     }
+}
+
+/// The time of day. A clock before 1970 is taken for 1970.
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }
 
 /// A worker ends by itself only when it could not start (or panicked, which `join` passes on).

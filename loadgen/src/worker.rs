@@ -36,6 +36,7 @@ use crate::preset::Via;
 use crate::publisher::Surroundings;
 use crate::receiver::{Asides, Receiver};
 use crate::scenario::Scenario;
+use crate::timeline::{Ledger, WorkerInterval, interval_ns};
 use publishing::Publishing;
 use returning::Returning;
 pub(crate) use returning::{ChurnStory, ReconnectStory, Story};
@@ -67,6 +68,7 @@ pub(crate) struct Shared<'a> {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) measure: Measure,
+    pub(crate) intervals: Vec<WorkerInterval>,
     pub(crate) check: Check,
     /// Which of the worker's subscribers were subscribed, by their number in the check.
     pub(crate) subscribed: Vec<bool>,
@@ -153,6 +155,7 @@ pub(crate) struct Worker<'a> {
     /// Time spent looking for work.
     idle_ns: u64,
     usage: UsageMeter,
+    ledger: Ledger,
 
     outcomes: Vec<SendOutcome>,
     batch: Vec<u32>,
@@ -212,6 +215,7 @@ impl<'a> Worker<'a> {
             receives: 0,
             idle_ns: 0,
             usage: UsageMeter::default(),
+            ledger: Ledger::new(interval_ns(scenario.duration)),
             outcomes: Vec::new(),
             batch: Vec::new(),
         })
@@ -237,6 +241,8 @@ impl<'a> Worker<'a> {
                 self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
             }
             now = now_ns();
+            let timing = self.shared.control.timing();
+            self.ledger.observe(now, &timing, &mut self.receiver.measure, self.idle_ns);
             self.receives +=
                 completions.iter().filter(|completion| completion.buffer.is_some()).count() as u64;
             for completion in completions.drain(..) {
@@ -352,6 +358,7 @@ impl<'a> Worker<'a> {
     fn into_outcome(mut self) -> Outcome {
         let timing = self.shared.control.timing();
         self.receiver.finish(self.shared.control);
+        let intervals = self.ledger.finish(&mut self.receiver.measure, self.idle_ns);
         let subscribers = &self.endpoints[..self.subscribers];
         // Of some the server has not ended TCP.
         let endings = self.endpoints.iter().filter(|endpoint| endpoint.socket.stage == Stage::Closing);
@@ -371,6 +378,7 @@ impl<'a> Worker<'a> {
             publishers: publishers.collect(),
             subscribed: subscribers.iter().map(|endpoint| endpoint.socket.was_open).collect(),
             measure: self.receiver.measure,
+            intervals,
             check: self.receiver.check,
             failures: self.failures,
             disconnections: self.disconnections,

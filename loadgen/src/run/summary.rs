@@ -4,16 +4,18 @@ use corecast_protocol::MessageKind;
 
 use crate::check::count_accepted;
 use crate::control::Timing;
+use crate::encoded_histogram::EncodedHistogram;
 use crate::failure::Reasons;
 use crate::host::Host;
 use crate::measure::Measure;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Kernel, Latency, Percentiles, Reason, Report, SCHEMA, Server,
-    ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
+    Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
 };
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
 use crate::shards::Shard;
+use crate::timeline::{Sample, assemble, interval_ns};
 use crate::worker::{Outcome, PublisherOutcome};
 
 /// Everything a report is made from.
@@ -24,6 +26,9 @@ pub(super) struct Findings<'a> {
     pub(super) run: u32,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) connect_seconds: f64,
+    /// By the run's clock, and by the calendar's.
+    pub(super) began: (u64, u64),
+    pub(super) samples: Vec<Sample>,
     pub(super) server: Option<(u32, ServerHistory)>,
     pub(super) shards: Vec<Shard>,
     pub(super) kernel: (KernelMemory, KernelMemory),
@@ -43,8 +48,10 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     let mut refusals = Reasons::default();
     let mut generator = Generator::default();
     let mut closing = Closing::default();
+    let mut intervals = Vec::new();
     for (number, outcome) in outcomes.into_iter().enumerate() {
         measure.merge(outcome.measure);
+        intervals.push(outcome.intervals);
         failures.merge(outcome.failures);
         disconnections.merge(outcome.disconnections);
         refusals.merge(outcome.refusals);
@@ -78,16 +85,34 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         spread: Percentiles::of(&mut measure.spread),
         untracked: measure.counts.untracked,
     };
+    let (began_ns, began_unix_ms) = findings.began;
+    let (timeline, interval_histograms) = assemble(
+        intervals,
+        &findings.samples,
+        &timing,
+        interval_ns(scenario.duration),
+        began_ns,
+        matches!(scenario.load, Load::Open { .. }),
+    );
+    let histograms = Histograms {
+        from_intended: latency.from_intended.map(|_| EncodedHistogram::of(measure.from_intended.histogram())),
+        from_sent: EncodedHistogram::of(measure.from_sent.histogram()),
+        spread: EncodedHistogram::of(measure.spread.histogram()),
+        handshake: EncodedHistogram::of(measure.handshake.histogram()),
+        schedule_lag: EncodedHistogram::of(measure.schedule_lag.histogram()),
+        own_lag: EncodedHistogram::of(measure.own_lag.histogram()),
+        reap_lag: EncodedHistogram::of(measure.reap_lag.histogram()),
+    };
     let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted);
     let generator_cores: Vec<usize> = scenario.workers.iter().copied().flatten().collect();
     let window_seconds = timing.until_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
     let is_local = scenario.subscribe.address.ip().is_loopback();
     let (kernel_before, kernel_connected) = findings.kernel;
     Report {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        commit: env!("CORECAST_COMMIT"),
-        setup: setup(scenario, findings.command_line, findings.run),
+        schema: SCHEMA.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: env!("CORECAST_COMMIT").to_owned(),
+        setup: setup(scenario, findings.command_line, findings.run, began_unix_ms),
         server: findings.server.map(|(pid, history)| {
             Server::new(pid, &history, window_seconds, connect.connected, &generator_cores)
         }),
@@ -97,21 +122,25 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         delivery,
         throughput,
         latency,
+        histograms,
         generator,
         closing,
+        timeline,
+        interval_histograms,
         verdict,
     }
 }
 
-fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
+fn setup(scenario: &Scenario, command_line: &[String], run: u32, began_unix_ms: u64) -> Setup {
     let (load, rate_milli, in_flight) = match scenario.load {
         Load::Open { rate } => ("open", Some(rate.per_thousand_seconds()), None),
         Load::Closed { in_flight } => ("closed", None, Some(in_flight)),
     };
     Setup {
         command_line: command_line.to_vec(),
+        began_unix_ms,
         host: Host::here(),
-        preset: scenario.preset.name(),
+        preset: scenario.preset.name().to_owned(),
         url: scenario.url.clone(),
         publish_url: scenario.publish_url.clone(),
         subscribers: scenario.subscribers,
@@ -119,7 +148,7 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
         publisher_connections: scenario.publisher_connections,
         topics: scenario.topics,
         topics_per_subscriber: scenario.topics_per_subscriber,
-        load,
+        load: load.to_owned(),
         rate_milli,
         topic_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers_per_topic())),
         total_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers)),
@@ -130,7 +159,8 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32) -> Setup {
             _ if scenario.text_share.is_some() => "mixed",
             MessageKind::Text => "text",
             MessageKind::Binary => "binary",
-        },
+        }
+        .to_owned(),
         warmup_ns: scenario.warmup.as_nanos() as u64,
         duration_ns: scenario.duration.as_nanos() as u64,
         grace_ns: scenario.grace.as_nanos() as u64,

@@ -1,0 +1,123 @@
+//! A report for tests, with every part present.
+
+use crate::host::Host;
+use crate::report::{
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
+    Server, Setup, Throughput, Verdict, WorkerUsage,
+};
+
+fn percentiles(scale: u64, count: u64) -> Percentiles {
+    Percentiles {
+        count,
+        p50_ns: 123 * scale,
+        p90_ns: 456 * scale,
+        p99_ns: 1_234 * scale,
+        p999_ns: 45_678 * scale,
+        max_ns: 1_500_000 * scale,
+    }
+}
+
+pub(crate) fn report() -> Report {
+    Report {
+        schema: SCHEMA.to_owned(),
+        version: "0.1.0".into(),
+        commit: "abc1234".into(),
+        setup: Setup {
+            command_line: vec!["corecast-load".into(), "run".into()],
+            began_unix_ms: 1_795_212_000_500,
+            host: Host { kernel: "Linux 6.18.0".into(), cpu_model: "Example CPU".into(), allowed_cores: 2 },
+            preset: "corecast".into(),
+            url: "ws://127.0.0.1:9001/topics/{topic}?role=subscriber".into(),
+            publish_url: "ws://127.0.0.1:9001/topics/{topic}?role=publisher".into(),
+            subscribers: 1_000,
+            publishers: 1,
+            publisher_connections: 1,
+            topics: 1,
+            topics_per_subscriber: 1,
+            load: "open".into(),
+            rate_milli: Some(100_000),
+            topic_rate_milli: Some(100_000),
+            total_rate_milli: Some(100_000),
+            in_flight: None,
+            message_bytes: 64,
+            message_sizes: "64".into(),
+            message_kind: "binary".into(),
+            warmup_ns: 1_000_000_000,
+            duration_ns: 10_000_000_000,
+            grace_ns: 2_000_000_000,
+            threads: 1,
+            cores: vec![1],
+            busy_poll: false,
+            deflate: false,
+            run: 7,
+            seed: 42,
+        },
+        connect: Connect {
+            wanted: 1_001,
+            connected: 1_000,
+            failed: 1,
+            failures: vec![Reason { reason: "cannot connect".into(), count: 1 }],
+            seconds: 0.25,
+            per_second: 4_000.0,
+            handshake: percentiles(1_000, 1_000),
+        },
+        delivery: Delivery {
+            published: 1_000,
+            expected: 1_000_000,
+            received: 999_990,
+            ratio: 0.99999,
+            lost: 10,
+            ..Delivery::default()
+        },
+        throughput: Throughput {
+            seconds: 10.0,
+            messages_per_second: 100.0,
+            deliveries_per_second: 99_999.0,
+            megabytes_per_second: 6.4,
+        },
+        latency: Latency {
+            from_intended: Some(percentiles(1_000, 999_990)),
+            from_sent: percentiles(100, 999_990),
+            spread: percentiles(10, 990),
+            untracked: 0,
+        },
+        histograms: Histograms::default(),
+        generator: Generator {
+            schedule_lag: percentiles(1, 1_000),
+            own_lag: percentiles(1, 1_000),
+            reap_lag: Percentiles::default(),
+            workers: vec![WorkerUsage { core: Some(1), cpu_share: 0.42, run_queue_share: 0.01 }],
+            receives: 1,
+            receives_without_buffer: 0,
+            completion_queue_overflows: 0,
+        },
+        server: Some(Server {
+            pid: 77,
+            processes: 1,
+            cpu_seconds: 3.21,
+            cpu_share: 0.321,
+            cores: vec![0],
+            core_busy_seconds: 4.5,
+            core_busy_share: 0.45,
+            connect_cpu_seconds: 0.25,
+            connect_core_busy_seconds: 0.5,
+            shares_cores: false,
+            resident_bytes_before: 4 << 20,
+            resident_bytes_connected: 5 << 20,
+            resident_bytes_end: 5 << 20,
+            bytes_per_connection: 1_048.6,
+        }),
+        shards: Vec::new(),
+        kernel: Some(Kernel { tcp_bytes_per_connection: 12.3, slab_bytes_per_connection: 7_890.1 }),
+        timeline: Vec::new(),
+        interval_histograms: Vec::new(),
+        closing: Closing { closed: 998, not_closed: 2 },
+        verdict: Verdict {
+            valid: false,
+            generator_limited: false,
+            interrupted: false,
+            reasons: vec!["1 of 1001 connections failed".into(), "10 deliveries were lost".into()],
+            exit_code: 1,
+        },
+    }
+}

@@ -1,0 +1,178 @@
+//! The coordinator's part of the timeline: what the kernel and the workers' boards tell at the boundaries of intervals.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+
+use crate::clock::process_cpu_ns;
+use crate::control::{Control, Timing};
+use crate::server_process::{ServerProcess, ServerSnapshot};
+use crate::timeline::Phase;
+
+/// While connections are opened nobody knows for how long: samples begin dense, and every second one is dropped when there are
+/// too many.
+const FIRST_CONNECT_NS: u64 = 50_000_000;
+const MOST_CONNECT_SAMPLES: usize = 120;
+const MOST_WARMUP_SAMPLES: u64 = 60;
+
+/// Sums at one moment, which ends an interval of `phase`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) at_ns: u64,
+    /// `None` at the begin of a phase: what lies before belongs to none.
+    pub(crate) phase: Option<Phase>,
+    /// Number of the measured window's boundary; its begin is number 0.
+    pub(crate) boundary: Option<u64>,
+    pub(crate) open: u32,
+    pub(crate) opened: u32,
+    pub(crate) published: u64,
+    pub(crate) server: Option<ServerSnapshot>,
+    /// Of this process; `None` when workers use it up by looking for work.
+    pub(crate) cpu_ns: Option<u64>,
+    pub(crate) resident_bytes: u64,
+}
+
+pub(crate) struct Sampler<'a> {
+    control: &'a Control,
+    server: Option<ServerProcess>,
+    is_busy_polling: bool,
+    interval_ns: u64,
+    began_ns: u64,
+    connect_interval_ns: u64,
+    /// The next boundary of the phase, by number.
+    next: u64,
+    phase: Option<Phase>,
+    samples: Vec<Sample>,
+}
+
+impl<'a> Sampler<'a> {
+    pub(crate) fn new(
+        control: &'a Control,
+        server: Option<ServerProcess>,
+        is_busy_polling: bool,
+        interval_ns: u64,
+        began_ns: u64,
+    ) -> Self {
+        let mut sampler = Self {
+            control,
+            server,
+            is_busy_polling,
+            interval_ns,
+            began_ns,
+            connect_interval_ns: FIRST_CONNECT_NS,
+            next: 1,
+            phase: Some(Phase::Connect),
+            samples: Vec::new(),
+        };
+        sampler.take(began_ns, None, None);
+        sampler
+    }
+
+    pub(crate) fn began_ns(&self) -> u64 {
+        self.began_ns
+    }
+
+    pub(crate) fn connecting(&mut self, now_ns: u64) {
+        if now_ns < self.began_ns + self.next * self.connect_interval_ns {
+            return;
+        }
+        self.take(now_ns, Some(Phase::Connect), None);
+        if self.samples.len() > MOST_CONNECT_SAMPLES {
+            let mut number = 0;
+            self.samples.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+            self.connect_interval_ns *= 2;
+        }
+        self.next = (now_ns - self.began_ns) / self.connect_interval_ns + 1;
+    }
+
+    /// All connections are open, or have failed.
+    pub(crate) fn connected(&mut self, now_ns: u64) {
+        self.take(now_ns, Some(Phase::Connect), None);
+        self.phase = None;
+    }
+
+    /// While messages are published.
+    pub(crate) fn publishing(&mut self, now_ns: u64, timing: &Timing) {
+        if now_ns >= timing.start_ns && self.phase.is_none() {
+            self.phase = Some(Phase::Warmup);
+            self.next = 1;
+            if timing.start_ns < timing.measure_ns {
+                self.take(now_ns, None, None);
+            }
+        }
+        let warmup_ns = timing.measure_ns - timing.start_ns;
+        let warmup_interval_ns = self.interval_ns.max(warmup_ns / MOST_WARMUP_SAMPLES);
+        let is_due = now_ns >= timing.start_ns + self.next * warmup_interval_ns;
+        if self.phase == Some(Phase::Warmup) && now_ns < timing.measure_ns && is_due {
+            self.take(now_ns, Some(Phase::Warmup), None);
+            self.next = (now_ns - timing.start_ns) / warmup_interval_ns + 1;
+        }
+        if self.phase == Some(Phase::Warmup) && now_ns >= timing.measure_ns {
+            self.phase = Some(Phase::Measure);
+            self.next = 1;
+            self.take(now_ns, (warmup_ns > 0).then_some(Phase::Warmup), Some(0));
+        }
+        if self.phase == Some(Phase::Measure) {
+            self.measuring(now_ns, timing);
+        }
+    }
+
+    /// When [`publishing`](Self::publishing) has something to do, at the latest.
+    pub(crate) fn next_ns(&self, timing: &Timing) -> u64 {
+        match self.phase {
+            None => timing.start_ns,
+            Some(Phase::Measure) => timing.measure_ns + self.next * self.interval_ns,
+            Some(Phase::Warmup | Phase::Connect | Phase::Drain) => timing.measure_ns,
+        }
+    }
+
+    /// Everything has arrived that will.
+    pub(crate) fn finish(&mut self, now_ns: u64) {
+        if self.phase == Some(Phase::Drain) {
+            self.take(now_ns, Some(Phase::Drain), None);
+        }
+    }
+
+    pub(crate) fn into_samples(self) -> Vec<Sample> {
+        self.samples
+    }
+
+    fn measuring(&mut self, now_ns: u64, timing: &Timing) {
+        let boundaries = timing.until_ns.saturating_sub(timing.measure_ns).div_ceil(self.interval_ns);
+        if now_ns >= timing.until_ns {
+            self.take(now_ns, Some(Phase::Measure), Some(boundaries));
+            self.phase = Some(Phase::Drain);
+        } else if now_ns >= timing.measure_ns + self.next * self.interval_ns {
+            // Where the host was too busy to sample in time, what lies between two boundaries is not known.
+            let passed = (now_ns - timing.measure_ns) / self.interval_ns;
+            self.take(now_ns, Some(Phase::Measure), Some(passed));
+            self.next = passed + 1;
+        }
+    }
+
+    fn take(&mut self, now_ns: u64, phase: Option<Phase>, boundary: Option<u64>) {
+        let boards = &self.control.workers;
+        let opened: u32 = boards.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
+        let lost: u32 = boards.iter().map(|board| board.lost_connections.load(Ordering::Relaxed)).sum();
+        let publishers = self.control.publishers.iter();
+        self.samples.push(Sample {
+            at_ns: now_ns,
+            phase,
+            boundary,
+            open: opened.saturating_sub(lost),
+            opened,
+            published: publishers.map(|publisher| u64::from(publisher.sent.load(Ordering::Relaxed))).sum(),
+            server: self.server.map(|server| server.snapshot()),
+            cpu_ns: (!self.is_busy_polling).then(process_cpu_ns),
+            resident_bytes: own_resident_bytes(),
+        });
+    }
+}
+
+fn own_resident_bytes() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
