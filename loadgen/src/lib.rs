@@ -27,6 +27,7 @@ pub mod dry_run;
 pub mod encoded_histogram;
 mod endpoint;
 pub mod failure;
+pub mod figures;
 pub mod flight;
 pub mod groups;
 mod hlog;
@@ -51,6 +52,7 @@ mod run;
 pub mod scenario;
 pub mod scenario_file;
 pub mod schedule;
+pub mod series;
 pub mod server_process;
 pub mod shards;
 pub mod sizes;
@@ -67,6 +69,7 @@ pub use options::RunOptions;
 pub use report::Report;
 pub use run::{Progress, RunError, run};
 pub use scenario::Scenario;
+pub use series::{Series, run_series};
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CORECAST_COMMIT"), ")");

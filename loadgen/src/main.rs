@@ -2,7 +2,9 @@
 
 mod progress;
 
-use std::path::PathBuf;
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -12,7 +14,7 @@ use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
 use corecast_load::scenario_file::with_scenario;
-use corecast_load::{Report, RunOptions, Scenario, VERSION, run};
+use corecast_load::{Report, RunOptions, Scenario, VERSION, run, run_series};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -80,6 +82,9 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     }
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
+    if options.repeat > 1 {
+        return repeat(options, &scenario, &command_line, &mut display);
+    }
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;
@@ -99,6 +104,33 @@ fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     options.output.write(&Report::read(&options.report)?)?;
     Ok(0)
+}
+
+fn repeat(
+    options: &RunOptions,
+    scenario: &Scenario,
+    command_line: &[String],
+    display: &mut ProgressDisplay,
+) -> Result<u8, Box<dyn std::error::Error>> {
+    let series = run_series(scenario, options.repeat, options.pause, command_line, &mut |p| display.show(p));
+    display.clear();
+    let series = series?;
+    write_series(&series, &series.to_json(), options.output.json.as_deref())?;
+    Ok(series.exit_code)
+}
+
+/// Text, and JSON where that was asked for.
+fn write_series(text: &dyn Display, json: &str, file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+    match file {
+        Some(path) if path == Path::new("-") => print!("{json}"),
+        Some(path) => {
+            std::fs::write(path, json)
+                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
+            print!("{text}");
+        }
+        None => print!("{text}"),
+    }
+    Ok(std::io::stdout().flush()?)
 }
 
 fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {

@@ -88,35 +88,20 @@ pub struct Counts {
     pub reordered: u64,
     /// Messages that are none of this run, or of another topic than the subscriber's.
     pub unexpected: u64,
-    /// Lost, and no longer remembered by the check (see [`crate::check::Arrival::New`]).
-    pub given_up: u64,
     /// Messages that the server said it left out.
     pub announced_missed: u64,
-    /// Broadcasts that left the tracking window before every subscriber had them.
-    pub untracked: u64,
 }
 
 impl Counts {
     fn merge(&mut self, other: Self) {
         // Named one by one so that a new field cannot be forgotten.
-        let Self {
-            received,
-            received_bytes,
-            duplicated,
-            reordered,
-            unexpected,
-            given_up,
-            announced_missed,
-            untracked,
-        } = other;
+        let Self { received, received_bytes, duplicated, reordered, unexpected, announced_missed } = other;
         self.received += received;
         self.received_bytes += received_bytes;
         self.duplicated += duplicated;
         self.reordered += reordered;
         self.unexpected += unexpected;
-        self.given_up += given_up;
         self.announced_missed += announced_missed;
-        self.untracked += untracked;
     }
 }
 
@@ -136,8 +121,7 @@ pub struct Measure {
     pub schedule_lag: Recorder,
     /// How late messages were sent although the publisher's connection would have taken them: the generator's own part.
     pub own_lag: Recorder,
-    /// How long one turn of the worker took. A message that arrived during a turn is reaped at its end, so its
-    /// latency may be too large by this much.
+    /// How long each delivery may have waited for the worker to reap it: its latency may be too large by this much.
     pub reap_lag: Recorder,
     pub counts: Counts,
     /// Measured messages sent.
@@ -242,9 +226,7 @@ mod tests {
                     duplicated: worker,
                     reordered: 2 * worker,
                     unexpected: 3 * worker,
-                    given_up: 4 * worker,
                     announced_missed: 5 * worker,
-                    untracked: 6 * worker,
                 },
                 last_arrival_ns: 100 * worker,
                 ..Measure::default()
@@ -256,9 +238,7 @@ mod tests {
             duplicated: 3,
             reordered: 6,
             unexpected: 9,
-            given_up: 12,
             announced_missed: 15,
-            untracked: 18,
         };
         assert_eq!(all.counts, expected);
         assert_eq!(all.last_arrival_ns, 200);

@@ -20,7 +20,8 @@ use crate::workload::Workload;
     name = "corecast-load run",
     args_override_self = true,
     after_help = "Exit status: 0 the figures are valid, 1 wrong options or failed connections, 2 messages were lost, \
-                  duplicated, reordered or unexpected, 3 the generator itself was the limit."
+                  duplicated, reordered or unexpected, 3 the generator itself was the limit. Of several runs (--repeat) the \
+                  lowest that is not 0."
 )]
 pub struct RunOptions {
     /// ws://host:port/path of the server; {topic} stands for the topic's name [default: the preset's]
@@ -106,6 +107,15 @@ pub struct RunOptions {
     /// How long to wait for the last messages after publishing ends
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
     pub grace: Duration,
+
+    /// Run so many times, each with new connections, and report all of them together and how far apart they are: a single
+    /// run says nothing of its noise
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+
+    /// Rest between two runs, so that the sockets of one are gone before the next
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    pub pause: Duration,
 
     /// New connections per second over all threads [default: as fast as they are answered]
     #[arg(long, value_name = "RATE")]

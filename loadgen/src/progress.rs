@@ -43,6 +43,7 @@ impl ProgressDisplay {
                 }
                 Progress::Waiting { received, expected } => ("waiting", expected, received, String::new()),
                 Progress::Closing => ("closing", 1, 0, String::new()),
+                Progress::Resting { left } => ("resting", 1, 0, format!("{:.1} s", left.as_secs_f64())),
             };
             if self.shown != name {
                 self.shown = name;

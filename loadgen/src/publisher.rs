@@ -267,9 +267,7 @@ impl Publisher {
             let board = &surroundings.control.publishers[self.index as usize];
             board.measured_from.store(self.sequence, Ordering::Release);
         }
-        if !surroundings.flight.publish(self.index as usize, self.sequence) {
-            measure.counts.untracked += 1;
-        }
+        surroundings.flight.publish(self.index as usize, self.sequence);
         if let Peer::Poster(poster) = outlet.peer {
             poster.sent(stamp);
         }

@@ -2,6 +2,7 @@
 
 mod aside;
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use crate::check::{Arrival, Check, overlap};
@@ -13,10 +14,19 @@ use crate::measure::Measure;
 use crate::repeats::{Noted, Repeat, Repeats};
 use crate::scenario::{Load, Scenario};
 use crate::stamp::Finder;
-pub(crate) use aside::{Aside, Asides};
+pub(crate) use aside::Asides;
 
 /// Announcements that may wait for the first acknowledgement of a measured message. More are counted whole.
 const MOST_UNDECIDED: usize = 1 << 16;
+
+/// Measured messages that one subscriber will not get, beside those that the check knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Absence {
+    /// Lost, and no longer remembered by the check (see [`Arrival::New`]).
+    pub(crate) given_up: u64,
+    /// Left out by the server, which said so.
+    pub(crate) announced: u64,
+}
 
 /// The receiving side of one worker.
 #[derive(Debug)]
@@ -33,8 +43,10 @@ pub(crate) struct Receiver {
     topic_prefix: Box<str>,
     /// The server tells which offsets messages get.
     is_acknowledged: bool,
-    /// Announcements of which it is not known yet whether measured messages are among them: topic and range.
-    undecided: Vec<(u32, Missed)>,
+    /// Announcements of which it is not known yet whether measured messages are among them: subscriber, topic and range.
+    undecided: Vec<(u32, u32, Missed)>,
+    /// By subscriber, of those that miss something.
+    pub(crate) absences: HashMap<u32, Absence>,
     arrivals: LocalArrivals,
     repeats: Repeats,
     is_closed_loop: bool,
@@ -67,6 +79,7 @@ impl Receiver {
             topic_prefix: scenario.topic_prefix.as_str().into(),
             is_acknowledged: scenario.is_acknowledged,
             undecided: Vec::new(),
+            absences: HashMap::new(),
             arrivals: LocalArrivals::new(scenario.publishers as usize, flight.window()),
             repeats: Repeats::default(),
             is_closed_loop: matches!(scenario.load, Load::Closed { .. }),
@@ -91,14 +104,14 @@ impl Receiver {
         let stamp = self.finder.find(message).filter(|stamp| stamp.run == self.run);
         let known = stamp.and_then(|stamp| Some((stamp, *self.publishers.get(stamp.publisher as usize)?)));
         let Some((stamp, (topic, place))) = known else {
-            return self.unexpected(first_topic, message, control);
+            return self.unexpected(subscriber, first_topic, message, control);
         };
         // Which one of the subscriber's topics: they follow each other, and the last of all is followed by the first.
         let behind_first = topic.wrapping_sub(first_topic);
         let nth = if topic >= first_topic { behind_first } else { behind_first.wrapping_add(self.topics) };
         let is_labelled = self.prefixes.get(topic as usize).is_none_or(|prefix| message.starts_with(prefix));
         if nth >= self.topics_per_subscriber || !is_labelled {
-            return self.unexpected(first_topic, message, control);
+            return self.unexpected(subscriber, first_topic, message, control);
         }
         let place = nth * self.publishers_per_topic + place;
         let noted = Noted { stamp, place: place as usize, bytes: message.len() as u64 };
@@ -157,7 +170,8 @@ impl Receiver {
                 // What the server refused is not lost. It has said so long before: this gap is an old one.
                 let board = &control.publishers[stamp.publisher as usize];
                 let measured_from = board.measured_from.load(Ordering::Relaxed);
-                counts.given_up += board.accepted_in(&overlap(&lost, &(measured_from..u32::MAX)));
+                let given_up = board.accepted_in(&overlap(&lost, &(measured_from..u32::MAX)));
+                self.absences.entry(subscriber as u32).or_default().given_up += given_up;
             }
             Arrival::Reordered => counts.reordered += u64::from(stamp.measured),
             Arrival::Duplicate => {
@@ -205,14 +219,19 @@ impl Receiver {
     }
 
     fn decide(&mut self, control: &Control) {
-        for (topic, missed) in std::mem::take(&mut self.undecided) {
+        for (subscriber, topic, missed) in std::mem::take(&mut self.undecided) {
             let first = control.measured_offset(topic).unwrap_or(0);
-            self.measure.counts.announced_missed += missed.count_from(first);
+            self.announced(subscriber, missed.count_from(first));
         }
     }
 
+    fn announced(&mut self, subscriber: u32, messages: u64) {
+        self.measure.counts.announced_missed += messages;
+        self.absences.entry(subscriber).or_default().announced += messages;
+    }
+
     #[cold]
-    fn unexpected(&mut self, first_topic: u32, message: &[u8], control: &Control) {
+    fn unexpected(&mut self, subscriber: usize, first_topic: u32, message: &[u8], control: &Control) {
         self.repeats.forget();
         if !self.is_counting {
             return;
@@ -228,12 +247,12 @@ impl Receiver {
         // Offsets of the warm-up do not count. Before the first acknowledgement of a measured message it is not known
         // which those are.
         match control.measured_offset(topic) {
-            Some(first) => self.measure.counts.announced_missed += missed.count_from(first),
+            Some(first) => self.announced(subscriber as u32, missed.count_from(first)),
             None if !control.is_measuring(topic) => {}
             None if self.is_acknowledged && self.undecided.len() < MOST_UNDECIDED => {
-                self.undecided.push((topic, missed));
+                self.undecided.push((subscriber as u32, topic, missed));
             }
-            None => self.measure.counts.announced_missed += missed.count_from(0),
+            None => self.announced(subscriber as u32, missed.count_from(0)),
         }
     }
 
@@ -359,7 +378,8 @@ mod tests {
         for gap in 0..1_028 {
             bench.receive(0, stamp(0, gap * 2 + 1));
         }
-        assert_eq!(bench.receiver.measure.counts.given_up, 2);
+        assert_eq!(bench.receiver.absences[&0], Absence { given_up: 2, announced: 0 });
+        assert_eq!(bench.receiver.absences.len(), 1);
     }
 
     #[test]

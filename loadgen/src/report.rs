@@ -2,7 +2,7 @@
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
-mod json;
+pub(crate) mod json;
 mod read;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -135,10 +135,15 @@ pub struct Delivery {
     /// One for each accepted message and subscriber.
     pub expected: u64,
     pub received: u64,
-    /// `received / expected`.
+    /// Part of the expected that was received. Not above one, even where the server delivers what it refused.
     pub ratio: f64,
     /// Expected, not received within the grace time, and not announced as missed.
     pub lost: u64,
+    /// Subscribers that lost anything, and how much the one lost that lost most.
+    #[serde(default)]
+    pub subscribers_with_loss: u64,
+    #[serde(default)]
+    pub worst_subscriber_lost: u64,
     /// Not received, but the server said so.
     pub announced_missed: u64,
     pub duplicated: u64,
@@ -166,7 +171,7 @@ pub struct Latency {
     pub from_sent: Percentiles,
     /// From the first to the last subscriber, over the messages that every subscriber received.
     pub spread: Percentiles,
-    /// Messages whose spread is unknown: too many were on their way.
+    /// Accepted messages without a spread: not every subscriber got them, or too many were on their way.
     pub untracked: u64,
 }
 
@@ -190,7 +195,8 @@ pub struct Generator {
     pub schedule_lag: Percentiles,
     /// The part of it that was not the server's back-pressure.
     pub own_lag: Percentiles,
-    /// How long a message may have waited for its completion to be reaped.
+    /// How long each delivery may have waited for its completion to be reaped: that much of its latency may be the
+    /// generator's.
     pub reap_lag: Percentiles,
     pub workers: Vec<WorkerUsage>,
     /// Receives in the measured window, and those of them that found no buffer free.

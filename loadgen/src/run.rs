@@ -50,6 +50,10 @@ pub enum Progress {
         expected: u64,
     },
     Closing,
+    /// Between two runs.
+    Resting {
+        left: Duration,
+    },
 }
 
 /// Why there is no report.

@@ -1,5 +1,7 @@
 //! The report for people: one screen, the verdict last.
 
+mod series;
+
 use std::fmt::{self, Write};
 
 use crate::report::{Percentiles, Reason, Report, Setup, ratio};
@@ -157,6 +159,11 @@ impl Report {
         let mean = ratio(delivery.published_bytes as f64, delivery.published as f64);
         let is_fixed = self.setup.message_sizes.parse::<u32>().is_ok();
         let sizes = if is_fixed { String::new() } else { format!(" of {mean:.0} bytes on average") };
+        if delivery.lost > 0 {
+            let unlucky = plural(delivery.subscribers_with_loss, "subscriber");
+            let most = thousands(delivery.worst_subscriber_lost);
+            line(f, "", &format!("lost by {unlucky}, at most {most} by one"))?;
+        }
         line(
             f,
             "published",
@@ -367,6 +374,7 @@ corecast-load 0.1.0 (abc1234)
 
   delivery      99.9990 %: 999,990 of 1,000,000 received
                 lost 10, announced missed 0, duplicated 0, reordered 0, unexpected 0
+                lost by 3 subscribers, at most 7 by one
   published     1,000 messages; 0 refused, 0 not taken in time
   throughput    100 messages/s, 99,999 deliveries/s, 6.4 MB/s over 10.00 s
   closing       2 closing handshakes not completed

@@ -81,12 +81,13 @@ fn generator_limits(latency: &Latency, generator: &Generator) -> Vec<String> {
     }
     if let Some(from_intended) = latency.from_intended {
         let bound_ns = LAG_FLOOR_NS.max((from_intended.p99_ns as f64 * MOST_LAG_SHARE) as u64);
-        if generator.own_lag.p99_ns > bound_ns {
-            limits.push(format!(
-                "messages were sent late by the generator's own fault (p99 {:.1} ms; the bound is {:.1} ms)",
-                generator.own_lag.p99_ns as f64 / 1e6,
-                bound_ns as f64 / 1e6
-            ));
+        let lags = [
+            (generator.own_lag, "messages were sent late by the generator's own fault"),
+            (generator.reap_lag, "deliveries may have waited for the generator to look"),
+        ];
+        for (lag, what) in lags.iter().filter(|(lag, _)| lag.p99_ns > bound_ns) {
+            let [lag_ms, bound_ms] = [lag.p99_ns, bound_ns].map(|ns| ns as f64 / 1e6);
+            limits.push(format!("{what} (p99 {lag_ms:.1} ms; the bound is {bound_ms:.1} ms)"));
         }
     }
     let without_buffer = generator.receives_without_buffer as f64;
@@ -176,19 +177,25 @@ mod tests {
     }
 
     #[test]
-    fn own_lag_limits_when_it_matters_for_the_latency() {
-        let lag = |p99_ns| Generator {
-            own_lag: Percentiles { p99_ns, ..Percentiles::default() },
-            ..Generator::default()
+    fn lags_of_its_own_limit_when_they_matter_for_the_latency() {
+        let lag = |p99_ns| Percentiles { p99_ns, ..Percentiles::default() };
+        let own = |p99_ns| Generator { own_lag: lag(p99_ns), ..Generator::default() };
+        let reap = |p99_ns| Generator { reap_lag: lag(p99_ns), ..Generator::default() };
+        let limits = |generator, latency_ns| {
+            Verdict::new(&connect(), &delivery(), &latency(latency_ns), &generator, false).reasons
         };
-        let limited = |lag_ns, latency_ns| {
-            let verdict = Verdict::new(&connect(), &delivery(), &latency(latency_ns), &lag(lag_ns), false);
-            verdict.generator_limited
-        };
-        assert!(!limited(900_000, 1_000_000), "below a millisecond");
-        assert!(limited(1_100_000, 1_000_000));
-        assert!(!limited(9_000_000, 100_000_000), "a tenth of the latency");
-        assert!(limited(11_000_000, 100_000_000));
+        for lagging in [&own as &dyn Fn(u64) -> Generator, &reap] {
+            assert_eq!(limits(lagging(900_000), 1_000_000).len(), 0, "below a millisecond");
+            assert_eq!(limits(lagging(1_100_000), 1_000_000).len(), 1);
+            assert_eq!(limits(lagging(9_000_000), 100_000_000).len(), 0, "a tenth of the latency");
+        }
+        assert_eq!(
+            [limits(own(11_000_000), 100_000_000), limits(reap(12_000_000), 1_000_000)].concat(),
+            [
+                "messages were sent late by the generator's own fault (p99 11.0 ms; the bound is 10.0 ms)",
+                "deliveries may have waited for the generator to look (p99 12.0 ms; the bound is 1.0 ms)"
+            ]
+        );
     }
 
     #[test]

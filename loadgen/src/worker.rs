@@ -7,10 +7,11 @@ mod agenda;
 mod connections;
 mod dispatch;
 mod publishing;
+mod reap_lag;
 mod returning;
 mod slow;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hint;
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -34,10 +35,11 @@ use crate::measure::Measure;
 use crate::pacing::Pacing;
 use crate::preset::Via;
 use crate::publisher::Surroundings;
-use crate::receiver::{Asides, Receiver};
+use crate::receiver::{Absence, Asides, Receiver};
 use crate::scenario::Scenario;
 use crate::timeline::{Ledger, WorkerInterval, interval_ns};
 use publishing::Publishing;
+use reap_lag::ReapLag;
 use returning::Returning;
 pub(crate) use returning::{ChurnStory, ReconnectStory, Story};
 use slow::SlowReaders;
@@ -52,6 +54,8 @@ const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
 pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
 pub(crate) const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
+/// With fewer completions at once there were no more: the kernel hands out what waits at least so many at a time.
+const ALL_COMPLETIONS: usize = 20;
 
 /// What all workers of a run share.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +74,8 @@ pub(crate) struct Outcome {
     pub(crate) measure: Measure,
     pub(crate) intervals: Vec<WorkerInterval>,
     pub(crate) check: Check,
+    /// By the subscriber's number in the check.
+    pub(crate) absences: HashMap<u32, Absence>,
     /// Which of the worker's subscribers were subscribed, by their number in the check.
     pub(crate) subscribed: Vec<bool>,
     /// Connections that were not made.
@@ -232,23 +238,31 @@ impl<'a> Worker<'a> {
         let mut completions: Vec<Completion> = Vec::new();
         let mut close_deadline_ns = None;
         let mut has_more = false;
+        let mut reap_lag = ReapLag::default();
         loop {
-            let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
+            let idle_ns = now_ns();
+            let wait_ns = if has_more { 0 } else { self.wait_ns(idle_ns, &pacing) };
             if scenario.busy_poll {
                 self.look_for_work(wait_ns);
                 self.ring.poll(&mut completions);
             } else {
                 self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
             }
+            let worked_ns = idle_ns - now;
             now = now_ns();
             let timing = self.shared.control.timing();
             self.ledger.observe(now, &timing, &mut self.receiver.measure, self.idle_ns);
+            let is_all = completions.len() < ALL_COMPLETIONS || !self.ring.has_work();
+            let lag_ns = reap_lag.of_reap(worked_ns, now - idle_ns, is_all);
+            let received_before = self.receiver.measure.counts.received;
             self.receives +=
                 completions.iter().filter(|completion| completion.buffer.is_some()).count() as u64;
             for completion in completions.drain(..) {
                 self.dispatch(completion, now);
             }
             self.receiver.end_reap(self.shared.flight, now, self.shared.control);
+            let received = self.receiver.measure.counts.received - received_before;
+            self.receiver.measure.reap_lag.record_times(lag_ns, received as u32);
             self.publishing.completed(&mut self.receiver.completed, self.shared.control);
             self.change_phase();
             let timing = self.shared.control.timing();
@@ -271,9 +285,6 @@ impl<'a> Worker<'a> {
             self.flush();
             self.rearm();
             self.report_progress();
-            if (timing.measure_ns..timing.until_ns).contains(&now) {
-                self.receiver.measure.reap_lag.record(now_ns() - now);
-            }
         }
         self.into_outcome()
     }
@@ -380,6 +391,7 @@ impl<'a> Worker<'a> {
             measure: self.receiver.measure,
             intervals,
             check: self.receiver.check,
+            absences: self.receiver.absences,
             failures: self.failures,
             disconnections: self.disconnections,
             refusals: self.publishing.refusals,

@@ -9,7 +9,7 @@ use crate::receiver::Receiver;
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
     pub(crate) measure: Measure,
-    undecided: Vec<(u32, Missed)>,
+    undecided: Vec<(u32, u32, Missed)>,
 }
 
 /// The figures of the groups that have subscribers. Boxed: histograms are large.

@@ -14,12 +14,17 @@ const LINES: usize = 2;
 impl Report {
     /// What `--json` writes, with a line's end behind it.
     pub fn to_json(&self) -> String {
-        let mut text = Vec::new();
-        let mut serializer = Serializer::with_formatter(&mut text, Layout::default());
-        self.serialize(&mut serializer).expect("a report has no maps with other keys than strings");
-        text.push(b'\n');
-        String::from_utf8(text).expect("JSON is UTF-8")
+        to_json(self)
     }
+}
+
+/// The same of what holds several reports: a line for each.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut text, Layout::default());
+    value.serialize(&mut serializer).expect("a report has no maps with other keys than strings");
+    text.push(b'\n');
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 #[derive(Default)]

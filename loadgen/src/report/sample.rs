@@ -67,6 +67,8 @@ pub(crate) fn report() -> Report {
             received: 999_990,
             ratio: 0.99999,
             lost: 10,
+            subscribers_with_loss: 3,
+            worst_subscriber_lost: 7,
             ..Delivery::default()
         },
         throughput: Throughput {

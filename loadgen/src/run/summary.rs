@@ -7,7 +7,8 @@ use crate::control::Timing;
 use crate::encoded_histogram::EncodedHistogram;
 use crate::failure::Reasons;
 use crate::host::Host;
-use crate::measure::Measure;
+use crate::measure::{Counts, Measure};
+use crate::receiver::Absence;
 use crate::report::{
     Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
     Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
@@ -72,18 +73,21 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     generator.reap_lag = Percentiles::of(&mut measure.reap_lag);
 
     let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds);
-    let mut delivery = delivery(&publishers, &measure, &silent, &disconnections, &refusals);
+    let mut delivery = delivery(&publishers, &measure.counts, &silent, &disconnections, &refusals);
     let sum = |publisher: &PublisherOutcome| {
         scenario.sizes.sum(scenario.seed, publisher.index, publisher.measured.clone())
     };
     delivery.published_bytes = publishers.iter().map(sum).sum();
     let throughput = throughput(&timing, &delivery, &measure);
+    let spread = Percentiles::of(&mut measure.spread);
+    let heard = publishers.iter().filter(|publisher| silent.is_heard(scenario, publisher));
+    let broadcasts: u64 = heard.map(|p| count_accepted(&p.measured, &p.refused)).sum();
     let latency = Latency {
         from_intended: matches!(scenario.load, Load::Open { .. })
             .then(|| Percentiles::of(&mut measure.from_intended)),
         from_sent: Percentiles::of(&mut measure.from_sent),
-        spread: Percentiles::of(&mut measure.spread),
-        untracked: measure.counts.untracked,
+        spread,
+        untracked: broadcasts.saturating_sub(spread.count),
     };
     let (began_ns, began_unix_ms) = findings.began;
     let (timeline, interval_histograms) = assemble(
@@ -186,49 +190,70 @@ fn connect(scenario: &Scenario, measure: &mut Measure, failures: &Reasons, secon
     }
 }
 
-/// What subscribers did not get, summed over all of them.
+/// What subscribers did not get.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Silence {
+    /// Over all subscribers, as the next two.
     expected: u64,
-    missing: u64,
+    not_received: u64,
+    /// Not received, and not announced by the server.
+    lost: u64,
+    subscribers_with_loss: u64,
+    worst_subscriber_lost: u64,
+    /// By topic: somebody listens.
+    heard: Vec<bool>,
 }
 
 impl Silence {
     /// `publishers` are in the order of their index.
     fn of(scenario: &Scenario, outcomes: &[Outcome], publishers: &[PublisherOutcome]) -> Self {
         let workers = outcomes.len();
-        let mut silence = Self::default();
+        let mut silence = Self { heard: vec![false; scenario.topics as usize], ..Self::default() };
         for (worker, outcome) in outcomes.iter().enumerate() {
             for (local, _) in outcome.subscribed.iter().enumerate().filter(|(_, subscribed)| **subscribed) {
+                let mut missing = 0;
                 let first = scenario.first_topic_of((local * workers + worker) as u32);
                 for (nth, topic) in scenario.topics_from(first).enumerate() {
+                    silence.heard[topic as usize] = true;
                     for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize)
                     {
                         let in_topic = (publisher.index / scenario.topics) as usize;
                         let place = nth * scenario.publishers_per_topic() as usize + in_topic;
                         silence.expected += count_accepted(&publisher.measured, &publisher.refused);
-                        let missing = outcome.check.missing(local, place, publisher.measured.clone());
-                        silence.missing += missing
-                            .iter()
-                            .map(|range| count_accepted(range, &publisher.refused))
-                            .sum::<u64>();
+                        let ranges = outcome.check.missing(local, place, publisher.measured.clone());
+                        missing +=
+                            ranges.iter().map(|range| count_accepted(range, &publisher.refused)).sum::<u64>();
                     }
                 }
+                silence.add(missing, outcome.absences.get(&(local as u32)).copied().unwrap_or_default());
             }
         }
         silence
+    }
+
+    /// One more subscriber, of which the check misses so many. What the server announces to one subscriber explains no
+    /// other's loss.
+    fn add(&mut self, missing: u64, absence: Absence) {
+        let not_received = missing + absence.given_up;
+        let lost = not_received.saturating_sub(absence.announced);
+        self.not_received += not_received;
+        self.lost += lost;
+        self.subscribers_with_loss += u64::from(lost > 0);
+        self.worst_subscriber_lost = self.worst_subscriber_lost.max(lost);
+    }
+
+    fn is_heard(&self, scenario: &Scenario, publisher: &PublisherOutcome) -> bool {
+        self.heard[scenario.topic_of(publisher.index) as usize]
     }
 }
 
 fn delivery(
     publishers: &[PublisherOutcome],
-    measure: &Measure,
+    counts: &Counts,
     silence: &Silence,
     disconnections: &Reasons,
     refusals: &Reasons,
 ) -> Delivery {
-    let counts = &measure.counts;
-    let not_received = silence.missing + counts.given_up;
     let refused_in = |publisher: &PublisherOutcome| {
         publisher.measured.len() as u64 - count_accepted(&publisher.measured, &publisher.refused)
     };
@@ -241,8 +266,10 @@ fn delivery(
         unanswered: publishers.iter().map(|publisher| publisher.unanswered).sum(),
         expected: silence.expected,
         received: counts.received,
-        ratio: ratio(counts.received as f64, silence.expected as f64),
-        lost: not_received.saturating_sub(counts.announced_missed),
+        ratio: ratio((silence.expected - silence.not_received) as f64, silence.expected as f64),
+        lost: silence.lost,
+        subscribers_with_loss: silence.subscribers_with_loss,
+        worst_subscriber_lost: silence.worst_subscriber_lost,
         announced_missed: counts.announced_missed,
         duplicated: counts.duplicated,
         reordered: counts.reordered,
@@ -266,6 +293,19 @@ fn throughput(timing: &Timing, delivery: &Delivery, measure: &Measure) -> Throug
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_announced_to_one_subscriber_explains_no_other_ones_loss() {
+        let mut silence = Silence::default();
+        silence.add(0, Absence::default());
+        silence.add(3, Absence { given_up: 4, announced: 0 });
+        silence.add(5, Absence { given_up: 0, announced: 5 });
+        // Says more than there was.
+        silence.add(2, Absence { given_up: 0, announced: 9 });
+        silence.add(1, Absence::default());
+        assert_eq!((silence.not_received, silence.lost), (15, 8));
+        assert_eq!((silence.subscribers_with_loss, silence.worst_subscriber_lost), (2, 7));
+    }
 
     #[test]
     fn throughput_counts_until_the_last_arrival() {

@@ -7,6 +7,7 @@
 mod json_dialect;
 mod rfc6455;
 mod support;
+mod truth;
 mod workloads;
 
 use std::net::TcpListener;

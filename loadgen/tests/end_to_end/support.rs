@@ -1,21 +1,29 @@
-//! A small WebSocket broadcast server with blocking threads, that loses, doubles and reorders exactly what it is told to.
+//! A small WebSocket broadcast server with blocking threads, that loses, doubles, reorders and delays exactly what it is told
+//! to, and stands still when it is told to.
 //!
 //! `/topics/{name}?role=subscriber` receives, any other connection publishes: messages, or `POST` requests. `/ws` speaks
 //! corecast's JSON dialect. `/metrics` is the metrics page.
 
+mod clockwork;
 mod json;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
+use corecast_load::clock::now_ns;
+use corecast_load::stamp::{Encoding, Finder};
 use corecast_protocol::frame::{encode_close, encode_frame};
 use corecast_protocol::handshake::server::accept_upgrade;
 use corecast_protocol::http1::{BodyLength, Parsed, body_length, parse_request};
 use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Side};
+
+use clockwork::Delayed;
 
 /// What happens to message `number` (from 0, per topic) on its way to one subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +31,12 @@ pub(crate) enum Fate {
     Deliver,
     Lose,
     Double,
+    /// Delivered a second time, behind the next one.
+    DoubleLater,
     /// Delivered behind the next one.
     HoldBack,
+    /// Delivered so much later as [`Behaviour::delay`] says, and behind the next one.
+    Delay,
     /// The connection is closed with code 4008 instead.
     Disconnect,
     /// A message of somebody else follows.
@@ -50,6 +62,17 @@ pub(crate) struct Behaviour {
     pub(crate) refuse_topic: Option<&'static str>,
     /// A connection ends, announced, after so many POST requests.
     pub(crate) close_after: Option<usize>,
+    /// How long [`Fate::Delay`] takes.
+    pub(crate) delay: Duration,
+    /// The whole server stands still again and again.
+    pub(crate) stall: Option<Stall>,
+}
+
+/// Nothing is delivered or answered for the last `length` of every `period`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stall {
+    pub(crate) period: Duration,
+    pub(crate) length: Duration,
 }
 
 impl Default for Behaviour {
@@ -62,8 +85,17 @@ impl Default for Behaviour {
             leave_unanswered: None,
             refuse_topic: None,
             close_after: None,
+            delay: Duration::ZERO,
+            stall: None,
         }
     }
+}
+
+/// When a message was due, as it says itself, and when it was written to all subscribers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handled {
+    pub(crate) due_ns: u64,
+    pub(crate) delivered_ns: u64,
 }
 
 pub(crate) struct TestServer {
@@ -77,6 +109,11 @@ struct State {
     pongs: AtomicUsize,
     connections: AtomicUsize,
     is_over: AtomicBool,
+    delayed: Mutex<VecDeque<Delayed>>,
+    /// When it stood still, as it happened.
+    stalls: Mutex<Vec<Range<u64>>>,
+    /// Binary messages in the order of their coming.
+    handled: Mutex<Vec<Handled>>,
 }
 
 #[derive(Default)]
@@ -122,7 +159,11 @@ impl TestServer {
             pongs: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
+            delayed: Mutex::default(),
+            stalls: Mutex::default(),
+            handled: Mutex::default(),
         });
+        clockwork::start(&state);
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -143,6 +184,16 @@ impl TestServer {
 
     pub(crate) fn pongs(&self) -> usize {
         self.state.pongs.load(Ordering::Relaxed)
+    }
+
+    /// When nothing was delivered, in nanoseconds of the generator's clock.
+    pub(crate) fn stalls(&self) -> Vec<Range<u64>> {
+        self.state.stalls.lock().expect("no panic while locked").clone()
+    }
+
+    /// The messages that were published raw and binary.
+    pub(crate) fn handled(&self) -> Vec<Handled> {
+        self.state.handled.lock().expect("no panic while locked").clone()
     }
 
     /// Connections accepted so far.
@@ -321,7 +372,12 @@ impl State {
                 Fate::Deliver => bytes.extend_from_slice(&frame),
                 Fate::Lose | Fate::Announce => {}
                 Fate::Double => bytes.extend([&frame[..], &frame[..]].concat()),
+                Fate::DoubleLater => {
+                    bytes.extend_from_slice(&frame);
+                    subscriber.held_back = frame.clone();
+                }
                 Fate::HoldBack => subscriber.held_back = frame.clone(),
+                Fate::Delay => self.delay(name, number, index, frame),
                 Fate::Disconnect => encode_close(&mut bytes, CloseCode(4008), "lapped", None),
                 Fate::AddForeign => {
                     bytes.extend_from_slice(&frame);
@@ -330,6 +386,11 @@ impl State {
             }
             bytes.extend(held_back);
             let _ = subscriber.stream.write_all(&bytes);
+        }
+        if let Published::Raw(MessageKind::Binary, payload) = published {
+            let stamp = Finder::new(Encoding::Binary).find(payload).expect("a message of the generator");
+            let handled = Handled { due_ns: stamp.intended_ns, delivered_ns: now_ns() };
+            self.handled.lock().expect("no panic while locked").push(handled);
         }
         offset
     }
