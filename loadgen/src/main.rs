@@ -120,7 +120,11 @@ fn repeat(
 }
 
 /// Text, and JSON where that was asked for.
-fn write_series(text: &dyn Display, json: &str, file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+fn write_series(
+    text: &dyn Display,
+    json: &str,
+    file: Option<&Path>,
+) -> Result<(), Box<dyn std::error::Error>> {
     match file {
         Some(path) if path == Path::new("-") => print!("{json}"),
         Some(path) => {

@@ -2,6 +2,7 @@
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
+mod apart;
 pub(crate) mod json;
 mod read;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use crate::server_process::{KernelMemory, ServerSnapshot};
 use crate::shards::Shard;
 use crate::timeline::{Interval, IntervalHistograms};
 
+pub use apart::{Churn, Reconnect, Slow, Storm};
 pub use read::ReadError;
 
 /// Changes when a field changes its name or meaning. New fields may come without.
@@ -43,6 +45,13 @@ pub struct Report {
     /// Kernel memory of both ends, when the server is on this host.
     pub kernel: Option<Kernel>,
     pub closing: Closing,
+    /// Parts that only runs with such subscribers have.
+    #[serde(default)]
+    pub churn: Option<Churn>,
+    #[serde(default)]
+    pub slow: Option<Slow>,
+    #[serde(default)]
+    pub reconnect: Option<Reconnect>,
     /// The run in intervals. Reports of earlier versions have none.
     #[serde(default)]
     pub timeline: Vec<Interval>,

@@ -1,5 +1,6 @@
 //! The report for people: one screen, the verdict last.
 
+mod apart;
 mod series;
 
 use std::fmt::{self, Write};
@@ -17,6 +18,7 @@ impl fmt::Display for Report {
         self.write_connect(f)?;
         self.write_times(f)?;
         self.write_delivery(f)?;
+        self.write_apart(f)?;
         self.write_processes(f)?;
         self.write_verdict(f)
     }
@@ -117,6 +119,17 @@ impl Report {
         times(f, "from sent", &latency.from_sent)?;
         times(f, "spread", &latency.spread)?;
         times(f, "handshake", &self.connect.handshake)?;
+        let apart = [
+            ("churn's", self.churn.as_ref().map(|churn| &churn.handshake)),
+            ("churn latency", self.churn.as_ref().map(|churn| &churn.latency)),
+            ("slow latency", self.slow.as_ref().map(|slow| &slow.latency)),
+            ("until ended", self.slow.as_ref().map(|slow| &slow.until_disconnected)),
+            ("reconnects'", self.reconnect.as_ref().map(|reconnect| &reconnect.handshake)),
+            ("away", self.reconnect.as_ref().map(|reconnect| &reconnect.absence)),
+        ];
+        for (name, percentiles) in apart {
+            percentiles.map_or(Ok(()), |percentiles| times(f, name, percentiles))?;
+        }
         if latency.from_intended.is_some() {
             times(f, "schedule lag", &self.generator.schedule_lag)?;
             times(f, "  own part", &self.generator.own_lag)?;

@@ -41,7 +41,7 @@ use crate::timeline::{Ledger, WorkerInterval, interval_ns};
 use publishing::Publishing;
 use reap_lag::ReapLag;
 use returning::Returning;
-pub(crate) use returning::{ChurnStory, ReconnectStory, Story};
+pub(crate) use returning::Story;
 use slow::SlowReaders;
 pub(crate) use slow::SlowStory;
 

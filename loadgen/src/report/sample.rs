@@ -113,6 +113,9 @@ pub(crate) fn report() -> Report {
         kernel: Some(Kernel { tcp_bytes_per_connection: 12.3, slab_bytes_per_connection: 7_890.1 }),
         timeline: Vec::new(),
         interval_histograms: Vec::new(),
+        churn: None,
+        slow: None,
+        reconnect: None,
         closing: Closing { closed: 998, not_closed: 2 },
         verdict: Verdict {
             valid: false,

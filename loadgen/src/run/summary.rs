@@ -1,11 +1,14 @@
 //! From the workers' outcomes to the report.
 
+use std::ops::Range;
+
 use corecast_protocol::MessageKind;
 
 use crate::check::count_accepted;
 use crate::control::Timing;
 use crate::encoded_histogram::EncodedHistogram;
 use crate::failure::Reasons;
+use crate::groups::Group;
 use crate::host::Host;
 use crate::measure::{Counts, Measure};
 use crate::receiver::Absence;
@@ -13,6 +16,7 @@ use crate::report::{
     Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
     Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
 };
+use crate::run::apart::{Apart, intersection, lost_with_publishers, subscribers};
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
 use crate::shards::Shard;
@@ -41,7 +45,9 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     let mut publishers: Vec<PublisherOutcome> =
         outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.publishers)).collect();
     publishers.sort_by_key(|publisher| publisher.index);
-    let silent = Silence::of(scenario, &outcomes, &publishers);
+    let lost_with_them = lost_with_publishers(scenario, &outcomes, &publishers);
+    let silent = Silence::of(scenario, &outcomes, &publishers, Group::Steady, &lost_with_them);
+    let apart = Apart::of(scenario, &timing, &mut outcomes, &publishers, &silent, &lost_with_them);
 
     let mut measure = Measure::default();
     let mut failures = Reasons::default();
@@ -107,7 +113,8 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         own_lag: EncodedHistogram::of(measure.own_lag.histogram()),
         reap_lag: EncodedHistogram::of(measure.reap_lag.histogram()),
     };
-    let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted);
+    let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted)
+        .with_losses(apart.problems());
     let generator_cores: Vec<usize> = scenario.workers.iter().copied().flatten().collect();
     let window_seconds = timing.until_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
     let is_local = scenario.subscribe.address.ip().is_loopback();
@@ -129,6 +136,9 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         histograms,
         generator,
         closing,
+        churn: apart.churn,
+        slow: apart.slow,
+        reconnect: apart.reconnect,
         timeline,
         interval_histograms,
         verdict,
@@ -192,12 +202,14 @@ fn connect(scenario: &Scenario, measure: &mut Measure, failures: &Reasons, secon
 
 /// What subscribers did not get.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Silence {
-    /// Over all subscribers, as the next two.
-    expected: u64,
+pub(super) struct Silence {
+    /// Over all subscribers, as the next three.
+    pub(super) expected: u64,
     not_received: u64,
     /// Not received, and not announced by the server.
-    lost: u64,
+    pub(super) lost: u64,
+    /// Not expected, as the subscriber was away, or the message went down with its publisher's connection.
+    pub(super) missed_away: u64,
     subscribers_with_loss: u64,
     worst_subscriber_lost: u64,
     /// By topic: somebody listens.
@@ -205,28 +217,39 @@ struct Silence {
 }
 
 impl Silence {
-    /// `publishers` are in the order of their index.
-    fn of(scenario: &Scenario, outcomes: &[Outcome], publishers: &[PublisherOutcome]) -> Self {
-        let workers = outcomes.len();
+    /// Of the subscribers of one group. `publishers` are in the order of their index; `lost_with_them` are the messages that
+    /// went down with each of them.
+    pub(super) fn of(
+        scenario: &Scenario,
+        outcomes: &[Outcome],
+        publishers: &[PublisherOutcome],
+        group: Group,
+        lost_with_them: &[Vec<Range<u32>>],
+    ) -> Self {
         let mut silence = Self { heard: vec![false; scenario.topics as usize], ..Self::default() };
-        for (worker, outcome) in outcomes.iter().enumerate() {
-            for (local, _) in outcome.subscribed.iter().enumerate().filter(|(_, subscribed)| **subscribed) {
-                let mut missing = 0;
-                let first = scenario.first_topic_of((local * workers + worker) as u32);
-                for (nth, topic) in scenario.topics_from(first).enumerate() {
-                    silence.heard[topic as usize] = true;
-                    for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize)
-                    {
-                        let in_topic = (publisher.index / scenario.topics) as usize;
-                        let place = nth * scenario.publishers_per_topic() as usize + in_topic;
-                        silence.expected += count_accepted(&publisher.measured, &publisher.refused);
-                        let ranges = outcome.check.missing(local, place, publisher.measured.clone());
-                        missing +=
-                            ranges.iter().map(|range| count_accepted(range, &publisher.refused)).sum::<u64>();
-                    }
+        for (outcome, local, first) in subscribers(scenario, outcomes, group) {
+            let mut missing = 0;
+            for (nth, topic) in scenario.topics_from(first).enumerate() {
+                silence.heard[topic as usize] = true;
+                for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize) {
+                    let in_topic = (publisher.index / scenario.topics) as usize;
+                    let place = nth * scenario.publishers_per_topic() as usize + in_topic;
+                    let accepted = |ranges: &[Range<u32>]| -> u64 {
+                        ranges.iter().map(|range| count_accepted(range, &publisher.refused)).sum()
+                    };
+                    let ranges = outcome.check.missing(local, place, publisher.measured.clone());
+                    let with_it = match lost_with_them[publisher.index as usize].as_slice() {
+                        [] => 0,
+                        lost => accepted(&intersection(&ranges, lost)),
+                    };
+                    let away = outcome.check.missed_away(local, place, publisher.measured.clone());
+                    let missed_away = accepted(&away) + with_it;
+                    silence.missed_away += missed_away;
+                    silence.expected += count_accepted(&publisher.measured, &publisher.refused) - missed_away;
+                    missing += accepted(&ranges) - with_it;
                 }
-                silence.add(missing, outcome.absences.get(&(local as u32)).copied().unwrap_or_default());
             }
+            silence.add(missing, outcome.absences.get(&(local as u32)).copied().unwrap_or_default());
         }
         silence
     }

@@ -69,7 +69,7 @@ fn messages_of_several_sizes_and_both_kinds_all_arrive() {
     let delivery = &report.delivery;
     assert_eq!((delivery.published, delivery.received, delivery.lost, delivery.unexpected), (200, 600, 0, 0));
     assert_eq!(
-        (report.setup.message_kind, report.setup.message_sizes.as_str()),
+        (report.setup.message_kind.as_str(), report.setup.message_sizes.as_str()),
         ("mixed", "64:8,1KiB:1,40KiB:1")
     );
     assert_eq!(report.setup.message_bytes, 4_250);
