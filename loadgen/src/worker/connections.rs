@@ -108,11 +108,11 @@ impl Worker<'_> {
     /// The connection failed: before it was open that is a failure, after it a disconnection. What still waits to be
     /// sent (a Close frame) is sent; the socket is closed when its receive ends, or with the ring.
     pub(super) fn fail(&mut self, at: usize, failure: &Failure) {
-        let was_open = self.endpoints[at].socket.was_open;
-        if was_open && self.phase == Phase::Run && self.comes_back(at, failure) {
+        let is_apart = self.endpoints[at].socket.was_open && self.endpoints[at].socket.stage != Stage::Down;
+        if is_apart && self.phase == Phase::Run && self.comes_back(at, failure) {
             return self.gone(at, failure);
         }
-        if was_open && self.is_slow(at) && self.endpoints[at].socket.stage == Stage::Up {
+        if is_apart && self.is_slow(at) {
             return self.slow_gone(at, failure);
         }
         let endpoint = &mut self.endpoints[at];
