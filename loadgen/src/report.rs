@@ -386,6 +386,7 @@ mod tests {
         assert_eq!(json["verdict"]["exit_code"], 1);
         let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
         let expected = [
+            "churn",
             "closing",
             "commit",
             "connect",
@@ -394,10 +395,12 @@ mod tests {
             "histograms",
             "kernel",
             "latency",
+            "reconnect",
             "schema",
             "server",
             "setup",
             "shards",
+            "slow",
             "throughput",
             "timeline",
             "verdict",

@@ -181,7 +181,7 @@ fn slow(
 ) -> Slow {
     let mut slow = Slow { bytes_per_second: scenario.slow_rate, ..Slow::default() };
     let ended: Vec<HashSet<u32>> =
-        outcomes.iter().map(|outcome| outcome.slow.ended.iter().map(|(at, _)| *at).collect()).collect();
+        outcomes.iter().map(|outcome| outcome.slow.ended.keys().copied().collect()).collect();
     let mut skipped = 0;
     for (worker, outcome) in outcomes.iter().enumerate() {
         for (_, local, first) in
@@ -212,7 +212,7 @@ fn slow(
             measure.merge(aside.measure);
         }
         let story = std::mem::take(&mut outcome.slow);
-        for (_, ended_ns) in &story.ended {
+        for ended_ns in story.ended.values() {
             until.record(ended_ns.saturating_sub(timing.start_ns));
         }
         slow.disconnected += story.ended.len() as u64;

@@ -89,12 +89,12 @@ fn write_reconnect(f: &mut fmt::Formatter<'_>, reconnect: &Reconnect) -> fmt::Re
         f,
         "reconnect",
         &format!(
-            "{} lost, {} back in {}, {} away at the end; {} missed meanwhile",
+            "{} lost, {} back in {}, {} away at the end; {} deliveries missed meanwhile",
             plural(reconnect.lost, "connection"),
             thousands(reconnect.returned),
             plural(reconnect.attempts, "attempt"),
             thousands(reconnect.away),
-            plural(reconnect.missed_away, "message")
+            thousands(reconnect.missed_away)
         ),
     )?;
     if reconnect.publishers_lost > 0 {
@@ -102,10 +102,10 @@ fn write_reconnect(f: &mut fmt::Formatter<'_>, reconnect: &Reconnect) -> fmt::Re
             f,
             "",
             &format!(
-                "of publishers: {} lost, {} back; {} unanswered",
+                "of publishers: {} lost, {} back; {} publishes unanswered",
                 plural(reconnect.publishers_lost, "connection"),
                 thousands(reconnect.publishers_returned),
-                plural(reconnect.publishes_unanswered, "publish").replace("publishs", "publishes")
+                thousands(reconnect.publishes_unanswered)
             ),
         )?;
     }

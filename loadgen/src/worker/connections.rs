@@ -60,11 +60,9 @@ impl Worker<'_> {
 
     /// Connected: bytes may come, and the handshake goes out.
     pub(super) fn come_up(&mut self, at: usize) {
+        self.receive(at);
         let endpoint = &mut self.endpoints[at];
         endpoint.socket.stage = Stage::Up;
-        let receive = Op::Receive { file: endpoint.socket.open_file() };
-        self.ring.push(Kind::Receive.token(at, endpoint), receive);
-        endpoint.socket.is_receiving = true;
         let out = &mut endpoint.socket.out;
         // RFC 6455 §4.1, number 7: the key is random and new for each connection.
         match &mut endpoint.peer {

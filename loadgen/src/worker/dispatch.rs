@@ -112,14 +112,10 @@ impl Worker<'_> {
     fn received(&mut self, at: usize, completion: Completion, now: u64) {
         self.endpoints[at].socket.is_receiving = completion.more;
         if let Some(mut buffer) = completion.buffer {
-            let bytes = buffer.len();
             self.handle_bytes(at, &mut buffer, now);
             self.ring.release(buffer);
-            if self.is_slow(at) {
-                self.read_slowly(at, bytes, now);
-            }
         }
-        if !completion.more && self.is_slow(at) && self.has_stopped(at, completion.result) {
+        if self.is_slow(at) && self.read_slowly(at, completion.result, now) {
             return;
         }
         match completion.result {
@@ -286,13 +282,8 @@ impl Worker<'_> {
 
     /// Arms receives again that had ended for want of a buffer, now that buffers are back.
     pub(super) fn rearm(&mut self) {
-        for at in self.to_rearm.drain(..) {
-            let endpoint = &mut self.endpoints[at as usize];
-            // Closed meanwhile.
-            let Some(file) = endpoint.socket.file else { continue };
-            endpoint.socket.is_receiving = true;
-            let receive = Op::Receive { file };
-            self.ring.push(Kind::Receive.token(at as usize, endpoint), receive);
+        for at in std::mem::take(&mut self.to_rearm) {
+            self.receive(at as usize);
         }
     }
 }

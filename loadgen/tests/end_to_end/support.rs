@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -132,6 +132,8 @@ struct Subscriber {
     stream: TcpStream,
     form: Form,
     held_back: Vec<u8>,
+    /// Of a thread that writes to it alone.
+    queue: Option<mpsc::Sender<Vec<u8>>>,
     /// First and last offset of what it was not sent.
     missed: Option<(usize, usize)>,
 }
@@ -151,7 +153,7 @@ enum Published<'a> {
 
 impl Subscriber {
     fn new(stream: TcpStream, form: Form) -> Self {
-        Self { stream, form, held_back: Vec::new(), missed: None }
+        Self { stream, form, held_back: Vec::new(), queue: None, missed: None }
     }
 }
 
@@ -320,8 +322,8 @@ impl State {
                         send(&mut stream, Opcode::Ping, b"are you there");
                     }
                     let copy = stream.try_clone().expect("a descriptor");
-                    copy.set_write_timeout(self.behaviour.patience).expect("a socket");
-                    let subscriber = Subscriber::new(copy, Form::Raw);
+                    let queue = self.behaviour.patience.map(|patience| write_patiently(&copy, patience));
+                    let subscriber = Subscriber { queue, ..Subscriber::new(copy, Form::Raw) };
                     topics.entry(topic.clone()).or_default().subscribers.push(subscriber);
                     drop(topics);
                     return self.serve_frames(&mut stream, inbox, &topic);
@@ -421,9 +423,9 @@ impl State {
                 }
             }
             bytes.extend(held_back);
-            if subscriber.stream.write_all(&bytes).is_err() && self.behaviour.patience.is_some() {
-                // With a reset: what waits to be sent to it would keep the end from it.
-                let _ = rustix::net::connect_unspec(&subscriber.stream);
+            match &subscriber.queue {
+                Some(queue) => drop(queue.send(bytes)),
+                None => drop(subscriber.stream.write_all(&bytes)),
             }
         }
         if let Published::Raw(MessageKind::Binary, payload) = published {
@@ -444,6 +446,23 @@ enum Next {
 
 fn topic_of(path: &str) -> &str {
     path.strip_prefix("/topics/").expect("a topic's path")
+}
+
+/// Writes what comes, so that others need not wait for this subscriber. One that takes nothing for too long is reset: what
+/// waits to be sent to it would keep a mere end from it.
+fn write_patiently(stream: &TcpStream, patience: Duration) -> mpsc::Sender<Vec<u8>> {
+    let mut stream = stream.try_clone().expect("a descriptor");
+    stream.set_write_timeout(Some(patience)).expect("a socket");
+    let (queue, waiting) = mpsc::channel::<Vec<u8>>();
+    thread::spawn(move || {
+        while let Ok(bytes) = waiting.recv() {
+            if stream.write_all(&bytes).is_err() {
+                let _ = rustix::net::connect_unspec(&stream);
+                return;
+            }
+        }
+    });
+    queue
 }
 
 fn send(stream: &mut TcpStream, opcode: Opcode, payload: &[u8]) {

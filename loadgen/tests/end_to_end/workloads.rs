@@ -171,17 +171,17 @@ fn what_is_lost_inside_of_a_stay_is_found() {
 #[test]
 fn who_stops_reading_is_told_apart_and_nobody_else_loses_anything() {
     let server =
-        TestServer::start(Behaviour { patience: Some(Duration::from_millis(100)), ..Behaviour::default() });
+        TestServer::start(Behaviour { patience: Some(Duration::from_millis(500)), ..Behaviour::default() });
     let arguments = ["-c", "10", "--slow-subscribers", "20%", "--slow-rate", "0", "--size", "64KiB"];
-    let report = run_against(&server, &arguments);
+    let report = run_against(&server, &[&arguments[..], &["--rate", "100", "--duration", "3s"]].concat());
     let delivery = &report.delivery;
-    assert_eq!((delivery.published, delivery.expected, delivery.received), (200, 1_600, 1_600));
+    assert_eq!((delivery.published, delivery.expected, delivery.received), (300, 2_400, 2_400));
     assert_eq!((delivery.lost, delivery.disconnected), (0, 0));
     let slow = report.slow.expect("a part about slow ones");
-    assert_eq!((slow.subscribers, slow.bytes_per_second, slow.expected), (2, 0, 400));
+    assert_eq!((slow.subscribers, slow.bytes_per_second, slow.expected), (2, 0, 600));
     assert_eq!((slow.disconnected, slow.until_disconnected.count, slow.unread), (2, 2, 0));
-    assert!(slow.missed_disconnected > 100, "13 MB do not fit into any socket's buffers: {slow:?}");
-    assert_eq!(slow.received + slow.missed_disconnected, 400);
+    assert!(slow.missed_disconnected > 100, "20 MB do not fit into any socket's buffers: {slow:?}");
+    assert_eq!(slow.received + slow.missed_disconnected, 600);
     assert_eq!((slow.skipped, slow.announced_missed, slow.duplicated, slow.reordered), (0, 0, 0, 0));
     assert_eq!(slow.disconnections.iter().map(|reason| reason.count).sum::<u64>(), 2, "{slow:?}");
     assert!([0, 3].contains(&report.verdict.exit_code), "{:?}", report.verdict);
@@ -190,11 +190,11 @@ fn who_stops_reading_is_told_apart_and_nobody_else_loses_anything() {
 #[test]
 fn slow_readers_keep_their_rate() {
     let server = TestServer::start(Behaviour::default());
-    let arguments = ["-c", "4", "--slow-subscribers", "1", "--slow-rate", "1KiB/s", "--size", "1KiB"];
-    let report = run_against(&server, &arguments);
+    let arguments = ["-c", "4", "--slow-subscribers", "1", "--slow-rate", "8KiB/s", "--size", "1KiB"];
+    let report = run_against(&server, &[&arguments[..], &["--rate", "100", "--duration", "2s"]].concat());
     assert_eq!((report.delivery.expected, report.delivery.received), (600, 600));
     let slow = report.slow.expect("a part about slow ones");
-    // A kilobyte a second, and what one receive brings: the 200 kB would take minutes.
+    // Eight kilobytes a second: the run would have to take twelve seconds for half of the 200.
     assert!((1..100).contains(&slow.received), "{slow:?}");
     assert_eq!((slow.disconnected, slow.skipped, slow.missed_disconnected), (0, 0, 0));
     assert_eq!(slow.received + slow.unread, 200);
@@ -271,11 +271,12 @@ fn who_is_told_not_to_come_back_does_not() {
 
     let server = RefCell::new(TestServer::start(Behaviour::default()));
     let url = server.borrow().url();
-    let report = run_at(&url, &["-c", "4", "--reconnect", "--grace", "1s"], &mut |progress| {
-        if matches!(progress, Progress::Publishing { received, .. } if received >= 100) {
-            server.borrow().stop(Some(CloseCode(4003)));
-        }
-    });
+    let report =
+        run_at(&url, &["-c", "4", "--reconnect", "--duration", "2s", "--grace", "1s"], &mut |progress| {
+            if matches!(progress, Progress::Publishing { received, .. } if received >= 100) {
+                server.borrow().stop(Some(CloseCode(4003)));
+            }
+        });
     let reconnect = report.reconnect.expect("a part about those that came back");
     assert_eq!((reconnect.lost, reconnect.attempts), (0, 0));
     assert_eq!(report.delivery.disconnected, 4, "the publisher goes on trying");

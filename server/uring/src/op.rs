@@ -32,6 +32,9 @@ pub enum Op {
     /// says that all buffers were lent: at once when it is armed, or when something comes, a FIN as well as bytes.
     Receive { file: File },
 
+    /// Receives once, at most so many bytes, into a provided buffer. For who must not get more than it wants now.
+    ReceiveOne { file: File, bytes: u32 },
+
     /// Completes once, when the socket takes bytes again or is broken.
     PollWritable { file: File },
 
@@ -76,6 +79,7 @@ impl Op {
     pub(crate) fn file(self) -> Option<File> {
         match self {
             Self::Receive { file }
+            | Self::ReceiveOne { file, .. }
             | Self::PollWritable { file }
             | Self::PollEnd { file }
             | Self::PeerAddress { file }

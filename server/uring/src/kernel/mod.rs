@@ -151,6 +151,10 @@ impl KernelRing {
                     .build()
             }
             Op::Receive { file } => opcode::RecvMulti::new(fixed(file), BUFFER_GROUP).build(),
+            Op::ReceiveOne { file, bytes } => opcode::Recv::new(fixed(file), ptr::null_mut(), bytes)
+                .buf_group(BUFFER_GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT),
             Op::PollWritable { file } => {
                 opcode::PollAdd::new(fixed(file), u32::from(libc::POLLOUT.cast_unsigned())).build()
             }

@@ -42,6 +42,7 @@ impl FakeRing {
             | Op::SetOption { .. }
             | Op::Bind { .. }
             | Op::Connect { .. }
+            | Op::ReceiveOne { .. }
             | Op::PollEnd { .. } => {
                 panic!("{op:?}: the fake ring has no client side")
             }
@@ -130,7 +131,11 @@ impl FakeRing {
                 self.timers.push((self.now.saturating_add(after), token));
                 self.arm(token, Target::Timer);
             }
-            Op::Socket { .. } | Op::Bind { .. } | Op::Connect { .. } | Op::PollEnd { .. } => {
+            Op::Socket { .. }
+            | Op::Bind { .. }
+            | Op::Connect { .. }
+            | Op::ReceiveOne { .. }
+            | Op::PollEnd { .. } => {
                 unreachable!("refused by admit")
             }
         }
