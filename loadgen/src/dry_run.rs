@@ -13,6 +13,7 @@ use crate::client::{Client, Role};
 use crate::dealing::share;
 use crate::endpoint::Endpoint;
 use crate::flight::Flight;
+use crate::groups::Groups;
 use crate::http_publisher::RequestHead;
 use crate::message::Message;
 use crate::preflight::{Shortage, shortages};
@@ -50,6 +51,7 @@ impl DryRun {
         }
         lines.push(("connections", connections(scenario)));
         lines.push(("topics", topics(scenario)));
+        lines.extend(apart(scenario));
         lines.extend(rates(scenario));
         lines.push(("phases", phases(scenario)));
         lines.push(("memory", memory(scenario)));
@@ -100,6 +102,33 @@ fn connections(scenario: &Scenario) -> String {
         plural(threads as u64, "thread"),
         thousands(fullest as u64),
     )
+}
+
+/// Who does not just stay and read.
+fn apart(scenario: &Scenario) -> Vec<(&'static str, String)> {
+    let Groups { churning, slow, .. } = scenario.groups;
+    let mut lines = Vec::new();
+    if let Some(rate) = scenario.churn {
+        let stay = f64::from(churning) / rate.per_second();
+        let churning = plural(churning.into(), "subscriber");
+        lines.push(("churn", format!("{churning} come and go, {rate} a second: each stays for {stay:.1} s")));
+    }
+    if slow > 0 {
+        let pace = match scenario.slow_rate {
+            0 => "stop reading once they are subscribed".to_owned(),
+            rate => format!("read {} bytes/s each", thousands(rate.into())),
+        };
+        lines.push(("slow", format!("{} {pace}", plural(slow.into(), "subscriber"))));
+    }
+    if scenario.reconnect {
+        let delay = scenario.reconnect_delay.as_secs_f64();
+        let longest = delay * 16.0;
+        let text = format!(
+            "within {delay} s when the server ends a connection, later attempts within up to {longest} s"
+        );
+        lines.push(("reconnect", text));
+    }
+    lines
 }
 
 /// Subscribers of each topic, from the topic with the fewest to that with the most.
@@ -434,6 +463,18 @@ mod tests {
             "closed loop: 4 in flight for each publisher, as fast as they get through"
         );
         assert_eq!(line(&closed, "deliveries"), "");
+    }
+
+    #[test]
+    fn groups_and_returns_are_told() {
+        let churning = ["-c", "1000", "--churn", "20", "--slow-subscribers", "1", "--reconnect"];
+        let dry_run = dry_run(&churning);
+        assert_eq!(line(&dry_run, "churn"), "100 subscribers come and go, 20 a second: each stays for 5.0 s");
+        assert_eq!(line(&dry_run, "slow"), "1 subscriber read 1,024 bytes/s each");
+        assert_eq!(
+            line(&dry_run, "reconnect"),
+            "within 5 s when the server ends a connection, later attempts within up to 80 s"
+        );
     }
 
     #[test]

@@ -31,9 +31,9 @@ impl Report {
         self.add_setup(&mut body);
         self.add_timeline(&mut body);
         let text = escape(&self.to_string());
-        let _ = write!(
+        let _ = writeln!(
             body,
-            "<details><summary>As on the terminal</summary><div class=\"wide\"><pre>{text}</pre></div></details>\n"
+            "<details><summary>As on the terminal</summary><div class=\"wide\"><pre>{text}</pre></div></details>"
         );
         Ok(page(&format!("corecast-load: {}", load_text(&self.setup)), &body))
     }
@@ -173,9 +173,10 @@ impl Report {
             for count in
                 [shard.connections, shard.subscribers, shard.published, shard.relayed, shard.deliveries]
             {
-                let _ = write!(body, "<td>{}</td>", count.map_or("-".to_owned(), thousands));
+                let _ = write!(body, "<td>{}</td>", count.map_or_else(|| "-".to_owned(), thousands));
             }
-            let busy = shard.busy_share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+            let busy =
+                shard.busy_share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
             let _ = writeln!(body, "<td>{busy}</td></tr>");
         }
         body.push_str("</tbody></table></div></section>\n");

@@ -23,6 +23,7 @@ pub mod client;
 pub mod clock;
 mod control;
 mod dealing;
+pub mod diff;
 pub mod dry_run;
 pub mod encoded_histogram;
 mod endpoint;
@@ -52,6 +53,7 @@ mod run;
 pub mod scenario;
 pub mod scenario_file;
 pub mod schedule;
+pub mod search;
 pub mod series;
 pub mod server_process;
 pub mod shards;
@@ -69,6 +71,7 @@ pub use options::RunOptions;
 pub use report::Report;
 pub use run::{Progress, RunError, run};
 pub use scenario::Scenario;
+pub use search::{SearchOptions, SearchReport, search};
 pub use series::{Series, run_series};
 
 /// Version and commit, as `--version` prints them.

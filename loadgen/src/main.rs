@@ -2,19 +2,19 @@
 
 mod progress;
 
-use std::fmt::Display;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
+use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
 use corecast_load::scenario_file::with_scenario;
-use corecast_load::{Report, RunOptions, Scenario, VERSION, run, run_series};
+use corecast_load::series::Written;
+use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -33,8 +33,17 @@ enum Command {
     /// Run one scenario and report what was measured
     // Boxed: the options are large.
     Run(Box<RunOptions>),
-    /// Show a report that was written as JSON, and write it in other forms
+    /// Search for the highest rate, or number of connections, that meets an objective
+    Search(Box<SearchOptions>),
+    /// Show a report that was written as JSON, and write it in other forms: a page with plots, a log of histograms
     Show(ShowOptions),
+    /// Compare runs by their reports, and tell what differs by more than noise
+    ///
+    /// Each further report is compared with the first, or two groups of repeated runs with each other. With several runs in a
+    /// group, noise is what runs of the same group differ by: half the width of the 95 % confidence interval of the difference
+    /// (Welch's t). With one run each it is estimated from the intervals of the two runs (batch means). What happens between
+    /// runs, such as another placement of threads, is not in that: repeat runs before you trust a small difference.
+    Diff(DiffOptions),
     /// Have Autobahn's fuzzing server test this generator's client
     Autobahn(AutobahnOptions),
 }
@@ -56,7 +65,9 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
+        Command::Search(options) => hunt(&options),
         Command::Show(options) => show(&options),
+        Command::Diff(options) => diff(&options).map_err(Into::into),
         Command::Autobahn(options) => be_tested(&options),
     };
     match result {
@@ -82,14 +93,50 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     }
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
-    if options.repeat > 1 {
-        return repeat(options, &scenario, &command_line, &mut display);
+    if let Some(times @ 2..) = options.repeat {
+        return repeat(options, times, &scenario, &command_line, &mut display);
     }
     let report = run(&scenario, &command_line, &mut |progress| display.show(progress));
     display.clear();
     let report = report?;
     options.output.write(&report)?;
     Ok(report.verdict.exit_code)
+}
+
+fn repeat(
+    options: &RunOptions,
+    times: u32,
+    scenario: &Scenario,
+    command_line: &[String],
+    display: &mut ProgressDisplay,
+) -> Result<u8, Box<dyn std::error::Error>> {
+    let series = run_series(scenario, times, options.pause, command_line, &mut |p| display.show(p));
+    display.clear();
+    let series = series?;
+    options.output.write_series(&series)?;
+    Ok(series.exit_code)
+}
+
+fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    options.run.output.check()?;
+    let mut display = ProgressDisplay::new(options.run.quiet)?;
+    let is_quiet = options.run.quiet;
+    let mut head = true;
+    let print = display.printer();
+    let found = search(
+        options,
+        &shown_command_line(std::env::args()),
+        &mut |progress| display.show(progress),
+        &mut |step| {
+            if !is_quiet {
+                print(&step.line(std::mem::take(&mut head)));
+            }
+        },
+    );
+    display.clear();
+    let found = found?;
+    options.run.output.write_search(&found)?;
+    Ok(found.answer.exit_code)
 }
 
 #[derive(Debug, clap::Args)]
@@ -102,39 +149,11 @@ struct ShowOptions {
 
 fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
-    options.output.write(&Report::read(&options.report)?)?;
-    Ok(0)
-}
-
-fn repeat(
-    options: &RunOptions,
-    scenario: &Scenario,
-    command_line: &[String],
-    display: &mut ProgressDisplay,
-) -> Result<u8, Box<dyn std::error::Error>> {
-    let series = run_series(scenario, options.repeat, options.pause, command_line, &mut |p| display.show(p));
-    display.clear();
-    let series = series?;
-    write_series(&series, &series.to_json(), options.output.json.as_deref())?;
-    Ok(series.exit_code)
-}
-
-/// Text, and JSON where that was asked for.
-fn write_series(
-    text: &dyn Display,
-    json: &str,
-    file: Option<&Path>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    match file {
-        Some(path) if path == Path::new("-") => print!("{json}"),
-        Some(path) => {
-            std::fs::write(path, json)
-                .map_err(|error| format!("cannot write the report to {}: {error}", path.display()))?;
-            print!("{text}");
-        }
-        None => print!("{text}"),
+    match Written::read(&options.report)? {
+        Written::Run(report) => options.output.write(&report)?,
+        Written::Series(series) => options.output.write_series(&series)?,
     }
-    Ok(std::io::stdout().flush()?)
+    Ok(0)
 }
 
 fn be_tested(options: &AutobahnOptions) -> Result<u8, Box<dyn std::error::Error>> {

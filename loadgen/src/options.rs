@@ -109,9 +109,9 @@ pub struct RunOptions {
     pub grace: Duration,
 
     /// Run so many times, each with new connections, and report all of them together and how far apart they are: a single
-    /// run says nothing of its noise
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
+    /// run says nothing of its noise [default: 1; 3 for each step of a search]
+    #[arg(long, alias = "step-repeats", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: Option<u32>,
 
     /// Rest between two runs, so that the sockets of one are gone before the next
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]

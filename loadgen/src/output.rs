@@ -1,5 +1,6 @@
 //! Where reports go: the terminal and files.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use clap::Args;
 
 use crate::encoded_histogram::DecodeError;
 use crate::report::Report;
+use crate::search::SearchReport;
+use crate::series::Series;
 
 /// The files that a report is written to.
 #[derive(Clone, Debug, Default, Args)]
@@ -67,14 +70,50 @@ impl OutputOptions {
     /// # Errors
     /// When something cannot be written, or the report came from a file and is damaged.
     pub fn write(&self, report: &Report) -> Result<(), OutputError> {
-        let prints_json = self.json.as_deref() == Some(Path::new("-"));
-        let shown = if prints_json { report.to_json() } else { report.to_string() };
-        // First, so that a full disk costs no more than files.
-        let mut out = io::stdout().lock();
-        out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
-        if let Some(path) = self.json.as_deref().filter(|_| !prints_json) {
-            write_file(path, &report.to_json())?;
+        self.print(report, &report.to_json())?;
+        self.write_files(report)
+    }
+
+    /// The same of several runs: one JSON file for all, and of the others one for each run, with its number behind the
+    /// name.
+    ///
+    /// # Errors
+    /// As with a single report.
+    pub fn write_series(&self, series: &Series) -> Result<(), OutputError> {
+        self.print(series, &series.to_json())?;
+        for (number, run) in (1..).zip(&series.runs) {
+            let numbered = |path: &PathBuf| numbered(path, number);
+            let (hlog, html) = (self.hlog.as_ref().map(numbered), self.html.as_ref().map(numbered));
+            Self { json: None, hlog, html }.write_files(run)?;
         }
+        Ok(())
+    }
+
+    /// The same of a search, which has no log.
+    ///
+    /// # Errors
+    /// As with a single report.
+    pub fn write_search(&self, search: &SearchReport) -> Result<(), OutputError> {
+        self.print(search, &search.to_json())?;
+        match &self.html {
+            Some(path) => write_file(path, &search.to_html()),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints one of both; JSON may go to a file instead. First of all outputs, so that a full disk costs no more than files.
+    fn print(&self, text: &dyn Display, json: &str) -> Result<(), OutputError> {
+        let prints_json = self.json.as_deref() == Some(Path::new("-"));
+        let mut out = io::stdout().lock();
+        let printed = if prints_json { out.write_all(json.as_bytes()) } else { write!(out, "{text}") };
+        printed.and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
+        match &self.json {
+            Some(path) if !prints_json => write_file(path, json),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_files(&self, report: &Report) -> Result<(), OutputError> {
         if let Some(path) = &self.hlog {
             write_file(path, &report.to_hlog()?)?;
         }
@@ -85,6 +124,17 @@ impl OutputOptions {
     }
 }
 
+/// `runs.html` becomes `runs-2.html`.
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
 fn write_file(path: &Path, text: &str) -> Result<(), OutputError> {
     fs::write(path, text).map_err(|cause| OutputError::NotWritten { path: path.to_owned(), cause })
 }
@@ -92,6 +142,14 @@ fn write_file(path: &Path, text: &str) -> Result<(), OutputError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_several_runs_are_numbered() {
+        let numbered = |path: &str| numbered(Path::new(path), 2).display().to_string();
+        assert_eq!(numbered("/tmp/run.html"), "/tmp/run-2.html");
+        assert_eq!(numbered("run.tar.hlog"), "run.tar-2.hlog");
+        assert_eq!(numbered("dir.d/run"), "dir.d/run-2");
+    }
 
     #[test]
     fn places_that_do_not_exist_are_found_before_the_run() {

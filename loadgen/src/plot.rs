@@ -44,7 +44,8 @@ pub(crate) enum Shape {
     Points,
 }
 
-/// Points in the order of x. One whose y is not a number leaves a gap.
+/// Points in the order of x. One whose y is not a number leaves a gap. A series without a name belongs to the first one: it comes behind
+/// the named ones, and is not in the legend.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
@@ -110,19 +111,20 @@ impl Plot {
         );
         self.draw_bands(&mut svg, &x, top);
         draw_axes(&mut svg, &x, &y, top);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<text class=\"name\" x=\"2\" y=\"13\">{}</text>\
-             <text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n",
+             <text class=\"name\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
             escape(&self.y.name),
             WIDTH - RIGHT,
             height - 5.0,
             escape(&self.x.name)
         );
         for (number, series) in self.series.iter().enumerate() {
+            let number = if series.name.is_empty() { 0 } else { number };
             draw_series(&mut svg, number, series, &x, &y);
         }
-        self.draw_lines(&mut svg, &x, &y, top);
+        self.draw_marks(&mut svg, &x, &y, top);
         self.draw_legend(&mut svg, &legend);
         self.draw_hints(&mut svg, &x, top);
         svg.push_str("</svg>\n");
@@ -137,7 +139,8 @@ impl Plot {
     fn legend_places(&self) -> Vec<(f64, f64)> {
         let (mut row, mut at) = (0.0, 0.0);
         let mut places = Vec::new();
-        for series in self.series.iter().filter(|_| self.series.len() > 1) {
+        let named = || self.series.iter().filter(|series| !series.name.is_empty());
+        for series in named().filter(|_| named().count() > 1) {
             let width = 34.0 + series.name.chars().count() as f64 * LETTER + 12.0;
             if at > 0.0 && at + width > WIDTH {
                 (row, at) = (row + 1.0, 0.0);
@@ -149,6 +152,7 @@ impl Plot {
     }
 
     fn draw_legend(&self, svg: &mut String, places: &[(f64, f64)]) {
+        // Unnamed ones come last.
         for (number, ((row, at), series)) in places.iter().zip(&self.series).enumerate() {
             let y = ROW * (1.0 + row) + 13.0;
             let sample = match series.shape {
@@ -173,34 +177,30 @@ impl Plot {
 
     fn draw_bands(&self, svg: &mut String, x: &Scale, top: f64) {
         for mark in &self.marks {
-            let Mark::Band { from, to, label } = mark else { continue };
+            let Mark::Band { from, to, .. } = mark else { continue };
             let (from, to) = (x.place(*from), x.place(*to));
-            if !(to > from) {
-                continue;
-            }
-            let _ = write!(
-                svg,
-                "<rect class=\"band\" x=\"{from:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"{INNER_HEIGHT}\"/>",
-                to - from
-            );
-            // A name that does not fit would run into the next one.
-            if label.chars().count() as f64 * LETTER < to - from {
-                let _ = write!(
+            if from < to {
+                let _ = writeln!(
                     svg,
-                    "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                    f64::midpoint(from, to),
-                    top + 14.0,
-                    escape(label)
+                    "<rect class=\"band\" x=\"{from:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"{INNER_HEIGHT}\"/>",
+                    to - from
                 );
             }
-            svg.push('\n');
         }
     }
 
-    fn draw_lines(&self, svg: &mut String, x: &Scale, y: &Scale, top: f64) {
+    /// Lines of marks and all their names, over what they mark.
+    fn draw_marks(&self, svg: &mut String, x: &Scale, y: &Scale, top: f64) {
         for mark in &self.marks {
             let (path, at_x, at_y, anchor, label) = match mark {
-                Mark::Band { .. } => continue,
+                Mark::Band { from, to, label } => {
+                    let (from, to) = (x.place(*from), x.place(*to));
+                    // A name that does not fit would run into the next one.
+                    if label.chars().count() as f64 * LETTER > to - from {
+                        continue;
+                    }
+                    (String::new(), f64::midpoint(from, to), top + 14.0, "middle", label)
+                }
                 Mark::Vertical { x: value, label } => {
                     let at = x.place(*value);
                     let is_right = at > f64::midpoint(LEFT, WIDTH);
@@ -213,10 +213,12 @@ impl Plot {
                     (format!("M{LEFT} {at:.1}H{}", WIDTH - RIGHT), WIDTH - RIGHT, text_at, "end", label)
                 }
             };
+            if !path.is_empty() {
+                let _ = write!(svg, "<path class=\"mark\" d=\"{path}\"/>");
+            }
             let _ = writeln!(
                 svg,
-                "<path class=\"mark\" d=\"{path}\"/><text class=\"marked\" x=\"{at_x:.1}\" y=\"{at_y:.1}\" \
-                 text-anchor=\"{anchor}\">{}</text>",
+                "<text class=\"marked\" x=\"{at_x:.1}\" y=\"{at_y:.1}\" text-anchor=\"{anchor}\">{}</text>",
                 escape(label)
             );
         }
@@ -224,7 +226,8 @@ impl Plot {
 
     /// What stands at each x, to be read by pointing at it.
     fn draw_hints(&self, svg: &mut String, x: &Scale, top: f64) {
-        let mut xs: Vec<f64> = self.points().map(|(x, _)| x).collect();
+        let named = self.series.iter().filter(|series| !series.name.is_empty());
+        let mut xs: Vec<f64> = named.flat_map(|series| &series.points).map(|(x, _)| *x).collect();
         xs.sort_by(f64::total_cmp);
         xs.dedup();
         let step = xs.len().div_ceil(MOST_HINTS).max(1);
@@ -239,7 +242,7 @@ impl Plot {
                 true => (place, after),
                 false => (f64::midpoint(before, place), f64::midpoint(place, after)),
             };
-            let values = self.series.iter().filter_map(|series| {
+            let values = self.series.iter().filter(|series| !series.name.is_empty()).filter_map(|series| {
                 let (_, value) =
                     series.points.iter().find(|(x, _)| *x == at).filter(|(_, y)| y.is_finite())?;
                 let value = self.y.unit.exact(*value);

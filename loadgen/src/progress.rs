@@ -60,6 +60,15 @@ impl ProgressDisplay {
         }
     }
 
+    /// Prints on standard error what stays above the bar.
+    pub(crate) fn printer(&self) -> impl Fn(&str) + use<> {
+        let bar = self.bar.clone();
+        move |text| match &bar {
+            Some(bar) => bar.suspend(|| eprint!("{text}")),
+            None => eprint!("{text}"),
+        }
+    }
+
     pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

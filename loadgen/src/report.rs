@@ -3,6 +3,8 @@
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
 mod apart;
+#[cfg(test)]
+mod documented;
 pub(crate) mod json;
 mod read;
 #[cfg(test)]

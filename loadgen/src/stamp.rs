@@ -32,7 +32,7 @@ pub struct Stamp {
     pub measured: bool,
     /// When the message was due (open loop), or the same as `sent_ns` (closed loop).
     pub intended_ns: u64,
-    /// When it was handed to the kernel.
+    /// When its connection, which took messages then, was given it. What the kernel does not take at once waits there.
     pub sent_ns: u64,
 }
 

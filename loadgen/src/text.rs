@@ -1,6 +1,7 @@
 //! The report for people: one screen, the verdict last.
 
 mod apart;
+pub(crate) mod search;
 mod series;
 
 use std::fmt::{self, Write};

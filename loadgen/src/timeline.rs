@@ -62,7 +62,9 @@ pub struct Interval {
     pub received: Option<u64>,
     /// Of those, from the intended time; in the closed loop from the actual one.
     pub p50_ns: Option<u64>,
+    pub p90_ns: Option<u64>,
     pub p99_ns: Option<u64>,
+    pub p999_ns: Option<u64>,
     pub max_ns: Option<u64>,
     /// Processor time of the server's processes, in cores.
     pub server_cpu_share: Option<f64>,
@@ -153,7 +155,9 @@ pub(crate) fn assemble(
             published: Some(parts.iter().map(|part| part.published).sum()),
             received: Some(from_sent.len()),
             p50_ns: percentile(0.5),
+            p90_ns: percentile(0.9),
             p99_ns: percentile(0.99),
+            p999_ns: percentile(0.999),
             max_ns: is_known.then(|| shown.max()),
             // Closing belongs to no interval, but workers go on until it is done.
             generator_cpu_share: (!is_drain).then(|| share(cpu_ns as f64, length_ns as f64)),
@@ -228,7 +232,9 @@ impl Interval {
             published: None,
             received: None,
             p50_ns: None,
+            p90_ns: None,
             p99_ns: None,
+            p999_ns: None,
             max_ns: None,
             server_cpu_share: None,
             server_core_busy_share: None,

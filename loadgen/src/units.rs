@@ -9,7 +9,13 @@ use std::time::Duration;
 pub struct Rate(u64);
 
 impl Rate {
-    const LARGEST: u64 = 10_000_000;
+    /// Messages per second.
+    pub const LARGEST: u64 = 10_000_000;
+
+    /// From the number over a thousand seconds; one too small or too large becomes the nearest there is.
+    pub fn over_thousand_seconds(number: u64) -> Self {
+        Self(number.clamp(1, Self::LARGEST * 1_000))
+    }
 
     /// The same rate over a thousand seconds: never zero.
     pub const fn per_thousand_seconds(self) -> u64 {
@@ -58,6 +64,29 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let seconds = number.parse::<f64>().map_err(|_| refuse())? * unit_seconds;
     if seconds <= 86_400.0 { Ok(Duration::from_secs_f64(seconds)) } else { Err(refuse()) }
+}
+
+/// `5%`, or `0.05`: a part of one.
+pub fn parse_share(text: &str) -> Result<f64, String> {
+    let refuse = || format!("'{text}' is not a share: write 5% or 0.05");
+    let share: f64 = match text.strip_suffix('%') {
+        // Not divided: 99.9 % is to be the same number as 0.999.
+        Some(number) => format!("{}e-2", number.trim()).parse().map_err(|_| refuse())?,
+        None => text.parse().map_err(|_| refuse())?,
+    };
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err(refuse()) }
+}
+
+/// `1500`, `2.5k`, `1M`: a number of things, or a rate.
+pub fn parse_number(text: &str) -> Result<f64, String> {
+    let refuse = || format!("'{text}' is not a number: write 1500, 2.5k or 1M");
+    let (number, times) = match text.strip_suffix(['k', 'K']) {
+        Some(number) => (number, 1e3),
+        None => text.strip_suffix('M').map_or((text, 1.0), |number| (number, 1e6)),
+    };
+    let number: f64 = number.parse().map_err(|_| refuse())?;
+    let value = number * times;
+    if (0.001..=1e12).contains(&value) { Ok(value) } else { Err(refuse()) }
 }
 
 /// `64`, `4KiB`, `1MiB`, also `4k` and `1m`: powers of 1,024.
@@ -132,6 +161,26 @@ mod tests {
         assert_eq!(parse_bytes("1m"), Ok(1_048_576));
         for text in ["", "k", "1GiB", "5000MiB", "-1"] {
             assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_are_parts_of_one() {
+        assert_eq!(parse_share("5%"), Ok(0.05));
+        assert_eq!(parse_share("0.25"), Ok(0.25));
+        assert_eq!(parse_share("99.9 %"), Ok(0.999));
+        for text in ["", "%", "5", "101%", "-1%", "x"] {
+            assert!(parse_share(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_may_be_thousands_and_millions() {
+        assert_eq!(parse_number("1500"), Ok(1_500.0));
+        assert_eq!(parse_number("2.5k"), Ok(2_500.0));
+        assert_eq!(parse_number("1M"), Ok(1_000_000.0));
+        for text in ["", "k", "0", "-1", "1G", "nan", "inf"] {
+            assert!(parse_number(text).is_err(), "{text}");
         }
     }
 

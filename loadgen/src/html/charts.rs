@@ -41,6 +41,15 @@ fn latency_by_percentile(report: &Report) -> Result<Plot, DecodeError> {
     }
     series.push(Series::new("from sent", Shape::Line, percentiles(&histograms.from_sent)?));
     let latency = report.latency.from_intended.as_ref().unwrap_or(&report.latency.from_sent);
+    // Those of the table.
+    let points =
+        [(0.5, latency.p50_ns), (0.9, latency.p90_ns), (0.99, latency.p99_ns), (0.999, latency.p999_ns)];
+    let known = points.iter().filter(|(quantile, _)| 1.0 - quantile >= 1.0 / latency.count as f64);
+    series.push(Series::new(
+        "",
+        Shape::Points,
+        known.map(|(quantile, ns)| (*quantile, *ns as f64)).collect(),
+    ));
     Ok(Plot {
         title: "Latency by percentile".into(),
         description: format!(
@@ -135,7 +144,7 @@ fn latency_over_time(report: &Report) -> Plot {
     Plot {
         title: "Latency over time".into(),
         description: longest.map_or_else(String::new, |interval| {
-            let max = interval.max_ns.map_or("unknown".to_owned(), time);
+            let max = interval.max_ns.map_or_else(|| "unknown".to_owned(), time);
             format!("the longest, {max}, arrived after {:.1} s", interval.begin_seconds)
         }),
         x: Axis::linear("time since the start of the run", Unit::Seconds),
@@ -156,13 +165,16 @@ fn deliveries_over_time(report: &Report) -> Plot {
 }
 
 fn published_over_time(report: &Report) -> Plot {
-    per_second_plot(
+    let mut plot = per_second_plot(
         report,
         "Messages published over time",
         "messages/s",
         report.throughput.messages_per_second,
         |interval| interval.published,
-    )
+    );
+    let intended = report.setup.total_rate_milli.map(|rate| rate as f64 / 1_000.0);
+    plot.marks.extend(intended.map(|y| Mark::Horizontal { y, label: "intended".into() }));
+    plot
 }
 
 fn per_second_plot(
@@ -215,7 +227,7 @@ fn processor_over_time(report: &Report) -> Plot {
         title: "Processor over time".into(),
         description: format!("the generator's threads used {:.0} % of a core{server}", generator * 100.0),
         x: Axis::linear("time since the start of the run", Unit::Seconds),
-        y: Axis::linear("100 % is one core", Unit::Share),
+        y: Axis::linear("100 % is one core", Unit::Share).covering(&[1.0]),
         series,
         marks: phases(report),
     }
@@ -231,9 +243,10 @@ fn memory_over_time(report: &Report) -> Plot {
         series.push(Series::new("server", Shape::Steps, bytes(|interval| interval.server_resident_bytes)));
     }
     series.push(Series::new("generator", Shape::Steps, bytes(|interval| interval.generator_resident_bytes)));
-    let server = report.server.as_ref().map_or("the server was not watched".to_owned(), |server| {
-        format!("the server ends with {}", crate::text::mebibytes(server.resident_bytes_end))
-    });
+    let server = report.server.as_ref().map_or_else(
+        || "the server was not watched".to_owned(),
+        |server| format!("the server ends with {}", crate::text::mebibytes(server.resident_bytes_end)),
+    );
     Plot {
         title: "Memory over time".into(),
         description: server,
@@ -246,6 +259,8 @@ fn memory_over_time(report: &Report) -> Plot {
 
 fn spread(report: &Report) -> Result<Plot, DecodeError> {
     let histogram = report.histograms.spread.decode()?;
+    let is_open_below = (histogram.min() as f64) < SHORTEST_NS;
+    let first_bar = if is_open_below { " (the first bar: up to 1 us)" } else { "" };
     let spread = &report.latency.spread;
     Ok(Plot {
         title: "Spread over subscribers".into(),
@@ -254,7 +269,7 @@ fn spread(report: &Report) -> Result<Plot, DecodeError> {
             time(spread.p50_ns),
             time(spread.p99_ns)
         ),
-        x: Axis::log("from the first to the last subscriber (the first bar: up to 1 us)", Unit::Nanoseconds),
+        x: Axis::log(&format!("from the first to the last subscriber{first_bar}"), Unit::Nanoseconds),
         y: Axis::linear("share of messages", Unit::Share),
         series: vec![Series::new("messages", Shape::Bars, bars(&histogram))],
         marks: Vec::new(),

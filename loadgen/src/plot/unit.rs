@@ -25,6 +25,13 @@ impl Unit {
             ];
             return factors.into_iter().find(|factor| *factor >= part).unwrap_or(1_024.0) * power;
         }
+        if self == Self::Seconds && least > 10.0 {
+            let steps = [20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_200.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0];
+            return steps
+                .into_iter()
+                .find(|step| *step >= least)
+                .unwrap_or_else(|| (least / 21_600.0).ceil() * 21_600.0);
+        }
         if self == Self::Count && least <= 1.0 {
             return 1.0;
         }

@@ -91,7 +91,7 @@ pub struct Reconnect {
     pub handshake: Percentiles,
     /// From the loss of a connection until its subscriber was subscribed again.
     pub absence: Percentiles,
-    /// Times in which somebody was away, in their order, with the most connections first where there are too many.
+    /// Times in which somebody was away, in their order; of many the largest.
     pub storms: Vec<Storm>,
     /// Deliveries that subscribers did not get because they were away, or because the message went down with its
     /// publisher's connection and reached nobody.

@@ -1,10 +1,13 @@
 //! A report for tests, with every part present.
 
+use crate::encoded_histogram::EncodedHistogram;
 use crate::host::Host;
+use crate::measure::Recorder;
 use crate::report::{
     Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
     Server, Setup, Throughput, Verdict, WorkerUsage,
 };
+use crate::timeline::{Interval, Phase};
 
 fn percentiles(scale: u64, count: u64) -> Percentiles {
     Percentiles {
@@ -83,7 +86,7 @@ pub(crate) fn report() -> Report {
             spread: percentiles(10, 990),
             untracked: 0,
         },
-        histograms: Histograms::default(),
+        histograms: histograms(),
         generator: Generator {
             schedule_lag: percentiles(1, 1_000),
             own_lag: percentiles(1, 1_000),
@@ -111,7 +114,7 @@ pub(crate) fn report() -> Report {
         }),
         shards: Vec::new(),
         kernel: Some(Kernel { tcp_bytes_per_connection: 12.3, slab_bytes_per_connection: 7_890.1 }),
-        timeline: Vec::new(),
+        timeline: timeline(),
         interval_histograms: Vec::new(),
         churn: None,
         slow: None,
@@ -124,5 +127,62 @@ pub(crate) fn report() -> Report {
             reasons: vec!["1 of 1001 connections failed".into(), "10 deliveries were lost".into()],
             exit_code: 1,
         },
+    }
+}
+
+/// Connecting, warm-up, four intervals of the measured window of which nothing arrived in the third, and what came behind them.
+fn timeline() -> Vec<Interval> {
+    use Phase::{Connect, Drain, Measure, Warmup};
+    let parts = [
+        (Connect, 0.0, 0.25, None),
+        (Warmup, 0.3, 1.0, None),
+        (Measure, 1.3, 2.5, Some(400_000)),
+        (Measure, 3.8, 2.5, Some(300_000)),
+        (Measure, 6.3, 2.5, Some(0)),
+        (Measure, 8.8, 2.5, Some(299_980)),
+        (Drain, 11.3, 0.1, Some(10)),
+    ];
+    parts
+        .map(|(phase, begin_seconds, seconds, received)| {
+            let ns = |ns| received.filter(|count| *count > 0).map(|_: u64| ns);
+            Interval {
+                phase,
+                begin_seconds,
+                seconds,
+                open: Some(1_000),
+                opened: Some(if phase == Connect { 1_000 } else { 0 }),
+                published: (phase != Connect).then_some(250),
+                received,
+                p50_ns: ns(100_000),
+                p90_ns: ns(200_000),
+                p99_ns: ns(3_000_000),
+                p999_ns: ns(40_000_000),
+                max_ns: ns(1_500_000_000),
+                server_cpu_share: Some(0.321),
+                server_core_busy_share: Some(0.45),
+                server_resident_bytes: Some(5 << 20),
+                generator_cpu_share: (phase != Drain).then_some(0.42),
+                generator_resident_bytes: Some(20 << 20),
+            }
+        })
+        .to_vec()
+}
+
+fn histograms() -> Histograms {
+    let of = |values: &[u64]| {
+        let mut recorder = Recorder::default();
+        for &ns in values {
+            recorder.record(ns);
+        }
+        EncodedHistogram::of(recorder.histogram())
+    };
+    Histograms {
+        from_intended: Some(of(&[100_000, 120_000, 150_000, 3_000_000])),
+        from_sent: of(&[90_000, 110_000, 140_000, 300_000]),
+        spread: of(&[0, 500, 12_300, 45_600]),
+        handshake: of(&[123_000, 456_000]),
+        schedule_lag: of(&[100, 200]),
+        own_lag: of(&[100, 200]),
+        reap_lag: EncodedHistogram::default(),
     }
 }

@@ -226,3 +226,58 @@ pub(super) fn check_sources(sources: &[IpAddr], targets: [&Target; 2], mistakes:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::options::RunOptions;
+    use crate::scenario::Scenario;
+    use clap::Parser;
+
+    fn mistakes(arguments: &[&str]) -> Vec<String> {
+        let line = std::iter::once(&"run").chain(arguments);
+        let options = RunOptions::try_parse_from(line).expect("options that parse");
+        let mistakes = Scenario::from_options(&options).err();
+        mistakes.map_or_else(Vec::new, |mistakes| mistakes.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn somebody_must_stay_and_read() {
+        let nobody = ["-c", "10", "--churn", "5", "--churn-subscribers", "60%", "--slow-subscribers", "4"];
+        assert_eq!(
+            mistakes(&nobody),
+            [
+                "--churn-subscribers and --slow-subscribers make 10 of 10: at least one must stay and read, give less"
+            ]
+        );
+        assert_eq!(mistakes(&["-c", "10", "--churn", "5", "--slow-subscribers", "8"]), [""; 0]);
+        assert_eq!(mistakes(&["-c", "1"]), [""; 0]);
+        assert_eq!(
+            mistakes(&["--churn", "5", "--churn-subscribers", "0"]),
+            ["--churn-subscribers must be at least 1"]
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_refused() {
+        assert_eq!(
+            mistakes(&["--reconnect", "--in-flight", "4"]),
+            ["--reconnect cannot be checked in a closed loop: leave out --in-flight"]
+        );
+        let both = "--text-share: messages of both kinds need publishers over WebSocket, and a preset that carries both: \
+                    leave it out, or choose --text";
+        assert_eq!(mistakes(&["--text-share", "30%", "--publish", "http"]), [both]);
+        assert_eq!(mistakes(&["--text-share", "30%", "--preset", "bun"]), [both]);
+        assert_eq!(
+            mistakes(&["--text-share", "30%", "--size", "32:1,200:1"]),
+            ["--size 32 is smaller than the stamp of a text message: give at least 64"]
+        );
+    }
+
+    #[test]
+    fn the_largest_of_several_sizes_counts_for_the_bound() {
+        assert_eq!(
+            mistakes(&["--size", "64:99,20MiB:1"]),
+            ["--size is 20971520, but at most 16777216 is possible; send smaller messages"]
+        );
+    }
+}

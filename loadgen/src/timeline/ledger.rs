@@ -1,6 +1,6 @@
 //! One worker's part of the timeline: at the end of each interval of the measured window what was recorded in it is put away.
 //!
-//! Nothing is done for a message. A turn costs one comparison, an interval's end some ten microseconds.
+//! Nothing is done for a message. A turn costs a comparison, an interval's end about a tenth of a millisecond.
 
 use hdrhistogram::serialization::{Serializer, V2Serializer};
 

@@ -6,6 +6,7 @@
 
 mod json_dialect;
 mod rfc6455;
+mod search;
 mod support;
 mod truth;
 mod workloads;

@@ -118,7 +118,7 @@ struct State {
     delayed: Mutex<VecDeque<Delayed>>,
     /// When it stood still, as it happened.
     stalls: Mutex<Vec<Range<u64>>>,
-    /// Binary messages in the order of their coming.
+    /// All messages in the order of their coming.
     handled: Mutex<Vec<Handled>>,
 }
 
@@ -228,7 +228,7 @@ impl TestServer {
         self.state.stalls.lock().expect("no panic while locked").clone()
     }
 
-    /// The messages that were published raw and binary.
+    /// All messages that were published, in the order of their coming.
     pub(crate) fn handled(&self) -> Vec<Handled> {
         self.state.handled.lock().expect("no panic while locked").clone()
     }
@@ -428,11 +428,15 @@ impl State {
                 None => drop(subscriber.stream.write_all(&bytes)),
             }
         }
-        if let Published::Raw(MessageKind::Binary, payload) = published {
-            let stamp = Finder::new(Encoding::Binary).find(payload).expect("a message of the generator");
-            let handled = Handled { due_ns: stamp.intended_ns, delivered_ns: now_ns() };
-            self.handled.lock().expect("no panic while locked").push(handled);
-        }
+        let stamp = match published {
+            Published::Raw(MessageKind::Binary, payload) => Finder::new(Encoding::Binary).find(payload),
+            Published::Raw(MessageKind::Text, text) | Published::Json(text) => {
+                Finder::new(Encoding::Text).find(text)
+            }
+        };
+        let due_ns = stamp.expect("a message of the generator").intended_ns;
+        let handled = Handled { due_ns, delivered_ns: now_ns() };
+        self.handled.lock().expect("no panic while locked").push(handled);
         offset
     }
 }

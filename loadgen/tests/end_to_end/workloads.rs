@@ -240,8 +240,9 @@ fn everybody_comes_back_after_a_restart() {
         assert_eq!((reconnect.handshake.count, reconnect.absence.count), (20, 20));
         let causes: u64 = reconnect.causes.iter().map(|cause| cause.count).sum();
         assert_eq!(causes, 20);
-        let has_failures = !reconnect.failures.is_empty();
-        assert_eq!(has_failures, !down.is_zero() && reconnect.attempts > 20, "{reconnect:?}");
+        let failures: u64 = reconnect.failures.iter().map(|failure| failure.count).sum();
+        assert!(failures >= reconnect.attempts - 20, "those of publishers too: {reconnect:?}");
+        assert!(down.is_zero() || failures > 0, "first attempts come while nobody listens: {reconnect:?}");
         let storms: Vec<_> =
             reconnect.storms.iter().map(|storm| (storm.lost, storm.all_seconds.is_some())).collect();
         assert_eq!(storms, [(20, true)]);
