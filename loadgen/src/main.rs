@@ -5,13 +5,15 @@ mod progress;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::diff::{DiffOptions, diff};
+use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
 use corecast_load::plan::{PlanOptions, print_plan};
+use corecast_load::scenario_file::with_scenario;
 use corecast_load::series::Written;
 use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
@@ -53,7 +55,11 @@ enum Command {
 const WRONG_OPTIONS: u8 = 1;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let line = match with_scenario(&Arguments::command(), std::env::args_os().collect()) {
+        Ok(line) => line,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let arguments = match Arguments::try_parse_from(line) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
@@ -71,18 +77,25 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(exit_code) => ExitCode::from(exit_code),
-        Err(error) => {
-            for line in error.to_string().lines() {
-                eprintln!("corecast-load: {line}");
-            }
-            ExitCode::from(WRONG_OPTIONS)
-        }
+        Err(error) => refuse(&*error),
     }
+}
+
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    for line in error.to_string().lines() {
+        eprintln!("corecast-load: {line}");
+    }
+    ExitCode::from(WRONG_OPTIONS)
 }
 
 fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     let scenario = Scenario::from_options(options)?;
+    if options.dry_run {
+        let dry_run = DryRun::of(&scenario)?;
+        print!("{dry_run}");
+        return Ok(if dry_run.falls_short() { WRONG_OPTIONS } else { 0 });
+    }
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
     if let Some(times @ 2..) = options.repeat {

@@ -1,11 +1,12 @@
 //! The report for people: one screen, the verdict last.
 
+mod apart;
 pub(crate) mod search;
 mod series;
 
 use std::fmt::{self, Write};
 
-use crate::report::{Percentiles, Reason, Report, Setup, WorkerUsage};
+use crate::report::{Percentiles, Reason, Report, Setup, WorkerUsage, ratio};
 use crate::shards::Shard;
 
 /// Failures and disconnections that are shown; JSON has them all.
@@ -20,6 +21,7 @@ impl fmt::Display for Report {
         self.write_connect(f)?;
         self.write_times(f)?;
         self.write_delivery(f)?;
+        self.write_apart(f)?;
         self.write_processes(f)?;
         self.write_verdict(f)
     }
@@ -66,7 +68,7 @@ pub(crate) fn load_text(setup: &Setup) -> String {
     };
     format!(
         "{load}, {} bytes {}{}, {} on {}{each}",
-        setup.message_bytes,
+        setup.message_sizes,
         setup.message_kind,
         if setup.deflate { " compressed" } else { "" },
         plural(setup.subscribers.into(), "subscriber"),
@@ -123,6 +125,17 @@ impl Report {
         if let Some(ping) = &self.connect.ping {
             times(f, "ping", &ping.round_trip)?;
         }
+        let apart = [
+            ("churn's", self.churn.as_ref().map(|churn| &churn.handshake)),
+            ("churn latency", self.churn.as_ref().map(|churn| &churn.latency)),
+            ("slow latency", self.slow.as_ref().map(|slow| &slow.latency)),
+            ("until ended", self.slow.as_ref().map(|slow| &slow.until_disconnected)),
+            ("reconnects'", self.reconnect.as_ref().map(|reconnect| &reconnect.handshake)),
+            ("away", self.reconnect.as_ref().map(|reconnect| &reconnect.absence)),
+        ];
+        for (name, percentiles) in apart {
+            percentiles.map_or(Ok(()), |percentiles| times(f, name, percentiles))?;
+        }
         if latency.from_intended.is_some() {
             times(f, "schedule lag", &self.generator.schedule_lag)?;
             times(f, "  own part", &self.generator.own_lag)?;
@@ -162,6 +175,9 @@ impl Report {
                 thousands(delivery.unexpected)
             ),
         )?;
+        let mean = ratio(delivery.published_bytes as f64, delivery.published as f64);
+        let is_fixed = self.setup.message_sizes.parse::<u32>().is_ok();
+        let sizes = if is_fixed { String::new() } else { format!(" of {mean:.0} bytes on average") };
         if delivery.lost > 0 {
             let unlucky = plural(delivery.subscribers_with_loss, "subscriber");
             let most = thousands(delivery.worst_subscriber_lost);
@@ -171,7 +187,7 @@ impl Report {
             f,
             "published",
             &format!(
-                "{} messages; {} refused, {} not taken in time",
+                "{} messages{sizes}; {} refused, {} not taken in time",
                 thousands(delivery.published),
                 thousands(delivery.refused),
                 thousands(delivery.unsent)

@@ -96,6 +96,11 @@ pub enum UnusableRun {
     #[error("{run}: the run is not valid: {why}")]
     NotValid { run: String, why: String },
     #[error(
+        "{run}: {which} in it, and what that costs cannot be told from the rest; run it without, connecting is measured in \
+         every run"
+    )]
+    NotSteady { run: String, which: &'static str },
+    #[error(
         "{run}: the server ran for {ran:.2} s, of which the kernel's ticks saw its cores busy for {seen:.2} s: work that is in \
          step with them, 100 a second, is seen always or never; take a rate such as 97.3"
     )]
@@ -121,6 +126,14 @@ impl Observation {
         if verdict.interrupted || verdict.exit_code == 1 || verdict.exit_code == 2 {
             let why = verdict.reasons.first().cloned().unwrap_or_else(|| "it was interrupted".to_owned());
             return Err(UnusableRun::NotValid { run, why });
+        }
+        let unsteady = [
+            (report.churn.is_some(), "connections came and went"),
+            (report.slow.is_some(), "subscribers read slowly"),
+            (report.reconnect.is_some(), "connections came back"),
+        ];
+        if let Some((_, which)) = unsteady.into_iter().find(|(is_so, _)| *is_so) {
+            return Err(UnusableRun::NotSteady { run, which });
         }
         let (ran, seen) = (server.cpu_seconds, server.core_busy_seconds);
         if seen < LEAST_SEEN_PART * ran - LEAST_BY_CHANCE {
@@ -310,6 +323,14 @@ mod tests {
         assert_eq!((seen.sends, seen.sends_from), (99_999.0, SendsFrom::Server));
         assert_eq!((seen.bytes, seen.relays), (66.0 * 999_990.0, 1_000.0));
         assert_eq!(seen.shards, 2.0);
+    }
+
+    #[test]
+    fn runs_whose_connections_change_are_refused() {
+        let slow = Report { slow: Some(Default::default()), ..report() };
+        assert!(refused(&slow).starts_with("a.json: subscribers read slowly in it"));
+        let churn = Report { churn: Some(Default::default()), ..report() };
+        assert!(refused(&churn).starts_with("a.json: connections came and went in it"));
     }
 
     #[test]
