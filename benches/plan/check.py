@@ -59,7 +59,7 @@ RUNS = (
     fitted("farther", 5_000, "--rate", "29.3"),
     fitted("topics", 500, "--topics", "10", "--rate", "199"),
     # The byte: large messages, and many in one send.
-    fitted("large", 1_000, "--rate", "47.3", "--size", "16KiB"),
+    fitted("large", 1_000, "--rate", "47.3", "--size", "16KiB", server_options=("--shards", "1", "--topic-log-bytes", "8MiB")),
     fitted("together", 1_000, "--in-flight", "64"),
     # The relay: two shards on one core.
     fitted("relayed", 64, "--publishers", "8", "--rate", "403", server_options=("--shards", "2")),
