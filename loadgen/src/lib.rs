@@ -62,6 +62,7 @@ pub mod timeline;
 pub mod units;
 mod verdict;
 mod worker;
+pub mod written;
 
 pub use options::RunOptions;
 pub use report::Report;

@@ -11,7 +11,7 @@ use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
-use corecast_load::series::Written;
+use corecast_load::written::Written;
 use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
 
@@ -129,7 +129,7 @@ fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
 
 #[derive(Debug, clap::Args)]
 struct ShowOptions {
-    /// What `run --json` wrote
+    /// What --json wrote: a run, several of them, or a search
     report: PathBuf,
     #[command(flatten)]
     output: OutputOptions,
@@ -139,6 +139,7 @@ fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     match Written::read(&options.report)? {
         Written::Run(report) => options.output.write(&report)?,
+        Written::Search(search) => options.output.write_search(&search)?,
         Written::Series(series) => {
             options.output.check_series()?;
             options.output.write_series(&series)?;
