@@ -293,6 +293,9 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     pub count: u64,
+    /// The first one: of one broadcast, its first receipt.
+    #[serde(default)]
+    pub min_ns: u64,
     pub p50_ns: u64,
     pub p90_ns: u64,
     pub p99_ns: u64,
@@ -309,6 +312,7 @@ impl Percentiles {
         let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             count: histogram.len(),
+            min_ns: if histogram.is_empty() { 0 } else { histogram.min() },
             p50_ns: at(0.5),
             p90_ns: at(0.9),
             p99_ns: at(0.99),
