@@ -33,6 +33,22 @@ pub struct Check {
     publishers_per_topic: usize,
     /// Missing ranges by index into `next`: ascending, disjoint, not touching, none empty, all below `next`.
     gaps: HashMap<usize, Vec<Range<u32>>>,
+    /// Pairs whose `next` is [`AWAY`].
+    absences: HashMap<usize, Absence>,
+    /// What pairs did not get because the subscriber was away, like `gaps`.
+    away: HashMap<usize, Vec<Range<u32>>>,
+}
+
+/// In `next`: the subscriber left, and nothing has come since. No message has this number.
+const AWAY: u32 = u32::MAX;
+
+/// A pair without a message since the subscriber left.
+#[derive(Clone, Copy, Debug)]
+struct Absence {
+    /// The next sequence expected when it left.
+    left: u32,
+    /// It is back, and is to get everything from here on. Earlier ones it may get.
+    back: Option<u32>,
 }
 
 impl Check {
@@ -42,6 +58,31 @@ impl Check {
             next: vec![0; subscribers * publishers_per_topic].into_boxed_slice(),
             publishers_per_topic,
             gaps: HashMap::new(),
+            absences: HashMap::new(),
+            away: HashMap::new(),
+        }
+    }
+
+    /// The subscriber's connection has ended, and it will come again. What it does not get meanwhile is not lost.
+    pub fn leave(&mut self, subscriber: usize) {
+        for pair in self.pairs(subscriber) {
+            let next = std::mem::replace(&mut self.next[pair], AWAY);
+            if next == AWAY {
+                // Again, before anything came. Whether it should have is not known: it may have left just before.
+                self.absences.entry(pair).and_modify(|absence| absence.back = None);
+            } else {
+                self.absences.insert(pair, Absence { left: next, back: None });
+            }
+        }
+    }
+
+    /// The subscriber is subscribed again. `sent` is how many messages each of its publishers had sent by now: the next ones
+    /// it must get. Some before may still reach it, and from the first that does there may be no gap either.
+    pub fn come_back(&mut self, subscriber: usize, sent: impl Fn(usize) -> u32) {
+        for (publisher, pair) in self.pairs(subscriber).enumerate() {
+            self.absences
+                .entry(pair)
+                .and_modify(|absence| absence.back = Some(absence.left.max(sent(publisher))));
         }
     }
 
@@ -72,7 +113,22 @@ impl Check {
 
     #[cold]
     fn receive_out_of_turn(&mut self, pair: usize, sequence: u32) -> Arrival {
-        let next = self.next[pair];
+        let mut next = self.next[pair];
+        if next == AWAY {
+            let Absence { left, back } = self.absences[&pair];
+            if sequence >= left {
+                self.absences.remove(&pair);
+                let first = back.map_or(sequence, |back| back.min(sequence));
+                if left < first {
+                    self.away.entry(pair).or_default().push(left..first);
+                }
+                if first == sequence {
+                    self.next[pair] = sequence + 1;
+                    return Arrival::New { given_up: None };
+                }
+                next = first;
+            }
+        }
         if sequence > next {
             self.next[pair] = sequence + 1;
             let ranges = self.gaps.entry(pair).or_default();
@@ -80,14 +136,16 @@ impl Check {
             let given_up = (ranges.len() > MAX_MISSING_RANGES).then(|| ranges.remove(0));
             return Arrival::New { given_up };
         }
-        let Some(ranges) = self.gaps.get_mut(&pair) else { return Arrival::Duplicate };
-        if !take_out(ranges, sequence) {
-            return Arrival::Duplicate;
+        for ranges_of in [&mut self.gaps, &mut self.away] {
+            let Some(ranges) = ranges_of.get_mut(&pair) else { continue };
+            if take_out(ranges, sequence) {
+                if ranges.is_empty() {
+                    ranges_of.remove(&pair);
+                }
+                return Arrival::Reordered;
+            }
         }
-        if ranges.is_empty() {
-            self.gaps.remove(&pair);
-        }
-        Arrival::Reordered
+        Arrival::Duplicate
     }
 
     /// The ranges inside `published` that `subscriber` did not receive from the `publisher`-th publisher of its
@@ -95,19 +153,37 @@ impl Check {
     pub fn missing(&self, subscriber: usize, publisher: usize, published: Range<u32>) -> Vec<Range<u32>> {
         let pair = self.pair(subscriber, publisher);
         let known = self.gaps.get(&pair).map_or(&[][..], Vec::as_slice);
-        let tail = self.next[pair]..u32::MAX;
-        known
-            .iter()
-            .chain([&tail])
-            .map(|range| overlap(range, &published))
-            .filter(|r| !r.is_empty())
-            .collect()
+        let from = match self.absences.get(&pair) {
+            Some(absence) => absence.back.unwrap_or(AWAY),
+            None => self.next[pair],
+        };
+        inside(known, from..u32::MAX, &published)
+    }
+
+    /// The ranges inside `published` that `subscriber` did not receive because it was away, ascending.
+    pub fn missed_away(&self, subscriber: usize, publisher: usize, published: Range<u32>) -> Vec<Range<u32>> {
+        let pair = self.pair(subscriber, publisher);
+        let known = self.away.get(&pair).map_or(&[][..], Vec::as_slice);
+        let last = self.absences.get(&pair).map_or(0..0, |a| a.left..a.back.unwrap_or(u32::MAX));
+        inside(known, last, &published)
+    }
+
+    /// Of all pairs of a subscriber.
+    fn pairs(&self, subscriber: usize) -> Range<usize> {
+        let first = subscriber * self.publishers_per_topic;
+        first..first + self.publishers_per_topic
     }
 
     fn pair(&self, subscriber: usize, publisher: usize) -> usize {
         assert!(publisher < self.publishers_per_topic, "publisher {publisher} is not one of this topic");
         subscriber * self.publishers_per_topic + publisher
     }
+}
+
+/// The parts of `known`, and of the `last` range behind them, that lie inside `published`.
+fn inside(known: &[Range<u32>], last: Range<u32>, published: &Range<u32>) -> Vec<Range<u32>> {
+    let all = known.iter().chain([&last]);
+    all.map(|range| overlap(range, published)).filter(|range| !range.is_empty()).collect()
 }
 
 /// The part that both ranges cover; empty when there is none.
@@ -267,5 +343,75 @@ mod tests {
             let expected: Vec<u32> = (20..150).filter(|sequence| !seen.contains(sequence)).collect();
             assert_eq!(missing, expected);
         }
+    }
+
+    #[test]
+    fn what_is_sent_while_a_subscriber_is_away_is_not_lost() {
+        let mut check = Check::new(2, 1);
+        receive_all(&mut check, &[0, 1, 2]);
+        check.leave(0);
+        assert_eq!(check.missing(0, 0, 0..9), []);
+        assert_eq!(check.missed_away(0, 0, 0..9), [3..9]);
+        check.come_back(0, |_| 6);
+        assert_eq!(check.missing(0, 0, 0..9), [6..9], "those it must get");
+        assert_eq!(receive_all(&mut check, &[6, 7, 8]), [NEW, NEW, NEW]);
+        assert_eq!((check.missing(0, 0, 0..9), check.missed_away(0, 0, 0..9)), (vec![], vec![3..6]));
+        assert_eq!(check.missed_away(0, 0, 4..5), [4..5]);
+        assert_eq!(check.missing(1, 0, 0..9), [0..9], "the other one stayed");
+    }
+
+    #[test]
+    fn from_the_first_message_of_a_stay_on_there_may_be_no_gap() {
+        let mut check = Check::new(1, 1);
+        receive_all(&mut check, &[0, 1]);
+        check.leave(0);
+        check.come_back(0, |_| 9);
+        assert_eq!(receive_all(&mut check, &[5, 6, 8, 9]), [NEW, NEW, NEW, NEW]);
+        assert_eq!((check.missing(0, 0, 0..10), check.missed_away(0, 0, 0..10)), (vec![7..8], vec![2..5]));
+        check.leave(0);
+        check.come_back(0, |_| 12);
+        assert_eq!(receive_all(&mut check, &[14]), [NEW]);
+        assert_eq!(check.missing(0, 0, 0..15), [7..8, 12..14]);
+        assert_eq!(check.missed_away(0, 0, 0..15), [2..5, 10..12]);
+    }
+
+    #[test]
+    fn a_stay_without_a_message_lost_what_was_sent_in_it_unless_it_ended() {
+        let mut check = Check::new(1, 1);
+        receive_all(&mut check, &[0]);
+        for back in [3, 5] {
+            check.leave(0);
+            check.come_back(0, |_| back);
+        }
+        assert_eq!((check.missing(0, 0, 0..7), check.missed_away(0, 0, 0..7)), (vec![5..7], vec![1..5]));
+        check.leave(0);
+        assert_eq!((check.missing(0, 0, 0..7), check.missed_away(0, 0, 0..7)), (vec![], vec![1..7]));
+    }
+
+    #[test]
+    fn what_comes_late_is_told_from_what_comes_twice_over_an_absence_too() {
+        let mut check = Check::new(1, 1);
+        receive_all(&mut check, &[0, 2]);
+        check.leave(0);
+        check.come_back(0, |_| 3);
+        let late = receive_all(&mut check, &[1, 0, 2]);
+        assert_eq!(late, [Arrival::Reordered, Arrival::Duplicate, Arrival::Duplicate]);
+        assert_eq!(receive_all(&mut check, &[3, 4]), [NEW, NEW]);
+        check.leave(0);
+        check.come_back(0, |_| 8);
+        assert_eq!(receive_all(&mut check, &[8, 6, 6]), [NEW, Arrival::Reordered, Arrival::Duplicate]);
+        assert_eq!(check.missed_away(0, 0, 0..9), [5..6, 7..8]);
+    }
+
+    #[test]
+    fn runs_of_messages_end_an_absence_like_single_ones() {
+        let mut check = Check::new(1, 2);
+        check.leave(0);
+        check.come_back(0, |publisher| [4, 0][publisher]);
+        assert!(!check.receive_spans(0, &[(0, 4..6)]), "one by one, please");
+        assert_eq!(check.receive(0, 0, 4), NEW);
+        assert!(check.receive_spans(0, &[(0, 5..7)]));
+        assert_eq!(check.missed_away(0, 0, 0..7), [0..4]);
+        assert_eq!((check.missing(0, 1, 0..2), check.missed_away(0, 1, 0..2)), (vec![0..2], vec![]));
     }
 }

@@ -107,7 +107,8 @@ impl Role {
     }
 
     pub fn publisher(scenario: &Scenario) -> Result<Self, HandshakeError> {
-        let mut role = Self::new(scenario, &scenario.publish, |_| (None, None))?;
+        let first = |topic: &str| scenario.publisher_message.as_ref().map(|m| m.replace("{topic}", topic));
+        let mut role = Self::new(scenario, &scenario.publish, |topic| (first(topic), None))?;
         role.speaks_json = scenario.is_acknowledged;
         if scenario.publish.names_topic() {
             role.subprotocols.retain(|name| name != json_dialect::SUBPROTOCOL);
@@ -374,7 +375,7 @@ impl Client {
                     encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                 }
                 Ok(Some(Event::Pong(payload))) => {
-                    scratch.pongs.extend(payload.as_ref().try_into().ok().map(u64::from_be_bytes));
+                    scratch.pongs.extend(payload[..].try_into().ok().map(u64::from_be_bytes));
                 }
                 Ok(Some(Event::Close(close))) => {
                     let code = close.as_ref().map(|(code, _)| *code);

@@ -37,9 +37,11 @@ pub(crate) struct Socket {
     pub(crate) listed: bool,
     /// The peer became open at some time.
     pub(crate) was_open: bool,
+    /// A receive is armed.
+    pub(crate) is_receiving: bool,
 }
 
-/// How far a socket is. Only forward, but for a poster that connects again.
+/// How far a socket is. Only forward, but for connections that are made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     New,
@@ -65,6 +67,7 @@ impl Endpoint {
             blocked: false,
             listed: false,
             was_open: false,
+            is_receiving: false,
         };
         Self { socket, peer }
     }
@@ -112,7 +115,7 @@ pub(crate) fn preparation(
     let option = |option| Op::SetOption { file, option };
     let steps = [
         scenario
-            .receive_buffer
+            .receive_buffer_of(index as u32)
             .filter(|_| is_subscriber)
             .map(|bytes| option(SocketOption::ReceiveBuffer(bytes))),
         // A message that is due must not wait for the acknowledgement of the one before.

@@ -76,6 +76,11 @@ impl Flight {
         );
     }
 
+    /// One subscriber of `publisher` is back. Messages on their way count as complete when as many have them as there are now.
+    pub fn add_receiver(&self, publisher: usize) {
+        self.publishers[publisher].receivers.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Messages of `publisher` that everyone has received.
     pub fn complete(&self, publisher: usize) -> u64 {
         self.publishers[publisher].complete.load(Ordering::Relaxed)

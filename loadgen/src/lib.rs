@@ -16,6 +16,7 @@
 //! It drives any server, and depends on the protocol and on the ring, never on corecast's server.
 
 pub mod autobahn;
+mod backoff;
 mod calendar;
 pub mod check;
 pub mod client;
@@ -23,11 +24,13 @@ pub mod clock;
 mod control;
 mod dealing;
 pub mod diff;
+pub mod dry_run;
 pub mod encoded_histogram;
 mod endpoint;
 pub mod failure;
 pub mod figures;
 pub mod flight;
+pub mod groups;
 mod hlog;
 pub mod host;
 mod host_limits;
@@ -49,11 +52,13 @@ mod repeats;
 pub mod report;
 mod run;
 pub mod scenario;
+pub mod scenario_file;
 pub mod schedule;
 pub mod search;
 pub mod series;
 pub mod server_process;
 pub mod shards;
+pub mod sizes;
 pub mod sources;
 pub mod stamp;
 pub mod target;
@@ -62,6 +67,7 @@ pub mod timeline;
 pub mod units;
 mod verdict;
 mod worker;
+pub mod workload;
 pub mod written;
 
 pub use options::RunOptions;

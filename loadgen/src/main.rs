@@ -5,12 +5,14 @@ mod progress;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::diff::{DiffOptions, diff};
+use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
+use corecast_load::scenario_file::with_scenario;
 use corecast_load::written::Written;
 use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
@@ -49,7 +51,11 @@ enum Command {
 const WRONG_OPTIONS: u8 = 1;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let line = match with_scenario(&Arguments::command(), std::env::args_os().collect()) {
+        Ok(line) => line,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let arguments = match Arguments::try_parse_from(line) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
@@ -66,18 +72,23 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(exit_code) => ExitCode::from(exit_code),
-        Err(error) => {
-            for line in error.to_string().lines() {
-                eprintln!("corecast-load: {line}");
-            }
-            ExitCode::from(WRONG_OPTIONS)
-        }
+        Err(error) => refuse(&*error),
     }
+}
+
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    for line in error.to_string().lines() {
+        eprintln!("corecast-load: {line}");
+    }
+    ExitCode::from(WRONG_OPTIONS)
 }
 
 fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     let scenario = Scenario::from_options(options)?;
+    if options.dry_run {
+        return foretell(&scenario);
+    }
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
     if let Some(times @ 2..) = options.repeat {
@@ -88,6 +99,13 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let report = report?;
     options.output.write(&report)?;
     Ok(report.verdict.exit_code)
+}
+
+/// What would happen.
+fn foretell(scenario: &Scenario) -> Result<u8, Box<dyn std::error::Error>> {
+    let dry_run = DryRun::of(scenario)?;
+    print!("{dry_run}");
+    Ok(if dry_run.falls_short() { WRONG_OPTIONS } else { 0 })
 }
 
 fn repeat(
@@ -107,6 +125,12 @@ fn repeat(
 
 fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.run.output.check()?;
+    if options.run.dry_run {
+        if let Some(mistake) = options.mistake() {
+            return Err(mistake.into());
+        }
+        return foretell(&Scenario::from_options(&options.first_run())?);
+    }
     let mut display = ProgressDisplay::new(options.run.quiet)?;
     let is_quiet = options.run.quiet;
     let mut head = true;

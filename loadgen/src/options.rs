@@ -1,13 +1,17 @@
 //! The command line of `corecast-load run`, as given. [`crate::scenario`] resolves it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 
+use crate::groups::Portion;
 use crate::output::OutputOptions;
 use crate::preset::{Preset, Via};
+use crate::sizes::{Sizes, TextShare};
 use crate::sources::Source;
-use crate::units::{Rate, parse_bytes, parse_duration};
+use crate::units::{Rate, parse_byte_rate, parse_bytes, parse_duration};
+use crate::workload::Workload;
 
 /// Connects subscribers and publishers, publishes at fixed times whatever the server does, and checks that every
 /// subscriber gets every message.
@@ -22,6 +26,14 @@ use crate::units::{Rate, parse_bytes, parse_duration};
 pub struct RunOptions {
     /// ws://host:port/path of the server; {topic} stands for the topic's name [default: the preset's]
     pub url: Option<String>,
+
+    /// Options from a TOML file: each is a key with _ for -, in sections or not. Options given here win
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+
+    /// Options for a purpose; those of the file and those given here win
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub workload: Option<Workload>,
 
     /// What is known about the server [default: corecast, or plain when a URL is given]
     #[arg(long, value_enum)]
@@ -67,13 +79,18 @@ pub struct RunOptions {
     #[arg(long, value_name = "N")]
     pub in_flight: Option<u32>,
 
-    /// Bytes of a message, at least the stamp (32 binary, 64 text)
-    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_bytes)]
-    pub size: u32,
+    /// Bytes of a message, at least the stamp (32 binary, 64 text). Sizes with weights, as in 64:90,1KiB:9,64KiB:1, or a range, as
+    /// in uniform:32-4096, are drawn for each message from the seed
+    #[arg(long, value_name = "BYTES", default_value = "64")]
+    pub size: Sizes,
 
     /// Send text messages
     #[arg(long, conflicts_with = "binary")]
     pub text: bool,
+
+    /// Send some messages as text and the others as binary: 30% or 0.3 of them, drawn from the seed. Over WebSocket only
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["text", "binary", "publish_template"])]
+    pub text_share: Option<TextShare>,
 
     /// Send binary messages (the default)
     #[arg(long)]
@@ -146,6 +163,16 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEMPLATE")]
     pub publish_template: Option<String>,
 
+    /// Text message that each publisher's connection sends first, where servers want one; {topic} is replaced. Messages follow
+    /// without waiting for an answer
+    #[arg(long, value_name = "TEMPLATE")]
+    pub publisher_message: Option<String>,
+
+    /// How every message begins that a subscriber gets of a topic; others are unexpected. {topic} is replaced
+    /// [default: the preset's, else not checked]
+    #[arg(long, value_name = "TEMPLATE")]
+    pub message_prefix: Option<String>,
+
     /// Additional request header, "Name: value" (repeatable)
     #[arg(long, value_name = "HEADER")]
     pub header: Vec<String>,
@@ -162,6 +189,33 @@ pub struct RunOptions {
     /// Filler bytes are random: use --publish-template for messages that compress
     #[arg(long)]
     pub deflate: bool,
+
+    /// Connections per second that leave during the run, warm-up included, by a closing handshake; each comes again as a new
+    /// one at once. Nothing may be lost inside of a stay
+    #[arg(long, value_name = "RATE")]
+    pub churn: Option<Rate>,
+
+    /// Subscribers that come and go with --churn: 50, or 10% of them. The report's main figures are those of the others
+    #[arg(long, value_name = "PORTION", default_value = "10%")]
+    pub churn_subscribers: Portion,
+
+    /// Subscribers that read slowly: 50, or 5% of them. What they miss and what becomes of them is told apart from the others
+    #[arg(long, value_name = "PORTION", default_value = "0")]
+    pub slow_subscribers: Portion,
+
+    /// How fast they read, on average, as in 1KiB/s; 0 stops reading after the subscription. Their SO_RCVBUF is 4 KiB
+    #[arg(long, value_name = "BYTES", default_value = "1KiB/s", value_parser = parse_byte_rate)]
+    pub slow_rate: u32,
+
+    /// Subscribers and publishers connect again when the server ends their connections in the run, unless its close code says
+    /// that this is of no use. What they miss meanwhile is told apart; publishers send late what was due
+    #[arg(long)]
+    pub reconnect: bool,
+
+    /// The first attempt comes after a random time up to this; after attempts that fail the bound doubles, up to 16 times this
+    /// (RFC 6455 section 7.2.3)
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub reconnect_delay: Duration,
 
     /// Local address to connect from, a range of them (127.0.0.2-127.0.0.9), or an interface (eth0) for all its addresses;
     /// several are used in turn (repeatable). Each has room for as many connections to one server as there are local ports,
@@ -198,6 +252,10 @@ pub struct RunOptions {
 
     #[command(flatten)]
     pub output: OutputOptions,
+
+    /// Print what would happen (of a search, its first run) and connect nothing; exit status 1 when this host falls short of it
+    #[arg(long)]
+    pub dry_run: bool,
 
     /// Worker threads never sleep: what arrives is seen at once, and no server is charged for waking them. For cores that
     /// they have to themselves; time without work does not count as busy

@@ -8,15 +8,21 @@ use crate::json_dialect;
 /// A family of servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// corecast's raw dialect: one topic per path, roles in the query.
+    /// corecast's raw dialect: one topic per path, roles in the query
     Corecast,
-    /// corecast's JSON dialect: text, several topics on one connection, every publish acknowledged.
+    /// corecast's JSON dialect: text, several topics on one connection, every publish acknowledged
     CorecastJson,
-    /// Every message a client sends goes to all connected ones: the usual example of uWebSockets, Bun and ws.
-    Broadcast,
-    /// Nchan in nginx: subscribers on /sub/{topic}, publishers POST to /pub/{topic}.
+    /// uWebSockets, its broadcast example: every message goes to all other connections, as it is. Port 9001
+    Uws,
+    /// Bun, the publish-subscribe guide's server: every message goes to all connections, with a name in front. Text, port 3000
+    Bun,
+    /// npm ws, the broadcast example: every message goes to all connections, as it is. Port 8080
+    Ws,
+    /// Nchan in nginx: subscribers on /sub/{topic}, publishers POST to /pub/{topic}
     Nchan,
-    /// Nothing is assumed: subscribers and publishers use the URL as it is given.
+    /// Any server where every message that a client sends goes to all connected ones
+    Broadcast,
+    /// Nothing is assumed: subscribers and publishers use the URL as it is given
     Plain,
 }
 
@@ -34,8 +40,11 @@ impl Preset {
         match self {
             Self::Corecast => "corecast",
             Self::CorecastJson => "corecast-json",
-            Self::Broadcast => "broadcast",
+            Self::Uws => "uws",
+            Self::Bun => "bun",
+            Self::Ws => "ws",
             Self::Nchan => "nchan",
+            Self::Broadcast => "broadcast",
             Self::Plain => "plain",
         }
     }
@@ -43,15 +52,18 @@ impl Preset {
     /// Where subscribers connect when no URL is given.
     pub const fn authority(self) -> &'static str {
         match self {
-            Self::Corecast | Self::CorecastJson | Self::Broadcast | Self::Plain => "127.0.0.1:9001",
-            Self::Nchan => "127.0.0.1:8080",
+            Self::Corecast | Self::CorecastJson | Self::Uws | Self::Broadcast | Self::Plain => {
+                "127.0.0.1:9001"
+            }
+            Self::Bun => "127.0.0.1:3000",
+            Self::Ws | Self::Nchan => "127.0.0.1:8080",
         }
     }
 
     pub const fn default_via(self) -> Via {
         match self {
-            Self::Corecast | Self::CorecastJson | Self::Broadcast | Self::Plain => Via::Ws,
             Self::Nchan => Via::Http,
+            _ => Via::Ws,
         }
     }
 
@@ -60,7 +72,7 @@ impl Preset {
         match self {
             Self::Corecast => "/topics/{topic}",
             Self::CorecastJson => "/ws",
-            Self::Broadcast | Self::Plain => "/",
+            Self::Uws | Self::Bun | Self::Ws | Self::Broadcast | Self::Plain => "/",
             Self::Nchan => "/sub/{topic}",
         }
     }
@@ -70,7 +82,7 @@ impl Preset {
         match (self, via) {
             (Self::CorecastJson, Via::Http) => Some("/topics/{topic}"),
             (Self::Nchan, _) => Some("/pub/{topic}"),
-            (Self::Corecast | Self::CorecastJson | Self::Broadcast | Self::Plain, _) => None,
+            _ => None,
         }
     }
 
@@ -78,7 +90,7 @@ impl Preset {
     pub const fn subscriber_query(self) -> Option<&'static str> {
         match self {
             Self::Corecast => Some("role=subscriber"),
-            Self::CorecastJson | Self::Broadcast | Self::Nchan | Self::Plain => None,
+            _ => None,
         }
     }
 
@@ -86,15 +98,15 @@ impl Preset {
     pub const fn publisher_query(self, names_topic: bool) -> Option<&'static str> {
         match (self, names_topic) {
             (Self::Corecast, _) | (Self::CorecastJson, true) => Some("role=publisher"),
-            (Self::CorecastJson | Self::Broadcast | Self::Nchan | Self::Plain, _) => None,
+            _ => None,
         }
     }
 
     /// The kind of messages that it can carry at all, if not both.
     pub const fn only_kind(self) -> Option<MessageKind> {
         match self {
-            Self::CorecastJson => Some(MessageKind::Text),
-            Self::Corecast | Self::Broadcast | Self::Nchan | Self::Plain => None,
+            Self::CorecastJson | Self::Bun => Some(MessageKind::Text),
+            _ => None,
         }
     }
 
@@ -124,14 +136,14 @@ impl Preset {
     pub const fn metrics_port(self) -> Option<u16> {
         match self {
             Self::Corecast | Self::CorecastJson => Some(9002),
-            Self::Broadcast | Self::Nchan | Self::Plain => None,
+            _ => None,
         }
     }
 
     const fn if_json(self, text: &'static str) -> Option<&'static str> {
         match self {
             Self::CorecastJson => Some(text),
-            Self::Corecast | Self::Broadcast | Self::Nchan | Self::Plain => None,
+            _ => None,
         }
     }
 }

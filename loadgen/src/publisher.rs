@@ -33,6 +33,8 @@ pub(crate) struct Publisher {
     /// Around messages that are posted.
     head: Option<RequestHead>,
     is_dead: bool,
+    /// Messages of which some may have gone down with a connection.
+    broken_at: u32,
     /// Measured messages that the server refused.
     measured_refused: u32,
     window: ClosedWindow,
@@ -90,6 +92,7 @@ impl Publisher {
             message: Message::new(scenario, index),
             head: (scenario.via == Via::Http).then(|| RequestHead::new(scenario, scenario.topic_of(index))),
             is_dead: false,
+            broken_at: 0,
             measured_refused: 0,
             window: ClosedWindow::default(),
             answers: scenario.is_acknowledged.then_some(0),
@@ -112,6 +115,19 @@ impl Publisher {
     /// The connection is gone for good.
     pub(crate) fn kill(&mut self) {
         self.is_dead = true;
+    }
+
+    /// The connection is gone and will be made again. Answers that are still to come never will: how many.
+    pub(crate) fn break_off(&mut self) -> u32 {
+        self.broken_at = self.sequence;
+        let unanswered = self.unanswered();
+        self.answers = self.answers.map(|answers| answers + unanswered);
+        unanswered
+    }
+
+    /// Messages below this sequence may have gone down with a connection.
+    pub(crate) fn broken_at(&self) -> u32 {
+        self.broken_at
     }
 
     /// The server refused these messages too. In the closed loop others may take their place.
@@ -265,12 +281,11 @@ impl Publisher {
     }
 
     fn write(&mut self, stamp: &Stamp, out: &mut Vec<u8>) {
-        let opcode = self.message.opcode();
-        let payload = self.message.stamped(stamp);
+        let (kind, payload) = self.message.stamped(stamp);
         match &self.head {
             Some(head) => head.write_request(payload, out),
             // RFC 6455 §5.3: the key is new for each frame and cannot be foretold.
-            None => encode_frame(out, opcode, payload, Some(rand::random())),
+            None => encode_frame(out, kind.opcode(), payload, Some(rand::random())),
         }
     }
 

@@ -1,16 +1,20 @@
 //! What happens to every message that a worker's subscribers receive: read the stamp, check it, measure it.
 
+mod aside;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use crate::check::{Arrival, Check, overlap};
 use crate::control::Control;
 use crate::flight::{Flight, LocalArrivals};
+use crate::groups::{Group, Groups};
 use crate::json_dialect::{Missed, missed};
 use crate::measure::Measure;
 use crate::repeats::{Noted, Repeat, Repeats};
 use crate::scenario::{Load, Scenario};
 use crate::stamp::{Finder, Stamp};
+pub(crate) use aside::Asides;
 
 /// Announcements that may wait for the first acknowledgement of a measured message. More are counted whole.
 const MOST_UNDECIDED: usize = 1 << 16;
@@ -50,16 +54,23 @@ pub(crate) struct Receiver {
     pub(crate) completed: Vec<u32>,
     pub(crate) check: Check,
     pub(crate) measure: Measure,
+    pub(crate) asides: Asides,
     /// Publishing has begun: what is not of this run is no greeting any more.
     pub(crate) is_counting: bool,
 }
 
 impl Receiver {
-    pub(crate) fn new(scenario: &Scenario, run: u32, flight: &Flight, subscribers: usize) -> Self {
+    pub(crate) fn new(
+        scenario: &Scenario,
+        run: u32,
+        flight: &Flight,
+        subscribers: usize,
+        groups: Groups,
+    ) -> Self {
         let place = |publisher| (scenario.topic_of(publisher), publisher / scenario.topics);
         Self {
             run,
-            finder: Finder::new(scenario.encoding()),
+            finder: scenario.text_share.map_or_else(|| Finder::new(scenario.encoding()), |_| Finder::mixed()),
             publishers: (0..scenario.publishers).map(place).collect(),
             topics: scenario.topics,
             topics_per_subscriber: scenario.topics_per_subscriber,
@@ -75,6 +86,7 @@ impl Receiver {
             completed: Vec::new(),
             check: Check::new(subscribers, scenario.publishers_heard() as usize),
             measure: Measure::default(),
+            asides: Asides::new(groups),
             is_counting: false,
         }
     }
@@ -169,7 +181,10 @@ impl Receiver {
                 return false;
             }
         }
-        self.arrivals.add(stamp.publisher as usize, stamp.sequence, 1);
+        // Whether everyone has a message is asked of the steady ones.
+        if !self.asides.is_in_hand() {
+            self.arrivals.add(stamp.publisher as usize, stamp.sequence, 1);
+        }
         if stamp.measured {
             self.measure.arrived(stamp, *bytes, now_ns, 1);
         }
@@ -195,6 +210,17 @@ impl Receiver {
 
     /// Nothing more will come: decides what had to wait.
     pub(crate) fn finish(&mut self, control: &Control) {
+        self.decide(control);
+        for group in [Group::Churning, Group::Slow] {
+            if self.asides.has(group) {
+                self.change_group(group);
+                self.decide(control);
+                self.change_group(group);
+            }
+        }
+    }
+
+    fn decide(&mut self, control: &Control) {
         for (subscriber, topic, missed) in std::mem::take(&mut self.undecided) {
             let first = control.measured_offset(topic).unwrap_or(0);
             self.announced(subscriber, missed.count_from(first));
@@ -257,7 +283,7 @@ fn settle(repeat: &mut Repeat, arrivals: &mut LocalArrivals, measure: &mut Measu
 }
 
 fn message_prefixes(scenario: &Scenario) -> Box<[Box<[u8]>]> {
-    let Some(template) = scenario.preset.message_prefix() else { return Box::default() };
+    let Some(template) = &scenario.message_prefix else { return Box::default() };
     let prefix = |topic| template.replace("{topic}", &scenario.topic_name(topic)).into_bytes().into();
     (0..scenario.topics).map(prefix).collect()
 }
@@ -284,7 +310,8 @@ mod tests {
         let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
         let scenario = Scenario::from_options(&options).expect("a valid scenario");
         let flight = Flight::new(scenario.publishers as usize, 1);
-        let mut receiver = Receiver::new(&scenario, 77, &flight, scenario.subscribers as usize);
+        let mut receiver =
+            Receiver::new(&scenario, 77, &flight, scenario.subscribers as usize, scenario.groups);
         receiver.is_counting = true;
         Bench { receiver, control: Control::new(1, scenario.publishers, scenario.topics), flight }
     }

@@ -2,6 +2,7 @@
 //!
 //! Times are nanoseconds (`_ns`) unless the name says seconds; `share` is a part of one, or of one core.
 
+mod apart;
 #[cfg(test)]
 mod documented;
 pub(crate) mod json;
@@ -20,6 +21,7 @@ use crate::server_process::{KernelMemory, ServerSnapshot};
 use crate::shards::Shard;
 use crate::timeline::{Interval, IntervalHistograms};
 
+pub use apart::{Churn, Reconnect, Slow, Storm};
 pub use read::ReadError;
 
 /// Changes when a field changes its name or meaning. New fields may come without.
@@ -45,6 +47,13 @@ pub struct Report {
     /// Kernel memory of both ends, when the server is on this host.
     pub kernel: Option<Kernel>,
     pub closing: Closing,
+    /// Parts that only runs with such subscribers have.
+    #[serde(default)]
+    pub churn: Option<Churn>,
+    #[serde(default)]
+    pub slow: Option<Slow>,
+    #[serde(default)]
+    pub reconnect: Option<Reconnect>,
     /// The run in intervals. Reports of earlier versions have none.
     #[serde(default)]
     pub timeline: Vec<Interval>,
@@ -80,8 +89,12 @@ pub struct Setup {
     pub total_rate_milli: Option<u64>,
     /// Messages on their way for each publisher: closed loop.
     pub in_flight: Option<u32>,
+    /// Of a message's stamp and filler, on average where sizes differ.
     pub message_bytes: u32,
-    /// `text` or `binary`.
+    /// The sizes as they were asked for.
+    #[serde(default)]
+    pub message_sizes: String,
+    /// `text`, `binary` or `mixed`.
     pub message_kind: String,
     pub warmup_ns: u64,
     pub duration_ns: u64,
@@ -132,6 +145,9 @@ pub struct Reason {
 pub struct Delivery {
     /// Messages sent in the measured window.
     pub published: u64,
+    /// Their stamps and fillers: what a publish template puts around them is not counted.
+    #[serde(default)]
+    pub published_bytes: u64,
     /// Messages that were due but that publishers' connections did not take.
     pub unsent: u64,
     /// Messages that the server refused.
@@ -278,6 +294,9 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     pub count: u64,
+    /// The first one: of one broadcast, its first receipt.
+    #[serde(default)]
+    pub min_ns: u64,
     pub p50_ns: u64,
     pub p90_ns: u64,
     pub p99_ns: u64,
@@ -294,6 +313,7 @@ impl Percentiles {
         let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             count: histogram.len(),
+            min_ns: if histogram.is_empty() { 0 } else { histogram.min() },
             p50_ns: at(0.5),
             p90_ns: at(0.9),
             p99_ns: at(0.99),
@@ -388,6 +408,7 @@ mod tests {
         assert_eq!(json["verdict"]["exit_code"], 1);
         let keys: Vec<&str> = json.as_object().expect("an object").keys().map(String::as_str).collect();
         let expected = [
+            "churn",
             "closing",
             "commit",
             "connect",
@@ -396,10 +417,12 @@ mod tests {
             "histograms",
             "kernel",
             "latency",
+            "reconnect",
             "schema",
             "server",
             "setup",
             "shards",
+            "slow",
             "throughput",
             "timeline",
             "verdict",

@@ -1,5 +1,6 @@
 //! A whole run: the phases in order, and the report from what the workers bring back.
 
+mod apart;
 mod summary;
 
 use std::ops::ControlFlow;
@@ -318,6 +319,8 @@ impl Coordinator<'_> {
             // A subscriber that is gone may have received more than counts here: wait for the others in any case.
             let is_whole =
                 self.control.workers.iter().all(|w| w.lost_connections.load(Ordering::Relaxed) == 0);
+            // Those that come and go are not counted there: they have the whole time.
+            let is_whole = is_whole && self.scenario.churn.is_none() && !self.scenario.reconnect;
             let has_all = is_whole && self.control.all_published() && received >= expected;
             if has_all || now_ns() >= deadline_ns || has_ended_early(workers) {
                 break;

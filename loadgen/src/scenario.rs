@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use corecast_protocol::{Limits, MessageKind};
 
+use crate::groups::{Group, Groups};
 use crate::host_limits::HostLimits;
 use crate::metrics_page::MetricsPage;
 use crate::options::RunOptions;
 use crate::preflight::workers_for;
 use crate::preset::{Preset, Via};
+use crate::sizes::{Sizes, TextShare};
 use crate::sources::{SourceError, automatic};
 use crate::stamp::Encoding;
 use crate::target::{Scheme, Target};
 use crate::units::{Rate, parse_cores};
 pub use mistakes::{Mistake, Mistakes};
-use mistakes::{check_lines, check_sizes, check_sources, check_template, check_topics};
+use mistakes::{check_lines, check_sizes, check_sources, check_template, check_topics, choose_groups};
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -34,19 +36,34 @@ pub struct Scenario {
     pub publishers: u32,
     /// Connections that publishers are dealt out to in turn: at most one for each.
     pub publisher_connections: u32,
+    /// The subscribers by what they do.
+    pub groups: Groups,
+    /// Churning ones that leave per second.
+    pub churn: Option<Rate>,
+    /// Bytes per second that slow ones read; 0 stops them.
+    pub slow_rate: u32,
+    /// Connections that the server ends are made again, at first after a random time up to the delay.
+    pub reconnect: bool,
+    pub reconnect_delay: Duration,
     pub topics: u32,
     /// Topics that follow each other, the first one behind the last.
     pub topics_per_subscriber: u32,
     pub topic_prefix: String,
     pub load: Load,
     pub kind: MessageKind,
+    /// Messages of both kinds are sent, this part as text.
+    pub text_share: Option<TextShare>,
     /// Bytes of stamp and filler; a publish template comes on top.
-    pub message_bytes: u32,
+    pub sizes: Sizes,
     pub publish_template: Option<String>,
     /// Every publish is answered, as the JSON dialect does.
     pub is_acknowledged: bool,
     pub subscribe_message: Option<String>,
     pub subscribed_match: Option<String>,
+    /// What a publisher's connection sends first.
+    pub publisher_message: Option<String>,
+    /// How every message of a topic begins, where that is known.
+    pub message_prefix: Option<String>,
     pub headers: Vec<(String, String)>,
     pub origin: Option<String>,
     pub subprotocols: Vec<String>,
@@ -135,7 +152,12 @@ impl Scenario {
         // By its request, or by the text around its payload.
         let names_its_topic = via == Via::Http
             || (!names_topic && publish_template.is_some_and(|template| template.contains("{topic}")));
-        check_sizes(options, publishers, kind, &mut mistakes);
+        let largest_stamp = if options.text_share.is_some() { MessageKind::Text } else { kind };
+        if options.text_share.is_some() && (via == Via::Http || preset.only_kind().is_some()) {
+            mistakes.push(Mistake::OneKindOnly);
+        }
+        check_sizes(options, publishers, largest_stamp, &mut mistakes);
+        let groups = choose_groups(options, &mut mistakes);
         check_topics(options, publishers, &url, subscribe_message.as_deref(), &mut mistakes);
         check_lines(publisher_connections, publishers, names_its_topic, &mut mistakes);
         check_template(options, kind, &mut mistakes);
@@ -189,6 +211,11 @@ impl Scenario {
             subscribers: options.subscribers,
             publishers,
             publisher_connections,
+            groups,
+            churn: options.churn,
+            slow_rate: options.slow_rate,
+            reconnect: options.reconnect,
+            reconnect_delay: options.reconnect_delay,
             topics: options.topics,
             topics_per_subscriber: options.topics_per_subscriber,
             topic_prefix: options.topic_prefix.clone(),
@@ -197,11 +224,14 @@ impl Scenario {
                 None => Load::Open { rate: options.rate },
             },
             kind,
-            message_bytes: options.size,
+            text_share: options.text_share,
+            sizes: options.size.clone(),
             is_acknowledged: preset_template.is_some() && options.publish_template.is_none(),
             publish_template: owned(publish_template),
             subscribe_message,
             subscribed_match,
+            publisher_message: options.publisher_message.clone(),
+            message_prefix: options.message_prefix.clone().or_else(|| owned(preset.message_prefix())),
             headers,
             origin: options.origin.clone(),
             subprotocols: match options.subprotocol.as_slice() {
@@ -225,12 +255,16 @@ impl Scenario {
             workers,
             server_pid: options.server_pid,
             seed: options.seed.unwrap_or_else(rand::random),
-            limits: message_limits(options.size),
+            limits: message_limits(options.size.largest()),
         })
     }
 
+    /// How stamps are written; the one that takes more where messages are of both kinds.
     pub const fn encoding(&self) -> Encoding {
-        encoding(self.kind)
+        match self.text_share {
+            Some(_) => Encoding::Text,
+            None => encoding(self.kind),
+        }
     }
 
     pub fn topic_name(&self, topic: u32) -> String {
@@ -264,10 +298,19 @@ impl Scenario {
         self.topics_per_subscriber * self.publishers_per_topic()
     }
 
+    /// `SO_RCVBUF` of a subscriber's socket. A slow one has little room, or it would seem fast for long.
+    pub fn receive_buffer_of(&self, subscriber: u32) -> Option<u32> {
+        let is_slow = self.groups.of(subscriber) == Group::Slow;
+        if is_slow { Some(SLOW_RECEIVE_BUFFER) } else { self.receive_buffer }
+    }
+
     pub const fn connections(&self) -> u32 {
         self.subscribers + self.publisher_connections
     }
 }
+
+/// `SO_RCVBUF` of slow subscribers.
+const SLOW_RECEIVE_BUFFER: u32 = 4 << 10;
 
 /// The URL without the role query, which the target gets later: HTTP publishing derives from it.
 fn subscribe_url(options: &RunOptions, preset: Preset) -> String {
@@ -304,7 +347,7 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 
-const fn encoding(kind: MessageKind) -> Encoding {
+pub(crate) const fn encoding(kind: MessageKind) -> Encoding {
     match kind {
         MessageKind::Text => Encoding::Text,
         MessageKind::Binary => Encoding::Binary,

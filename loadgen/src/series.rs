@@ -332,7 +332,7 @@ pub(crate) mod tests {
             |name: &str| lines.iter().filter(|line| line.starts_with(name)).copied().collect::<Vec<_>>();
         assert_eq!(
             rows("  from intended"),
-            ["  from intended    1.00 ms   3.00 ms   3.00 ms   3.00 ms   3.00 ms             4"]
+            ["  from intended   1.00 ms  1.00 ms  3.00 ms  3.00 ms  3.00 ms  3.00 ms             4"]
         );
         assert_eq!(
             rows("  intended p99 "),

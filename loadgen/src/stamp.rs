@@ -119,17 +119,37 @@ impl Stamp {
 #[derive(Clone, Debug)]
 pub struct Finder {
     encoding: Encoding,
+    /// Messages have either encoding: the other one is tried too.
+    is_mixed: bool,
     last_at: usize,
 }
 
 impl Finder {
     pub const fn new(encoding: Encoding) -> Self {
-        Self { encoding, last_at: 0 }
+        Self { encoding, is_mixed: false, last_at: 0 }
+    }
+
+    /// For text and binary messages.
+    pub const fn mixed() -> Self {
+        Self { encoding: Encoding::Binary, is_mixed: true, last_at: 0 }
     }
 
     /// The stamp in `message`, or `None` when it holds none.
     pub fn find(&mut self, message: &[u8]) -> Option<Stamp> {
-        read_at(message, self.last_at, self.encoding).or_else(|| self.search(message))
+        read_at(message, self.last_at, self.encoding).or_else(|| self.look_further(message))
+    }
+
+    fn look_further(&mut self, message: &[u8]) -> Option<Stamp> {
+        if self.is_mixed {
+            self.encoding = match self.encoding {
+                Encoding::Binary => Encoding::Text,
+                Encoding::Text => Encoding::Binary,
+            };
+            if let Some(stamp) = read_at(message, self.last_at, self.encoding) {
+                return Some(stamp);
+            }
+        }
+        self.search(message)
     }
 
     #[cold]

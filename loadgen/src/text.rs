@@ -1,11 +1,12 @@
 //! The report for people: one screen, the verdict last.
 
+mod apart;
 pub(crate) mod search;
 mod series;
 
 use std::fmt::{self, Write};
 
-use crate::report::{Percentiles, Reason, Report, Setup, WorkerUsage};
+use crate::report::{Percentiles, Reason, Report, Setup, WorkerUsage, ratio};
 use crate::shards::Shard;
 
 /// Failures and disconnections that are shown; JSON has them all.
@@ -20,6 +21,7 @@ impl fmt::Display for Report {
         self.write_connect(f)?;
         self.write_times(f)?;
         self.write_delivery(f)?;
+        self.write_apart(f)?;
         self.write_processes(f)?;
         self.write_verdict(f)
     }
@@ -66,7 +68,7 @@ pub(crate) fn load_text(setup: &Setup) -> String {
     };
     format!(
         "{load}, {} bytes {}{}, {} on {}{each}",
-        setup.message_bytes,
+        setup.message_sizes,
         setup.message_kind,
         if setup.deflate { " compressed" } else { "" },
         plural(setup.subscribers.into(), "subscriber"),
@@ -110,8 +112,8 @@ impl Report {
     fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n  {:14}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}",
-            "", "p50", "p90", "p99", "p99.9", "max", "count"
+            "\n  {:14}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>14}",
+            "", "min", "p50", "p90", "p99", "p99.9", "max", "count"
         )?;
         let latency = &self.latency;
         if let Some(from_intended) = &latency.from_intended {
@@ -122,6 +124,17 @@ impl Report {
         times(f, "handshake", &self.connect.handshake)?;
         if let Some(ping) = &self.connect.ping {
             times(f, "ping", &ping.round_trip)?;
+        }
+        let apart = [
+            ("churn's", self.churn.as_ref().map(|churn| &churn.handshake)),
+            ("churn latency", self.churn.as_ref().map(|churn| &churn.latency)),
+            ("slow latency", self.slow.as_ref().map(|slow| &slow.latency)),
+            ("until ended", self.slow.as_ref().map(|slow| &slow.until_disconnected)),
+            ("reconnects'", self.reconnect.as_ref().map(|reconnect| &reconnect.handshake)),
+            ("away", self.reconnect.as_ref().map(|reconnect| &reconnect.absence)),
+        ];
+        for (name, percentiles) in apart {
+            percentiles.map_or(Ok(()), |percentiles| times(f, name, percentiles))?;
         }
         if latency.from_intended.is_some() {
             times(f, "schedule lag", &self.generator.schedule_lag)?;
@@ -162,6 +175,9 @@ impl Report {
                 thousands(delivery.unexpected)
             ),
         )?;
+        let mean = ratio(delivery.published_bytes as f64, delivery.published as f64);
+        let is_fixed = self.setup.message_sizes.parse::<u32>().is_ok();
+        let sizes = if is_fixed { String::new() } else { format!(" of {mean:.0} bytes on average") };
         if delivery.lost > 0 {
             let unlucky = plural(delivery.subscribers_with_loss, "subscriber");
             let most = thousands(delivery.worst_subscriber_lost);
@@ -171,7 +187,7 @@ impl Report {
             f,
             "published",
             &format!(
-                "{} messages; {} refused, {} not taken in time",
+                "{} messages{sizes}; {} refused, {} not taken in time",
                 thousands(delivery.published),
                 thousands(delivery.refused),
                 thousands(delivery.unsent)
@@ -313,26 +329,27 @@ fn write_reasons(f: &mut fmt::Formatter<'_>, reasons: &[Reason]) -> fmt::Result 
 }
 
 fn times(f: &mut fmt::Formatter<'_>, name: &str, percentiles: &Percentiles) -> fmt::Result {
-    let Percentiles { count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns } = *percentiles;
+    let Percentiles { count, min_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns } = *percentiles;
     write!(f, "  {name:14}")?;
-    for ns in [p50_ns, p90_ns, p99_ns, p999_ns, max_ns] {
+    for ns in [min_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns] {
         let text = if count == 0 { "-".to_owned() } else { time(ns) };
-        write!(f, "{text:>10}")?;
+        write!(f, "{text:>9}")?;
     }
     writeln!(f, "{:>14}", thousands(count))
 }
 
 /// Three significant digits with a unit.
 pub(crate) fn time(ns: u64) -> String {
+    // The bounds are where rounding makes a digit more.
     let (value, unit) = match ns {
         0..1_000 => return format!("{ns} ns"),
-        1_000..1_000_000 => (ns as f64 / 1e3, "us"),
-        1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
+        1_000..999_500 => (ns as f64 / 1e3, "us"),
+        999_500..999_500_000 => (ns as f64 / 1e6, "ms"),
         _ => (ns as f64 / 1e9, "s"),
     };
     let digits = match value {
-        ..10.0 => 2,
-        10.0..100.0 => 1,
+        ..9.995 => 2,
+        9.995..99.95 => 1,
         _ => 0,
     };
     format!("{value:.digits$} {unit}")
@@ -378,15 +395,15 @@ corecast-load 0.1.0 (abc1234)
   connected     1,000 of 1,001 in 0.25 s, 4,000/s; 1 failed
                 1 x cannot connect
 
-                       p50       p90       p99     p99.9       max         count
-  from intended     123 us    456 us   1.23 ms   45.7 ms    1.50 s       999,990
-  from sent        12.3 us   45.6 us    123 us   4.57 ms    150 ms       999,990
-  spread           1.23 us   4.56 us   12.3 us    457 us   15.0 ms           990
-  handshake         123 us    456 us   1.23 ms   45.7 ms    1.50 s         1,000
-  ping             12.3 us   45.6 us    123 us   4.57 ms    150 ms         1,000
-  schedule lag      123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
-    own part        123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
-  reap lag               -         -         -         -         -             0
+                      min      p50      p90      p99    p99.9      max         count
+  from intended   78.0 us   123 us   456 us  1.23 ms  45.7 ms   1.50 s       999,990
+  from sent       7.80 us  12.3 us  45.6 us   123 us  4.57 ms   150 ms       999,990
+  spread           780 ns  1.23 us  4.56 us  12.3 us   457 us  15.0 ms           990
+  handshake       78.0 us   123 us   456 us  1.23 ms  45.7 ms   1.50 s         1,000
+  ping            7.80 us  12.3 us  45.6 us   123 us  4.57 ms   150 ms         1,000
+  schedule lag      78 ns   123 ns   456 ns  1.23 us  45.7 us  1.50 ms         1,000
+    own part        78 ns   123 ns   456 ns  1.23 us  45.7 us  1.50 ms         1,000
+  reap lag              -        -        -        -        -        -             0
 
   delivery      99.9990 %: 999,990 of 1,000,000 received
                 lost 10, announced missed 0, duplicated 0, reordered 0, unexpected 0
@@ -493,9 +510,13 @@ verdict: not valid; generator-limited: no
 
     #[test]
     fn times_have_three_digits_and_a_unit() {
-        let shown = [0, 999, 1_000, 9_994, 12_345, 999_499, 1_000_000, 123_456_789, 61_000_000_000].map(time);
-        let expected =
-            ["0 ns", "999 ns", "1.00 us", "9.99 us", "12.3 us", "999 us", "1.00 ms", "123 ms", "61.0 s"];
+        let shown =
+            [0, 999, 1_000, 9_994, 9_996, 12_345, 99_970, 999_499, 999_936, 123_456_789, 61_000_000_000]
+                .map(time);
+        let expected = [
+            "0 ns", "999 ns", "1.00 us", "9.99 us", "10.0 us", "12.3 us", "100 us", "999 us", "1.00 ms",
+            "123 ms", "61.0 s",
+        ];
         assert_eq!(shown, expected);
     }
 

@@ -103,6 +103,12 @@ pub fn parse_bytes(text: &str) -> Result<u32, String> {
     number.parse::<u32>().ok().and_then(|count| count.checked_mul(unit_bytes)).ok_or_else(refuse)
 }
 
+/// `1KiB/s`, `500`: bytes per second.
+pub fn parse_byte_rate(text: &str) -> Result<u32, String> {
+    let refuse = |_| format!("'{text}' is not a rate in bytes: write 1KiB/s, or 0 for none");
+    parse_bytes(text.strip_suffix("/s").unwrap_or(text)).map_err(refuse)
+}
+
 /// `0`, `1,3`, `0-3,8`: processor numbers, ascending, without repetition. As in the kernel's own lists.
 pub fn parse_cores(text: &str) -> Result<Vec<usize>, String> {
     let refuse = || format!("'{text}' is not a list of cores: write 1 or 0,2 or 0-3");

@@ -33,6 +33,16 @@ impl Verdict {
         let reasons = [connecting, losing, limiting].concat();
         Self { valid: exit_code == 0, generator_limited, interrupted, reasons, exit_code }
     }
+
+    /// With more that went wrong with deliveries.
+    pub fn with_losses(mut self, problems: Vec<String>) -> Self {
+        if !problems.is_empty() {
+            self.valid = false;
+            self.exit_code = if self.exit_code == 1 { 1 } else { 2 };
+            self.reasons.extend(problems);
+        }
+        self
+    }
 }
 
 fn connect_problems(connect: &Connect, delivery: &Delivery, interrupted: bool) -> Vec<String> {

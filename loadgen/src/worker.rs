@@ -9,6 +9,8 @@ mod dispatch;
 mod pinging;
 mod publishing;
 mod reap_lag;
+mod returning;
+mod slow;
 
 use std::collections::{HashMap, VecDeque};
 use std::hint;
@@ -27,17 +29,22 @@ use crate::dealing::{Dealing, share};
 use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::Reasons;
 use crate::flight::Flight;
+use crate::groups::Groups;
 use crate::http_publisher::HttpPublisher;
 use crate::measure::Measure;
 use crate::pacing::Pacing;
 use crate::preset::Via;
 use crate::publisher::Surroundings;
-use crate::receiver::{Absence, Receiver};
+use crate::receiver::{Absence, Asides, Receiver};
 use crate::scenario::Scenario;
 use crate::timeline::{Ledger, WorkerInterval, interval_ns};
 use pinging::Pinging;
 use publishing::Publishing;
 use reap_lag::ReapLag;
+use returning::Returning;
+pub(crate) use returning::Story;
+use slow::SlowReaders;
+pub(crate) use slow::SlowStory;
 
 /// Longest wait: phases change and stuck connections are looked for at least this often.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
@@ -52,7 +59,7 @@ const RECEIVE_BUFFERS: u16 = 2_048;
 const FEWEST_RECEIVE_BUFFERS: u16 = 256;
 /// Up to so many workers each have all their buffers.
 const FEW_WORKERS: usize = 8;
-const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
+pub(crate) const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
 
 /// What all workers of a run share.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +96,13 @@ pub(crate) struct Outcome {
     pub(crate) receives_without_buffer: u64,
     pub(crate) receives: u64,
     pub(crate) ring: RingStats,
+    /// What subscribers received that are not steady.
+    pub(crate) asides: Asides,
+    pub(crate) story: Story,
+    pub(crate) slow: SlowStory,
+    /// Subscribers, by the worker's own numbers, and publishers' connections that were still away at the end.
+    pub(crate) away: Vec<usize>,
+    pub(crate) publishers_away: u64,
 }
 
 #[derive(Debug)]
@@ -102,6 +116,8 @@ pub(crate) struct PublisherOutcome {
     pub(crate) unsent: u64,
     /// Sent, and neither acknowledged nor refused, where the server does one of both.
     pub(crate) unanswered: u64,
+    /// Messages below this sequence may have gone down with a connection.
+    pub(crate) broken_at: u32,
 }
 
 /// What the worker's thread did during the measured window.
@@ -120,8 +136,12 @@ pub(crate) struct Worker<'a> {
     /// Subscribers first, then the publishers' connections.
     endpoints: Vec<Endpoint>,
     subscribers: usize,
+    /// Of the worker's own subscribers.
+    groups: Groups,
     publishing: Publishing,
     pinging: Pinging,
+    returning: Returning,
+    slow: SlowReaders,
     receiver: Receiver,
     scratch: Scratch,
 
@@ -172,22 +192,26 @@ impl<'a> Worker<'a> {
                 Via::Http => Peer::Poster(Box::new(HttpPublisher::new(scenario))),
             }));
         }
+        let groups = scenario.groups.share(number, workers);
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
-            receive_buffers: if workers > FEW_WORKERS { FEWEST_RECEIVE_BUFFERS } else { RECEIVE_BUFFERS },
+            receive_buffers: receive_buffers(workers),
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             ..RingConfig::default()
         })?;
         Ok(Self {
             scratch: Scratch::default(),
             pinging: Pinging::default(),
-            receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers),
+            receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers, groups),
             shared,
             number,
             ring,
             endpoints,
             subscribers,
+            groups,
+            returning: Returning::new(scenario, number, groups),
+            slow: SlowReaders::new(scenario.slow_rate),
             publishing: Publishing::new(scenario, shared.run, dealing),
             started: 0,
             opening: VecDeque::new(),
@@ -254,7 +278,11 @@ impl<'a> Worker<'a> {
             match self.phase {
                 Phase::Connect => self.connect(now, &pacing),
                 Phase::Ping => self.ping(now),
-                Phase::Run => has_more = self.publish(&timing),
+                Phase::Run => {
+                    self.tend_returning(now, &timing);
+                    self.tend_slow(now);
+                    has_more = self.publish(&timing);
+                }
                 Phase::Close => {
                     has_more = false;
                     if self.closing < closing.0 {
@@ -312,6 +340,8 @@ impl<'a> Worker<'a> {
                     wait_ns = if mark_ns > now { wait_ns.min(mark_ns - now) } else { wait_ns };
                 }
                 wait_ns = wait_ns.min(self.publishing.wait_ns(now, &surroundings).unwrap_or(wait_ns));
+                wait_ns = wait_ns.min(self.returning.wait_ns(now, &timing).unwrap_or(wait_ns));
+                wait_ns = wait_ns.min(self.slow.wait_ns(now).unwrap_or(wait_ns));
             }
             Phase::Connect | Phase::Ping | Phase::Close => {}
         }
@@ -364,7 +394,10 @@ impl<'a> Worker<'a> {
             refused: boards[publisher.index() as usize].refused_sequences(),
             unsent: publisher.unsent(&timing),
             unanswered: publisher.unanswered().into(),
+            broken_at: publisher.broken_at(),
         });
+        let (away, publishers_away): (Vec<usize>, Vec<usize>) =
+            self.returning.away().partition(|at| *at < self.subscribers);
         Outcome {
             publishers: publishers.collect(),
             subscribed: subscribers.iter().map(|endpoint| endpoint.socket.was_open).collect(),
@@ -381,8 +414,18 @@ impl<'a> Worker<'a> {
             receives_without_buffer: self.usage.receives_without_buffer,
             receives: self.usage.receives,
             ring: self.ring.stats(),
+            asides: self.receiver.asides,
+            story: self.returning.story,
+            slow: self.slow.story,
+            away,
+            publishers_away: publishers_away.len() as u64,
         }
     }
+}
+
+/// Receive buffers of each of so many workers.
+pub(crate) const fn receive_buffers(workers: usize) -> u16 {
+    if workers > FEW_WORKERS { FEWEST_RECEIVE_BUFFERS } else { RECEIVE_BUFFERS }
 }
 
 /// Slots of a worker's table: posters that connect again need a second one while the first is being closed.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::encoded_histogram::EncodedHistogram;
-use crate::report::{Reason, Report, sample};
+use crate::report::{Churn, Reason, Reconnect, Report, Slow, Storm, sample};
 use crate::shards::Shard;
 
 const DOCUMENT: &str = include_str!("../../REPORT.md");
@@ -16,8 +16,17 @@ fn full_report() -> Report {
     let reasons = vec![Reason { reason: "why".into(), count: 1 }];
     report.connect.failures = reasons.clone();
     report.delivery.refusals = reasons.clone();
-    report.delivery.disconnections = reasons;
+    report.delivery.disconnections = reasons.clone();
     report.histograms.ping = Some(EncodedHistogram::default());
+    report.churn =
+        Some(Churn { failures: reasons.clone(), disconnections: reasons.clone(), ..Churn::default() });
+    report.slow = Some(Slow { disconnections: reasons.clone(), ..Slow::default() });
+    report.reconnect = Some(Reconnect {
+        causes: reasons.clone(),
+        failures: reasons,
+        storms: vec![Storm::default()],
+        ..Reconnect::default()
+    });
     report.shards = vec![Shard::default()];
     report
 }

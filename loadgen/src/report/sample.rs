@@ -12,6 +12,7 @@ use crate::timeline::{Interval, Phase};
 fn percentiles(scale: u64, count: u64) -> Percentiles {
     Percentiles {
         count,
+        min_ns: 78 * scale,
         p50_ns: 123 * scale,
         p90_ns: 456 * scale,
         p99_ns: 1_234 * scale,
@@ -43,6 +44,7 @@ pub(crate) fn report() -> Report {
             total_rate_milli: Some(100_000),
             in_flight: None,
             message_bytes: 64,
+            message_sizes: "64".into(),
             message_kind: "binary".into(),
             warmup_ns: 1_000_000_000,
             duration_ns: 10_000_000_000,
@@ -121,6 +123,9 @@ pub(crate) fn report() -> Report {
         kernel: Some(Kernel { tcp_bytes_per_connection: 12.3, slab_bytes_per_connection: 7_890.1 }),
         timeline: timeline(),
         interval_histograms: Vec::new(),
+        churn: None,
+        slow: None,
+        reconnect: None,
         closing: Closing { closed: 998, not_closed: 2 },
         verdict: Verdict {
             valid: false,

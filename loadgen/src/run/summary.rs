@@ -1,11 +1,14 @@
 //! From the workers' outcomes to the report.
 
+use std::ops::Range;
+
 use corecast_protocol::MessageKind;
 
 use crate::check::count_accepted;
 use crate::control::Timing;
 use crate::encoded_histogram::EncodedHistogram;
 use crate::failure::Reasons;
+use crate::groups::Group;
 use crate::host::Host;
 use crate::measure::{Counts, Measure};
 use crate::receiver::Absence;
@@ -13,6 +16,7 @@ use crate::report::{
     Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Ping, Reason, Report,
     SCHEMA, Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
 };
+use crate::run::apart::{Apart, intersection, lost_with_publishers, subscribers};
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
 use crate::shards::Shard;
@@ -50,7 +54,9 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     let mut publishers: Vec<PublisherOutcome> =
         outcomes.iter_mut().flat_map(|outcome| std::mem::take(&mut outcome.publishers)).collect();
     publishers.sort_by_key(|publisher| publisher.index);
-    let silent = Silence::of(scenario, &outcomes, &publishers);
+    let lost_with_them = lost_with_publishers(scenario, &outcomes, &publishers);
+    let silent = Silence::of(scenario, &outcomes, &publishers, Group::Steady, &lost_with_them);
+    let apart = Apart::of(scenario, &timing, &mut outcomes, &publishers, &silent, &lost_with_them);
 
     let mut measure = Measure::default();
     let mut failures = Reasons::default();
@@ -82,7 +88,11 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     generator.reap_lag = Percentiles::of(&mut measure.reap_lag);
 
     let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds, findings.ping);
-    let delivery = delivery(&publishers, &measure.counts, &silent, &disconnections, &refusals);
+    let mut delivery = delivery(&publishers, &measure.counts, &silent, &disconnections, &refusals);
+    let sum = |publisher: &PublisherOutcome| {
+        scenario.sizes.sum(scenario.seed, publisher.index, publisher.measured.clone())
+    };
+    delivery.published_bytes = publishers.iter().map(sum).sum();
     let throughput = throughput(&timing, &delivery, &measure);
     let spread = Percentiles::of(&mut measure.spread);
     let heard = publishers.iter().filter(|publisher| silent.is_heard(scenario, publisher));
@@ -113,7 +123,8 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         own_lag: EncodedHistogram::of(measure.own_lag.histogram()),
         reap_lag: EncodedHistogram::of(measure.reap_lag.histogram()),
     };
-    let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted);
+    let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted)
+        .with_losses(apart.problems());
     let generator_cores: Vec<usize> = scenario.workers.iter().copied().flatten().collect();
     let window_seconds = timing.until_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
     let is_local = scenario.subscribe.address.ip().is_loopback();
@@ -135,6 +146,9 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         histograms,
         generator,
         closing,
+        churn: apart.churn,
+        slow: apart.slow,
+        reconnect: apart.reconnect,
         timeline,
         interval_histograms,
         verdict,
@@ -163,8 +177,10 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32, began_unix_ms: 
         topic_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers_per_topic())),
         total_rate_milli: rate_milli.map(|rate| rate * u64::from(scenario.publishers)),
         in_flight,
-        message_bytes: scenario.message_bytes,
+        message_bytes: scenario.sizes.mean().round() as u32,
+        message_sizes: scenario.sizes.to_string(),
         message_kind: match scenario.kind {
+            _ if scenario.text_share.is_some() => "mixed",
             MessageKind::Text => "text",
             MessageKind::Binary => "binary",
         }
@@ -208,12 +224,14 @@ fn connect(
 
 /// What subscribers did not get.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Silence {
-    /// Over all subscribers, as the next two.
-    expected: u64,
+pub(super) struct Silence {
+    /// Over all subscribers, as the next three.
+    pub(super) expected: u64,
     not_received: u64,
     /// Not received, and not announced by the server.
-    lost: u64,
+    pub(super) lost: u64,
+    /// Not expected, as the subscriber was away, or the message went down with its publisher's connection.
+    pub(super) missed_away: u64,
     subscribers_with_loss: u64,
     worst_subscriber_lost: u64,
     /// By topic: somebody listens.
@@ -221,28 +239,39 @@ struct Silence {
 }
 
 impl Silence {
-    /// `publishers` are in the order of their index.
-    fn of(scenario: &Scenario, outcomes: &[Outcome], publishers: &[PublisherOutcome]) -> Self {
-        let workers = outcomes.len();
+    /// Of the subscribers of one group. `publishers` are in the order of their index; `lost_with_them` are the messages that
+    /// went down with each of them.
+    pub(super) fn of(
+        scenario: &Scenario,
+        outcomes: &[Outcome],
+        publishers: &[PublisherOutcome],
+        group: Group,
+        lost_with_them: &[Vec<Range<u32>>],
+    ) -> Self {
         let mut silence = Self { heard: vec![false; scenario.topics as usize], ..Self::default() };
-        for (worker, outcome) in outcomes.iter().enumerate() {
-            for (local, _) in outcome.subscribed.iter().enumerate().filter(|(_, subscribed)| **subscribed) {
-                let mut missing = 0;
-                let first = scenario.first_topic_of((local * workers + worker) as u32);
-                for (nth, topic) in scenario.topics_from(first).enumerate() {
-                    silence.heard[topic as usize] = true;
-                    for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize)
-                    {
-                        let in_topic = (publisher.index / scenario.topics) as usize;
-                        let place = nth * scenario.publishers_per_topic() as usize + in_topic;
-                        silence.expected += count_accepted(&publisher.measured, &publisher.refused);
-                        let ranges = outcome.check.missing(local, place, publisher.measured.clone());
-                        missing +=
-                            ranges.iter().map(|range| count_accepted(range, &publisher.refused)).sum::<u64>();
-                    }
+        for (outcome, local, first) in subscribers(scenario, outcomes, group) {
+            let mut missing = 0;
+            for (nth, topic) in scenario.topics_from(first).enumerate() {
+                silence.heard[topic as usize] = true;
+                for publisher in publishers.iter().skip(topic as usize).step_by(scenario.topics as usize) {
+                    let in_topic = (publisher.index / scenario.topics) as usize;
+                    let place = nth * scenario.publishers_per_topic() as usize + in_topic;
+                    let accepted = |ranges: &[Range<u32>]| -> u64 {
+                        ranges.iter().map(|range| count_accepted(range, &publisher.refused)).sum()
+                    };
+                    let ranges = outcome.check.missing(local, place, publisher.measured.clone());
+                    let with_it = match lost_with_them[publisher.index as usize].as_slice() {
+                        [] => 0,
+                        lost => accepted(&intersection(&ranges, lost)),
+                    };
+                    let away = outcome.check.missed_away(local, place, publisher.measured.clone());
+                    let missed_away = accepted(&away) + with_it;
+                    silence.missed_away += missed_away;
+                    silence.expected += count_accepted(&publisher.measured, &publisher.refused) - missed_away;
+                    missing += accepted(&ranges) - with_it;
                 }
-                silence.add(missing, outcome.absences.get(&(local as u32)).copied().unwrap_or_default());
             }
+            silence.add(missing, outcome.absences.get(&(local as u32)).copied().unwrap_or_default());
         }
         silence
     }
@@ -275,6 +304,7 @@ fn delivery(
     };
     Delivery {
         published: publishers.iter().map(|publisher| publisher.measured.len() as u64).sum(),
+        published_bytes: 0,
         unsent: publishers.iter().map(|publisher| publisher.unsent).sum(),
         refused: publishers.iter().map(refused_in).sum(),
         refusals: Reason::list(refusals),

@@ -7,6 +7,7 @@ use corecast_protocol::MessageKind;
 
 use super::encoding;
 use crate::flight::Flight;
+use crate::groups::Groups;
 use crate::options::RunOptions;
 use crate::sources::SourceError;
 use crate::target::{Target, TargetError};
@@ -58,6 +59,17 @@ pub enum Mistake {
     TextOnly { preset: &'static str },
     #[error("--publish-template has no {{payload}}: without it subscribers cannot check what they receive")]
     TemplateWithoutPayload,
+    #[error(
+        "--text-share: messages of both kinds need publishers over WebSocket, and a preset that carries both: leave it out, \
+         or choose --text"
+    )]
+    OneKindOnly,
+    #[error(
+        "--churn-subscribers and --slow-subscribers make {apart} of {subscribers}: at least one must stay and read, give less"
+    )]
+    NobodySteady { apart: u64, subscribers: u32 },
+    #[error("--reconnect cannot be checked in a closed loop: leave out --in-flight")]
+    ReconnectInClosedLoop,
     #[error("--publish-template makes text: add --text")]
     TemplateNeedsText,
     #[error("--header '{0}' is not of the form 'Name: value'")]
@@ -95,9 +107,9 @@ pub(super) fn check_sizes(
     mistakes: &mut Vec<Mistake>,
 ) {
     let least = encoding(kind).stamp_bytes();
-    if (options.size as usize) < least {
+    if (options.size.least() as usize) < least {
         let kind = if kind == MessageKind::Text { "text" } else { "binary" };
-        mistakes.push(Mistake::Size { given: options.size, kind, least });
+        mistakes.push(Mistake::Size { given: options.size.least(), kind, least });
     }
     let counts = [
         ("--subscribers", options.subscribers),
@@ -118,7 +130,7 @@ pub(super) fn check_sizes(
     };
     let connections = u64::from(options.subscribers)
         + u64::from(options.publisher_connections.unwrap_or(publishers).min(publishers));
-    bound("--size", options.size.into(), LARGEST_MESSAGE.into(), "send smaller messages");
+    bound("--size", options.size.largest().into(), LARGEST_MESSAGE.into(), "send smaller messages");
     bound("--in-flight", options.in_flight.unwrap_or(0).into(), MOST_IN_FLIGHT.into(), "give less");
     bound("the number of connections", connections, MOST_CONNECTIONS, "start several generators");
     let in_flight = options.in_flight.filter(|in_flight| *in_flight <= MOST_IN_FLIGHT).unwrap_or(1);
@@ -160,6 +172,25 @@ pub(super) fn check_topics(
     }
 }
 
+/// Who stays, who comes and goes, who reads slowly.
+pub(super) fn choose_groups(options: &RunOptions, mistakes: &mut Vec<Mistake>) -> Groups {
+    let subscribers = options.subscribers;
+    let churning = options.churn.map_or(0, |_| options.churn_subscribers.of(subscribers));
+    let slow = options.slow_subscribers.of(subscribers);
+    let apart = u64::from(churning) + u64::from(slow);
+    if options.churn.is_some() && churning == 0 {
+        mistakes.push(Mistake::Zero { option: "--churn-subscribers" });
+    }
+    if options.reconnect && options.in_flight.is_some() {
+        mistakes.push(Mistake::ReconnectInClosedLoop);
+    }
+    if apart > 0 && apart >= u64::from(subscribers) {
+        mistakes.push(Mistake::NobodySteady { apart, subscribers });
+        return Groups { steady: subscribers, churning: 0, slow: 0 };
+    }
+    Groups { steady: subscribers - churning - slow, churning, slow }
+}
+
 /// `names_its_topic`: every message does, so that a connection can carry messages of several topics.
 pub(super) fn check_lines(
     connections: u32,
@@ -196,5 +227,60 @@ pub(super) fn check_sources(sources: &[IpAddr], targets: [&Target; 2], mistakes:
             mistakes.push(Mistake::SourceFamily { family, server: target.address.to_string() });
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::options::RunOptions;
+    use crate::scenario::Scenario;
+    use clap::Parser;
+
+    fn mistakes(arguments: &[&str]) -> Vec<String> {
+        let line = std::iter::once(&"run").chain(arguments);
+        let options = RunOptions::try_parse_from(line).expect("options that parse");
+        let mistakes = Scenario::from_options(&options).err();
+        mistakes.map_or_else(Vec::new, |mistakes| mistakes.0.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn somebody_must_stay_and_read() {
+        let nobody = ["-c", "10", "--churn", "5", "--churn-subscribers", "60%", "--slow-subscribers", "4"];
+        assert_eq!(
+            mistakes(&nobody),
+            [
+                "--churn-subscribers and --slow-subscribers make 10 of 10: at least one must stay and read, give less"
+            ]
+        );
+        assert_eq!(mistakes(&["-c", "10", "--churn", "5", "--slow-subscribers", "8"]), [""; 0]);
+        assert_eq!(mistakes(&["-c", "1"]), [""; 0]);
+        assert_eq!(
+            mistakes(&["--churn", "5", "--churn-subscribers", "0"]),
+            ["--churn-subscribers must be at least 1"]
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_checked_is_refused() {
+        assert_eq!(
+            mistakes(&["--reconnect", "--in-flight", "4"]),
+            ["--reconnect cannot be checked in a closed loop: leave out --in-flight"]
+        );
+        let both = "--text-share: messages of both kinds need publishers over WebSocket, and a preset that carries both: \
+                    leave it out, or choose --text";
+        assert_eq!(mistakes(&["--text-share", "30%", "--publish", "http"]), [both]);
+        assert_eq!(mistakes(&["--text-share", "30%", "--preset", "bun"]), [both]);
+        assert_eq!(
+            mistakes(&["--text-share", "30%", "--size", "32:1,200:1"]),
+            ["--size 32 is smaller than the stamp of a text message: give at least 64"]
+        );
+    }
+
+    #[test]
+    fn the_largest_of_several_sizes_counts_for_the_bound() {
+        assert_eq!(
+            mistakes(&["--size", "64:99,20MiB:1"]),
+            ["--size is 20971520, but at most 16777216 is possible; send smaller messages"]
+        );
     }
 }

@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 
 use corecast_uring::{Op, Ring};
 
+use crate::control::Phase;
 use crate::endpoint::{Endpoint, Peer, Stage, creation, preparation};
 use crate::failure::Failure;
+use crate::groups::Group;
 use crate::pacing::Pacing;
 use crate::worker::dispatch::Kind;
-use crate::worker::{Worker, list};
+use crate::worker::{Shared, Worker, list};
 
 /// Failures without one success after which the rest is not tried.
 const HOPELESS_FAILURES: u32 = 64;
@@ -58,10 +60,9 @@ impl Worker<'_> {
 
     /// Connected: bytes may come, and the handshake goes out.
     pub(super) fn come_up(&mut self, at: usize) {
+        self.receive(at);
         let endpoint = &mut self.endpoints[at];
         endpoint.socket.stage = Stage::Up;
-        let receive = Op::Receive { file: endpoint.socket.open_file() };
-        self.ring.push(Kind::Receive.token(at, endpoint), receive);
         let out = &mut endpoint.socket.out;
         // RFC 6455 §4.1, number 7: the key is random and new for each connection.
         match &mut endpoint.peer {
@@ -80,7 +81,10 @@ impl Worker<'_> {
     pub(super) fn opened(&mut self, at: usize, now: u64) {
         let endpoint = &mut self.endpoints[at];
         if std::mem::replace(&mut endpoint.socket.was_open, true) {
-            return; // a poster that connected again
+            if !self.returning.is_empty() {
+                self.came_back(at, now);
+            }
+            return;
         }
         self.opening_count -= 1;
         self.receiver.measure.handshake.record(now - endpoint.socket.started_ns);
@@ -88,8 +92,14 @@ impl Worker<'_> {
         board.open.fetch_add(1, Ordering::Relaxed);
         board.opened_ns.store(now, Ordering::Relaxed);
         if let Peer::Subscriber(client) = &endpoint.peer {
-            for topic in self.shared.scenario.topics_from(client.topic()) {
-                self.shared.control.subscribers[topic as usize].fetch_add(1, Ordering::Relaxed);
+            match self.groups.of(at as u32) {
+                Group::Steady => {
+                    for topic in self.shared.scenario.topics_from(client.topic()) {
+                        self.shared.control.subscribers[topic as usize].fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Group::Churning => self.returning.arrived(at as u32),
+                Group::Slow => self.begin_slowly(at, now),
             }
         }
     }
@@ -97,6 +107,13 @@ impl Worker<'_> {
     /// The connection failed: before it was open that is a failure, after it a disconnection. What still waits to be
     /// sent (a Close frame) is sent; the socket is closed when its receive ends, or with the ring.
     pub(super) fn fail(&mut self, at: usize, failure: &Failure) {
+        let is_apart = self.endpoints[at].socket.was_open && self.endpoints[at].socket.stage != Stage::Down;
+        if is_apart && self.phase == Phase::Run && self.comes_back(at, failure) {
+            return self.gone(at, failure);
+        }
+        if is_apart && self.is_slow(at) {
+            return self.slow_gone(at, failure);
+        }
         let endpoint = &mut self.endpoints[at];
         match std::mem::replace(&mut endpoint.socket.stage, Stage::Down) {
             Stage::Down => return,
@@ -112,23 +129,31 @@ impl Worker<'_> {
         } else {
             board.lost_connections.fetch_add(1, Ordering::Relaxed);
             self.disconnections.add(failure);
-            if let Peer::Subscriber(client) = &endpoint.peer {
-                let scenario = self.shared.scenario;
-                for topic in scenario.topics_from(client.topic()) {
-                    control.subscribers[topic as usize].fetch_sub(1, Ordering::Relaxed);
-                    for publisher in (topic..scenario.publishers).step_by(scenario.topics as usize) {
-                        self.shared.flight.remove_receiver(publisher as usize);
-                    }
-                }
-            }
+            self.remove_receiver(at);
         }
         if at >= self.subscribers {
             self.publishing.kill(at - self.subscribers);
         }
     }
 
+    /// Messages are complete without this subscriber.
+    pub(super) fn remove_receiver(&self, at: usize) {
+        let Shared { scenario, control, flight, .. } = self.shared;
+        let Peer::Subscriber(client) = &self.endpoints[at].peer else { return };
+        if self.groups.of(at as u32) != Group::Steady {
+            return;
+        }
+        for topic in scenario.topics_from(client.topic()) {
+            control.subscribers[topic as usize].fetch_sub(1, Ordering::Relaxed);
+            for publisher in (topic..scenario.publishers).step_by(scenario.topics as usize) {
+                flight.remove_receiver(publisher as usize);
+            }
+        }
+    }
+
     /// Begins the closing handshake (RFC 6455 §7.1.2) of every open connection. The others are left to the end of the ring.
     pub(super) fn close_all(&mut self) {
+        self.hurry_slow();
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
             let has_handshake = match &mut endpoint.peer {
@@ -200,7 +225,7 @@ impl Endpoint {
         matches!(&self.peer, Peer::Poster(poster) if self.socket.stage != Stage::Down && !poster.is_idle())
     }
 
-    fn waits_for(&self) -> &'static str {
+    pub(super) fn waits_for(&self) -> &'static str {
         match (self.socket.stage, &self.peer) {
             (Stage::New | Stage::Creating | Stage::Preparing(_), _) => "the connection was not accepted",
             (_, Peer::Subscriber(client) | Peer::Publisher(client)) if client.is_upgraded() => {

@@ -3,8 +3,10 @@
 use corecast_uring::{Completion, Errno, File, Op, ReceiveBuffer, Ring, Send, Token};
 
 use crate::client::Progress;
+use crate::control::Phase;
 use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::Failure;
+use crate::groups::Group;
 use crate::worker::{Worker, list};
 
 /// What an operation was for: the kind in its token.
@@ -17,6 +19,9 @@ pub(super) enum Kind {
     Receive = 4,
     Writable = 5,
     Close = 6,
+    Cancel = 7,
+    /// The peer has ended the connection.
+    Ended = 8,
 }
 
 impl Kind {
@@ -32,6 +37,8 @@ impl Kind {
             4 => Self::Receive,
             5 => Self::Writable,
             6 => Self::Close,
+            7 => Self::Cancel,
+            8 => Self::Ended,
             other => unreachable!("no operation was pushed with kind {other}"),
         }
     }
@@ -42,7 +49,7 @@ impl Worker<'_> {
         let at = completion.token.slot() as usize;
         let socket = &mut self.endpoints[at].socket;
         if completion.token.generation() != socket.generation {
-            // Of a socket that this poster had before.
+            // Of a socket that this connection had before.
             if let Some(buffer) = completion.buffer {
                 self.ring.release(buffer);
             }
@@ -57,7 +64,8 @@ impl Worker<'_> {
                 socket.blocked = false;
                 list(&mut self.to_send, at, &mut self.endpoints[at]);
             }
-            Kind::Close => {}
+            Kind::Ended => self.slow_ended(at, now),
+            Kind::Close | Kind::Cancel => {}
         }
     }
 
@@ -85,7 +93,8 @@ impl Worker<'_> {
     fn connected(&mut self, at: usize, result: Result<u32, Errno>, now: u64) {
         let endpoint = &self.endpoints[at];
         match result {
-            Ok(_) if endpoint.socket.stage == Stage::Down => {}
+            // Given up meanwhile.
+            Ok(_) if matches!(endpoint.socket.stage, Stage::Down | Stage::New) => {}
             Ok(_) => {
                 self.come_up(at);
                 if matches!(self.endpoints[at].peer, Peer::Poster(_)) {
@@ -101,9 +110,13 @@ impl Worker<'_> {
     }
 
     fn received(&mut self, at: usize, completion: Completion, now: u64) {
+        self.endpoints[at].socket.is_receiving = completion.more;
         if let Some(mut buffer) = completion.buffer {
             self.handle_bytes(at, &mut buffer, now);
             self.ring.release(buffer);
+        }
+        if self.is_slow(at) && self.read_slowly(at, completion.result, now) {
+            return;
         }
         match completion.result {
             Ok(0) => self.end_of_stream(at),
@@ -114,9 +127,9 @@ impl Worker<'_> {
     }
 
     fn handle_bytes(&mut self, at: usize, buffer: &mut ReceiveBuffer, now: u64) {
-        let Self { endpoints, receiver, scratch, shared, .. } = self;
+        let Self { endpoints, receiver, scratch, shared, groups, phase, .. } = self;
         let endpoint = &mut endpoints[at];
-        if endpoint.socket.stage == Stage::Down {
+        if matches!(endpoint.socket.stage, Stage::Down | Stage::New) {
             return;
         }
         let control = shared.control;
@@ -124,15 +137,22 @@ impl Worker<'_> {
         let progress = match &mut endpoint.peer {
             Peer::Subscriber(client) => {
                 let first_topic = client.topic();
-                let is_noted = client.is_between_messages();
+                let group = groups.of(at as u32);
+                let is_noted = group == Group::Steady && client.is_between_messages();
                 if is_noted && receiver.receive_repeat(at, first_topic, buffer, now, control) {
                     return;
                 }
                 let answers = out.len();
+                // What a slow one reads when all is over does not count any more.
+                let is_counted = group != Group::Slow || *phase != Phase::Close;
+                receiver.change_group(group);
                 let progress =
                     client.handle_bytes(buffer, shared.subscriber, scratch, out, |_, message, _| {
-                        receiver.receive(at, first_topic, message, now, control);
+                        if is_counted {
+                            receiver.receive(at, first_topic, message, now, control);
+                        }
                     });
+                receiver.change_group(group);
                 let is_plain = progress == Ok(Progress::Open) && out.len() == answers;
                 receiver.end_receive(is_noted && is_plain && client.is_between_messages());
                 progress
@@ -201,7 +221,7 @@ impl Worker<'_> {
 
     /// Closes a socket whose receive has ended. One that is still watched for room is left to the end of the ring: a
     /// socket may be closed only when no operation is in flight on it.
-    fn close_socket(&mut self, at: usize) {
+    pub(super) fn close_socket(&mut self, at: usize) {
         let endpoint = &mut self.endpoints[at];
         endpoint.socket.out = Vec::new();
         if let Some(file) = endpoint.socket.file.take()
@@ -262,10 +282,8 @@ impl Worker<'_> {
 
     /// Arms receives again that had ended for want of a buffer, now that buffers are back.
     pub(super) fn rearm(&mut self) {
-        for at in self.to_rearm.drain(..) {
-            let endpoint = &self.endpoints[at as usize];
-            let receive = Op::Receive { file: endpoint.socket.open_file() };
-            self.ring.push(Kind::Receive.token(at as usize, endpoint), receive);
+        for at in std::mem::take(&mut self.to_rearm) {
+            self.receive(at as usize);
         }
     }
 }

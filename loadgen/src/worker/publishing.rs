@@ -155,6 +155,11 @@ impl Publishing {
         self.publishers[own].repeat(stamp, out);
     }
 
+    /// A connection is gone, but will be made again: publishes whose answers will never come.
+    pub(super) fn break_off(&mut self, line: usize) -> u64 {
+        self.dealing.own_publishers_of(line).map(|own| u64::from(self.publishers[own].break_off())).sum()
+    }
+
     /// A connection is gone for good, and with it all its publishers.
     pub(super) fn kill(&mut self, line: usize) {
         for own in self.dealing.own_publishers_of(line) {

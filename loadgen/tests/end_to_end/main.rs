@@ -11,6 +11,7 @@ mod rfc6455;
 mod search;
 mod support;
 mod truth;
+mod workloads;
 
 use std::net::TcpListener;
 use std::ops::ControlFlow;

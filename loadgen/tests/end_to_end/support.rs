@@ -13,8 +13,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use corecast_load::clock::now_ns;
@@ -68,6 +68,8 @@ pub(crate) struct Behaviour {
     pub(crate) close_after: Option<usize>,
     /// How long [`Fate::Delay`] takes.
     pub(crate) delay: Duration,
+    /// A subscriber that takes nothing for so long is cut off.
+    pub(crate) patience: Option<Duration>,
     /// The whole server stands still again and again.
     pub(crate) stall: Option<Stall>,
 }
@@ -91,6 +93,7 @@ impl Default for Behaviour {
             refuse_topic: None,
             close_after: None,
             delay: Duration::ZERO,
+            patience: None,
             stall: None,
         }
     }
@@ -106,6 +109,7 @@ pub(crate) struct Handled {
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     state: Arc<State>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct State {
@@ -115,6 +119,8 @@ struct State {
     pings: AtomicUsize,
     connections: AtomicUsize,
     is_over: AtomicBool,
+    /// Of all connections so far.
+    streams: Mutex<Vec<TcpStream>>,
     delayed: Mutex<VecDeque<Delayed>>,
     /// When it stood still, as it happened.
     stalls: Mutex<Vec<Range<u64>>>,
@@ -132,6 +138,8 @@ struct Subscriber {
     stream: TcpStream,
     form: Form,
     held_back: Vec<u8>,
+    /// Of a thread that writes to it alone.
+    queue: Option<mpsc::Sender<Vec<u8>>>,
     /// First and last offset of what it was not sent.
     missed: Option<(usize, usize)>,
 }
@@ -151,13 +159,18 @@ enum Published<'a> {
 
 impl Subscriber {
     fn new(stream: TcpStream, form: Form) -> Self {
-        Self { stream, form, held_back: Vec::new(), missed: None }
+        Self { stream, form, held_back: Vec::new(), queue: None, missed: None }
     }
 }
 
 impl TestServer {
     pub(crate) fn start(behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at("127.0.0.1:0".parse().expect("an address"), behaviour)
+    }
+
+    /// Where another one was before.
+    pub(crate) fn start_at(address: SocketAddr, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("a bound listener");
         let state = Arc::new(State {
             behaviour,
@@ -166,23 +179,47 @@ impl TestServer {
             pings: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
+            streams: Mutex::default(),
             delayed: Mutex::default(),
             stalls: Mutex::default(),
             handled: Mutex::default(),
         });
         clockwork::start(&state);
         let accepting = Arc::clone(&state);
-        thread::spawn(move || {
+        let accepting = thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if accepting.is_over.load(Ordering::Relaxed) {
                     break;
                 }
                 accepting.connections.fetch_add(1, Ordering::Relaxed);
+                let copy = stream.try_clone().expect("a descriptor");
+                accepting.streams.lock().expect("no panic while locked").push(copy);
                 let state = Arc::clone(&accepting);
                 thread::spawn(move || state.serve(stream));
             }
         });
-        Self { address, state }
+        Self { address, state, accepting: Mutex::new(Some(accepting)) }
+    }
+
+    /// Ends at once, as a process does that is killed: nothing listens, and every connection is over. With a code, subscribers
+    /// are told so by a Close frame.
+    pub(crate) fn stop(&self, code: Option<CloseCode>) {
+        self.state.is_over.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+        if let Some(accepting) = self.accepting.lock().expect("no panic while locked").take() {
+            accepting.join().expect("it accepts without a panic");
+        }
+        if let Some(code) = code {
+            let mut topics = self.state.topics.lock().expect("no panic while locked");
+            for subscriber in topics.values_mut().flat_map(|topic| &mut topic.subscribers) {
+                let mut close = Vec::new();
+                encode_close(&mut close, code, "back soon", None);
+                let _ = subscriber.stream.write_all(&close);
+            }
+        }
+        for stream in self.state.streams.lock().expect("no panic while locked").drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -292,7 +329,8 @@ impl State {
                         send(&mut stream, Opcode::Ping, b"are you there");
                     }
                     let copy = stream.try_clone().expect("a descriptor");
-                    let subscriber = Subscriber::new(copy, Form::Raw);
+                    let queue = self.behaviour.patience.map(|patience| write_patiently(&copy, patience));
+                    let subscriber = Subscriber { queue, ..Subscriber::new(copy, Form::Raw) };
                     topics.entry(topic.clone()).or_default().subscribers.push(subscriber);
                     drop(topics);
                     return self.serve_frames(&mut stream, inbox, &topic);
@@ -397,7 +435,10 @@ impl State {
                 }
             }
             bytes.extend(held_back);
-            let _ = subscriber.stream.write_all(&bytes);
+            match &subscriber.queue {
+                Some(queue) => drop(queue.send(bytes)),
+                None => drop(subscriber.stream.write_all(&bytes)),
+            }
         }
         let stamp = match published {
             Published::Raw(MessageKind::Binary, payload) => Finder::new(Encoding::Binary).find(payload),
@@ -421,6 +462,23 @@ enum Next {
 
 fn topic_of(path: &str) -> &str {
     path.strip_prefix("/topics/").expect("a topic's path")
+}
+
+/// Writes what comes, so that others need not wait for this subscriber. One that takes nothing for too long is reset: what
+/// waits to be sent to it would keep a mere end from it.
+fn write_patiently(stream: &TcpStream, patience: Duration) -> mpsc::Sender<Vec<u8>> {
+    let mut stream = stream.try_clone().expect("a descriptor");
+    stream.set_write_timeout(Some(patience)).expect("a socket");
+    let (queue, waiting) = mpsc::channel::<Vec<u8>>();
+    thread::spawn(move || {
+        while let Ok(bytes) = waiting.recv() {
+            if stream.write_all(&bytes).is_err() {
+                let _ = rustix::net::connect_unspec(&stream);
+                return;
+            }
+        }
+    });
+    queue
 }
 
 fn send(stream: &mut TcpStream, opcode: Opcode, payload: &[u8]) {

@@ -32,8 +32,14 @@ pub enum Op {
     /// says that all buffers were lent: at once when it is armed, or when something comes, a FIN as well as bytes.
     Receive { file: File },
 
+    /// Receives once, at most so many bytes, into a provided buffer. For who must not get more than it wants now.
+    ReceiveOne { file: File, bytes: u32 },
+
     /// Completes once, when the socket takes bytes again or is broken.
     PollWritable { file: File },
+
+    /// Completes once, when the peer has ended its stream or the connection is broken: seen without reading what came before.
+    PollEnd { file: File },
 
     /// Asks for the peer's address: `completion.address`, absent for a Unix socket. A peer that came over IPv4 to a
     /// socket of both families has an IPv4-mapped IPv6 address.
@@ -73,7 +79,9 @@ impl Op {
     pub(crate) fn file(self) -> Option<File> {
         match self {
             Self::Receive { file }
+            | Self::ReceiveOne { file, .. }
             | Self::PollWritable { file }
+            | Self::PollEnd { file }
             | Self::PeerAddress { file }
             | Self::Shutdown { file }
             | Self::Close { file }

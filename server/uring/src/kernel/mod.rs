@@ -151,8 +151,16 @@ impl KernelRing {
                     .build()
             }
             Op::Receive { file } => opcode::RecvMulti::new(fixed(file), BUFFER_GROUP).build(),
+            Op::ReceiveOne { file, bytes } => opcode::Recv::new(fixed(file), ptr::null_mut(), bytes)
+                .buf_group(BUFFER_GROUP)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT),
             Op::PollWritable { file } => {
                 opcode::PollAdd::new(fixed(file), u32::from(libc::POLLOUT.cast_unsigned())).build()
+            }
+            Op::PollEnd { file } => {
+                // The kernel reports errors and a full end (POLLERR, POLLHUP) without being asked.
+                opcode::PollAdd::new(fixed(file), u32::from(libc::POLLRDHUP.cast_unsigned())).build()
             }
             Op::Shutdown { file } => opcode::Shutdown::new(fixed(file), libc::SHUT_WR).build(),
             Op::Cancel { target } => opcode::AsyncCancel::new(target.to_u64()).build(),

@@ -38,7 +38,12 @@ impl FakeRing {
             Op::Shutdown { file } => (file, Kind::Shutdown),
             Op::Close { file } => (file, Kind::Close),
             Op::SetOption { file, option: SocketOption::ResetOnClose } => (file, Kind::SetOption),
-            Op::Socket { .. } | Op::SetOption { .. } | Op::Bind { .. } | Op::Connect { .. } => {
+            Op::Socket { .. }
+            | Op::SetOption { .. }
+            | Op::Bind { .. }
+            | Op::Connect { .. }
+            | Op::ReceiveOne { .. }
+            | Op::PollEnd { .. } => {
                 panic!("{op:?}: the fake ring has no client side")
             }
         };
@@ -126,7 +131,11 @@ impl FakeRing {
                 self.timers.push((self.now.saturating_add(after), token));
                 self.arm(token, Target::Timer);
             }
-            Op::Socket { .. } | Op::Bind { .. } | Op::Connect { .. } => {
+            Op::Socket { .. }
+            | Op::Bind { .. }
+            | Op::Connect { .. }
+            | Op::ReceiveOne { .. }
+            | Op::PollEnd { .. } => {
                 unreachable!("refused by admit")
             }
         }

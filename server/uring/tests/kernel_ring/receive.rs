@@ -5,7 +5,7 @@ use std::net::Shutdown;
 
 use corecast_uring::{Errno, Op, Ring, RingConfig};
 
-use crate::bench::{Bench, RECEIVE, config, token};
+use crate::bench::{Bench, POLL, RECEIVE, config, token};
 
 #[test]
 fn echo_goes_through_accept_receive_and_send() {
@@ -42,6 +42,38 @@ fn end_of_stream_is_a_receive_of_nothing() {
     let completion = bench.next(RECEIVE);
     assert_eq!(completion.result, Ok(0));
     assert!(!completion.more && completion.buffer.is_none(), "{completion:?}");
+}
+
+#[test]
+fn a_single_receive_takes_no_more_than_was_asked_for() {
+    let mut bench = Bench::new(config());
+    let (file, mut peer) = bench.pair();
+    peer.write_all(b"abcdefgh").unwrap();
+    for part in [&b"abc"[..], b"def", b"gh"] {
+        let completion = bench.run(RECEIVE, file, Op::ReceiveOne { file, bytes: 3 });
+        assert_eq!((completion.result, completion.more), (Ok(u32::try_from(part.len()).unwrap()), false));
+        let buffer = completion.buffer.expect("received bytes");
+        assert_eq!(&*buffer, part);
+        bench.ring.release(buffer);
+    }
+    peer.shutdown(Shutdown::Write).unwrap();
+    let end = bench.run(RECEIVE, file, Op::ReceiveOne { file, bytes: 3 });
+    assert!(end.result == Ok(0) && end.buffer.is_none(), "{end:?}");
+    assert_eq!(bench.ring.buffers_free(), 16);
+}
+
+#[test]
+fn the_end_of_the_stream_is_seen_without_reading() {
+    let mut bench = Bench::new(config());
+    let (file, mut peer) = bench.pair();
+    bench.ring.push(token(POLL, file), Op::PollEnd { file });
+    peer.write_all(b"unread").unwrap();
+    bench.ring.poll(&mut bench.waiting);
+    assert!(bench.waiting.is_empty(), "bytes are no end: {:?}", bench.waiting);
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert!(bench.next(POLL).result.is_ok());
+    let last = bench.run(RECEIVE, file, Op::ReceiveOne { file, bytes: 16 });
+    assert_eq!(&*last.buffer.expect("what came before the end"), b"unread");
 }
 
 #[test]
