@@ -43,7 +43,7 @@ use sizing::{HostLimits, Hosts, Share, share};
 use target::Target;
 use wire::{Network, Traffic};
 
-use crate::series::Written;
+use crate::written::Written;
 
 /// Changes when a field changes its name or meaning. New fields may come without.
 pub const SCHEMA: &str = "corecast-load/plan/1";
@@ -192,7 +192,7 @@ pub fn print_plan(options: &PlanOptions) -> Result<u8, PlanError> {
 fn read(paths: &[PathBuf]) -> Result<Vec<Observation>, UnusableRun> {
     let mut found = Vec::new();
     for path in paths {
-        let runs = Written::read(path)?.into_runs();
+        let runs = Written::read_runs(path)?;
         for (number, run) in (1..).zip(&runs) {
             let name = match runs.len() {
                 1 => path.display().to_string(),
