@@ -22,6 +22,8 @@ pub struct Prediction {
     pub run: String,
     /// The server's cores were full by the prediction, so it would send several messages at once; how many is taken from the run.
     pub is_coalesced: bool,
+    /// Others ran on the server's cores, so what was measured is not the server's alone.
+    pub is_disturbed: bool,
     pub figures: Vec<Figure>,
 }
 
@@ -83,7 +85,7 @@ impl Prediction {
         if let Some((each, measured)) = kernel.filter(|_| run.connections >= ENOUGH_FOR_KERNEL) {
             figures.push(Figure::new(What::KernelBytes, each * run.connections, measured));
         }
-        Self { run: run.run.clone(), is_coalesced, figures }
+        Self { run: run.run.clone(), is_coalesced, is_disturbed: run.is_disturbed(), figures }
     }
 
     /// Of all runs together: in one there are too few ticks while connections are opened.
@@ -93,6 +95,7 @@ impl Prediction {
         (connects >= ENOUGH_CONNECTS).then(|| Self {
             run: "all of them together".to_owned(),
             is_coalesced: false,
+            is_disturbed: runs.iter().any(Observation::is_disturbed),
             figures: vec![Figure::new(What::ConnectBusySeconds, costs.connect.seconds * connects, measured)],
         })
     }

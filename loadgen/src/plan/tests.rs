@@ -191,7 +191,12 @@ fn a_budget_of_other_shards_is_told() {
 fn held_out_runs_decide_the_exit_status() {
     let work = Work { subscribers: 4_000.0, rate: 30.0, ..Work::default() };
     let good = run("good.json", &work, &COSTS);
-    let bad = Observation { run: "bad.json".into(), busy_seconds: good.busy_seconds * 2.0, ..good.clone() };
+    let bad = Observation {
+        run: "bad.json".into(),
+        busy_seconds: good.busy_seconds * 2.0,
+        process_seconds: good.process_seconds / 2.0,
+        ..good.clone()
+    };
     let network = target().network;
     let check = |held_out: &[Observation]| {
         planned(runs(), held_out, None, LIMITS, network, &BudgetSource::None).expect("a plan")
@@ -202,6 +207,11 @@ fn held_out_runs_decide_the_exit_status() {
     assert!(both.service.is_none());
     let text = both.to_string();
     assert!(text.contains("-50.0 %    25 %  too far off\n"), "{text}");
+    let alone = "  good.json\n    busy";
+    assert!(
+        text.contains(alone) && text.contains("  bad.json; others ran on the server's cores\n"),
+        "{text}"
+    );
 }
 
 /// Reports as `run --json` writes them.

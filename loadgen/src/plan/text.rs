@@ -339,7 +339,8 @@ fn write_check(f: &mut fmt::Formatter<'_>, check: &[Prediction]) -> fmt::Result 
     writeln!(f, "  {:26}{:>12}{:>12}{:>10}{:>8}", "not fitted", "predicted", "measured", "off", "bound")?;
     for prediction in check {
         let note = if prediction.is_coalesced { ": a full core, sends as counted" } else { "" };
-        writeln!(f, "  {}{note}", prediction.run)?;
+        let disturbed = if prediction.is_disturbed { "; others ran on the server's cores" } else { "" };
+        writeln!(f, "  {}{note}{disturbed}", prediction.run)?;
         for figure in &prediction.figures {
             writeln!(
                 f,
