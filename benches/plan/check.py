@@ -57,6 +57,7 @@ RUNS = (
     # Sends of a core with more connections than are near.
     fitted("far", 3_000, "--rate", "23.3"),
     fitted("farther", 5_000, "--rate", "29.3"),
+    fitted("quiet", 5_000, "--rate", "1.3"),
     fitted("topics", 500, "--topics", "10", "--rate", "199"),
     # The byte: large messages, and many in one send.
     fitted("large", 1_000, "--rate", "47.3", "--size", "16KiB", server_options=("--shards", "1", "--topic-log-bytes", "8MiB")),
