@@ -280,6 +280,11 @@ impl Scenario {
         self.topics_per_subscriber * self.publishers_per_topic()
     }
 
+    /// Connections end and are made again in the course of a run.
+    pub const fn has_returning(&self) -> bool {
+        self.churn.is_some() || self.reconnect
+    }
+
     /// `SO_RCVBUF` of a subscriber's socket. A slow one has little room, or it would seem fast for long.
     pub fn receive_buffer_of(&self, subscriber: u32) -> Option<u32> {
         let is_slow = self.groups.of(subscriber) == Group::Slow;

@@ -272,6 +272,7 @@ impl<'a> Worker<'a> {
                     self.tend_returning(now, &timing);
                     self.tend_slow(now);
                     has_more = self.publish(&timing);
+                    self.look_whether_all_is_there(now, &timing);
                 }
                 Phase::Close => {
                     has_more = false;

@@ -117,7 +117,8 @@ fn write_reconnect(f: &mut fmt::Formatter<'_>, reconnect: &Reconnect) -> fmt::Re
 }
 
 fn write_storm(f: &mut fmt::Formatter<'_>, storm: &Storm) -> fmt::Result {
-    let seconds = |seconds: Option<f64>| seconds.map_or("never".to_owned(), |s| format!("after {s:.2} s"));
+    let seconds =
+        |seconds: Option<f64>| seconds.map_or_else(|| "never".to_owned(), |s| format!("after {s:.2} s"));
     line(
         f,
         "",

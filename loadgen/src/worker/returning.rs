@@ -18,17 +18,20 @@ use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::clock::now_ns;
 use crate::control::Timing;
-use crate::endpoint::{Peer, Stage};
+use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::{Failure, Reasons};
 use crate::groups::{Group, Groups};
 use crate::measure::Recorder;
 use crate::scenario::Scenario;
 use crate::units::Rate;
 use crate::worker::dispatch::Kind;
-use crate::worker::{CLOSE_TIMEOUT_NS, Worker, list};
+use crate::worker::{CLOSE_TIMEOUT_NS, Shared, Worker, list};
 
 /// Codes with which a server says that trying again is of no use: the connection, or what was said on it, was wrong.
 const FINAL_CODES: [u16; 8] = [1002, 1003, 1007, 1008, 1009, 4001, 4003, 4004];
+
+/// How often it is looked for what is still to come.
+const LOOK_NS: u64 = 100_000_000;
 
 /// Who is away, and what comes next for them.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub(super) struct Returning {
     backoff: Backoff,
     is_reconnecting: bool,
     leaving: Option<Leaving>,
+    next_look_ns: u64,
     pub(super) story: Story,
 }
 
@@ -125,6 +129,7 @@ impl Returning {
             timers: BinaryHeap::new(),
             backoff: Backoff::new(scenario.reconnect_delay, scenario.seed ^ (worker as u64) << 32),
             is_reconnecting: scenario.reconnect,
+            next_look_ns: 0,
             leaving: scenario.churn.filter(|_| own.churning > 0).map(leaving),
             story: Story::default(),
         }
@@ -198,6 +203,15 @@ impl Leaving {
         let after_ns = (u128::from(self.done) + 1) * self.all * 1_000_000_000_000 / (milli * self.own) + 1;
         Some(timing.start_ns + after_ns as u64).filter(|next_ns| *next_ns < timing.until_ns)
     }
+}
+
+/// How many messages a subscriber's publisher has sent, by the check's number for it.
+fn sent(shared: &Shared<'_>, first_topic: u32, place: usize) -> u32 {
+    let Shared { scenario, control, .. } = shared;
+    let each = scenario.publishers_per_topic();
+    let topic = (first_topic + place as u32 / each) % scenario.topics;
+    let publisher = place as u32 % each * scenario.topics + topic;
+    control.publishers.get(publisher as usize).map_or(0, |board| board.sent.load(Ordering::Acquire))
 }
 
 impl Worker<'_> {
@@ -279,12 +293,8 @@ impl Worker<'_> {
             return;
         };
         let (scenario, control) = (self.shared.scenario, self.shared.control);
-        let (first, each) = (client.topic(), scenario.publishers_per_topic());
-        self.receiver.check.come_back(at, |place| {
-            let topic = (first + place as u32 / each) % scenario.topics;
-            let publisher = place as u32 % each * scenario.topics + topic;
-            control.publishers.get(publisher as usize).map_or(0, |board| board.sent.load(Ordering::Acquire))
-        });
+        let first = client.topic();
+        self.receiver.check.come_back(at, |place| sent(&self.shared, first, place));
         if self.groups.of(at as u32) == Group::Churning {
             self.returning.story.churn.returned += 1;
             self.returning.story.churn.handshake.record(took_ns);
@@ -299,6 +309,24 @@ impl Worker<'_> {
                 self.shared.flight.add_receiver(publisher as usize);
             }
         }
+    }
+
+    /// Tells whether there is nothing more to wait for, now and then.
+    pub(super) fn look_whether_all_is_there(&mut self, now: u64, timing: &Timing) {
+        if !self.shared.scenario.has_returning() || now < timing.until_ns || now < self.returning.next_look_ns
+        {
+            return;
+        }
+        self.returning.next_look_ns = now + LOOK_NS;
+        let has_all = |at: usize| match &self.endpoints[at] {
+            Endpoint { peer: Peer::Subscriber(client), socket } if socket.was_open => {
+                self.receiver.check.has_all(at, |place| sent(&self.shared, client.topic(), place))
+            }
+            _ => true,
+        };
+        let reading = (self.groups.steady + self.groups.churning) as usize;
+        let is_settled = self.returning.is_empty() && self.shared.control.all_published();
+        self.board().has_all.store(is_settled && (0..reading).all(has_all), Ordering::Release);
     }
 
     fn next_to_leave(&mut self, now: u64, timing: &Timing) -> Option<usize> {

@@ -114,6 +114,7 @@ fn another_servers_protocol_is_described_by_options() {
         [time]
         warmup = 0
         duration = "100ms"
+        grace = "30s"
         "#
     );
     let path = std::env::temp_dir().join(format!("corecast-load-{}.toml", std::process::id()));
@@ -129,8 +130,7 @@ fn another_servers_protocol_is_described_by_options() {
 #[test]
 fn subscribers_come_and_go_and_lose_nothing_while_they_are_there() {
     let server = TestServer::start(Behaviour::default());
-    let arguments =
-        ["-c", "20", "--churn", "50", "--churn-subscribers", "5", "--duration", "500ms", "--grace", "1s"];
+    let arguments = ["-c", "20", "--churn", "50", "--churn-subscribers", "5", "--duration", "500ms"];
     let report = run_against(&server, &arguments);
     let delivery = &report.delivery;
     // Fifteen stay.
@@ -159,8 +159,8 @@ fn what_is_lost_inside_of_a_stay_is_found() {
         },
         ..Behaviour::default()
     });
-    let arguments = ["-c", "20", "--churn", "20", "--churn-subscribers", "25%", "--duration", "500ms"];
-    let report = run_against(&server, &[&arguments[..], &["--grace", "1s"]].concat());
+    let arguments = ["-c", "20", "--churn", "20", "--churn-subscribers", "25%", "--rate", "250"];
+    let report = run_against(&server, &[&arguments[..], &["--duration", "2s", "--grace", "2s"]].concat());
     assert_eq!((report.delivery.expected, report.delivery.lost), (7_500, 0));
     let churn = report.churn.expect("a part about churn");
     assert!(churn.lost > 0, "{churn:?}");
@@ -228,7 +228,7 @@ fn through_a_restart(code: Option<CloseCode>, down: Duration, arguments: &[&str]
 
 #[test]
 fn everybody_comes_back_after_a_restart() {
-    let arguments = ["-c", "20", "--publishers", "2", "--rate", "200", "--duration", "2s", "--grace", "3s"];
+    let arguments = ["-c", "20", "--publishers", "2", "--rate", "200", "--duration", "2s", "--grace", "30s"];
     let reconnecting = ["--reconnect", "--reconnect-delay", "200ms"];
     for (code, down) in [(None, Duration::ZERO), (Some(CloseCode(1012)), Duration::from_millis(700))] {
         let report = through_a_restart(code, down, &[&arguments[..], &reconnecting].concat());
@@ -263,7 +263,7 @@ fn who_is_told_not_to_come_back_does_not() {
         },
         ..Behaviour::default()
     });
-    let arguments = ["-c", "4", "--reconnect", "--reconnect-delay", "0s", "--grace", "1s"];
+    let arguments = ["-c", "4", "--reconnect", "--reconnect-delay", "0s", "--grace", "30s"];
     let report = run_against(&server, &arguments);
     let reconnect = report.reconnect.expect("a part about those that came back");
     assert_eq!((reconnect.lost, reconnect.returned), (1, 1), "4008 says: come again");
