@@ -165,6 +165,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEMPLATE")]
     pub message_prefix: Option<String>,
 
+    /// Messages with this text are not unexpected, whoever sent them: notices and heartbeats of the server (repeatable)
+    /// [default: the preset's]
+    #[arg(long, value_name = "TEXT")]
+    pub ignore: Vec<String>,
+
     /// Additional request header, "Name: value" (repeatable)
     #[arg(long, value_name = "HEADER")]
     pub header: Vec<String>,

@@ -61,6 +61,8 @@ pub struct Scenario {
     pub publisher_message: Option<String>,
     /// How every message of a topic begins, where that is known.
     pub message_prefix: Option<String>,
+    /// Messages with one of these are no concern of the run.
+    pub ignored: Vec<String>,
     pub headers: Vec<(String, String)>,
     pub origin: Option<String>,
     pub subprotocols: Vec<String>,
@@ -218,6 +220,10 @@ impl Scenario {
             subscribed_match,
             publisher_message: options.publisher_message.clone(),
             message_prefix: options.message_prefix.clone().or_else(|| owned(preset.message_prefix())),
+            ignored: match options.ignore.as_slice() {
+                [] => preset.ignored().iter().map(|text| (*text).to_owned()).collect(),
+                given => given.to_vec(),
+            },
             headers,
             origin: options.origin.clone(),
             subprotocols: match options.subprotocol.as_slice() {

@@ -349,7 +349,11 @@ impl<'a> Worker<'a> {
                 self.receiver.is_counting = true;
                 self.publishing.start(&self.surroundings(self.shared.control.timing()));
             }
-            Phase::Close => self.close_all(),
+            Phase::Close => {
+                // That others leave may be told to those that are still there.
+                self.receiver.is_counting = false;
+                self.close_all();
+            }
         }
     }
 

@@ -88,10 +88,11 @@ fn messages_of_several_sizes_and_both_kinds_all_arrive() {
 
 #[test]
 fn another_servers_protocol_is_described_by_options() {
-    let server = TestServer::start(Behaviour {
+    let behaviour = Behaviour {
         fate: |number, _| if number == 3 { Fate::AddForeign } else { Fate::Deliver },
         ..Behaviour::default()
-    });
+    };
+    let server = TestServer::start(behaviour);
     let url = format!("{}/ws", server.url());
     let file = format!(
         r#"
@@ -125,6 +126,8 @@ fn another_servers_protocol_is_described_by_options() {
     let delivery = &report["delivery"];
     assert_eq!((&delivery["published"], &delivery["received"]), (&400.into(), &800.into()), "{delivery}");
     assert_eq!(delivery["unexpected"], 4, "one for each subscriber");
+    let report = run_against(&TestServer::start(behaviour), &["-c", "2", "--ignore", "somebody else's"]);
+    assert_eq!((report.delivery.received, report.delivery.unexpected), (400, 0));
 }
 
 #[test]
