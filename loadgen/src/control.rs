@@ -57,6 +57,8 @@ pub(crate) struct WorkerBoard {
     /// Measured messages received for the first time.
     pub(crate) received: AtomicU64,
     pub(crate) lost_connections: AtomicU32,
+    /// Of slow subscribers, whose messages nobody waits for.
+    pub(crate) lost_slow: AtomicU32,
     /// Nobody is away, and all have everything that was published. Told when some come and go, once publishing is over.
     pub(crate) has_all: AtomicBool,
 }

@@ -196,7 +196,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "PORTION", default_value = "10%")]
     pub churn_subscribers: Portion,
 
-    /// Subscribers that read slowly: 50, or 5% of them. What they miss and what becomes of them is told apart from the others
+    /// Subscribers that read slowly: 50, or 5% of them. What they miss and what becomes of them is told apart from the others; they do not connect again
     #[arg(long, value_name = "PORTION", default_value = "0")]
     pub slow_subscribers: Portion,
 

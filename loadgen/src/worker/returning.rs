@@ -30,6 +30,8 @@ use crate::worker::{CLOSE_TIMEOUT_NS, Shared, Worker, list};
 /// Codes with which a server says that trying again is of no use: the connection, or what was said on it, was wrong.
 const FINAL_CODES: [u16; 8] = [1002, 1003, 1007, 1008, 1009, 4001, 4003, 4004];
 
+/// How long the server may take to end a connection that it has refused.
+const REFUSAL_TIMEOUT_NS: u64 = 500_000_000;
 /// How often it is looked for what is still to come.
 const LOOK_NS: u64 = 100_000_000;
 
@@ -90,6 +92,8 @@ struct Absence {
     attempts: u32,
     step: Step,
     until_ns: u64,
+    /// It was the subscriber that closed the connection.
+    has_left: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,8 +177,8 @@ impl Returning {
         }
     }
 
-    fn begin(&mut self, at: usize, since_ns: u64) {
-        let absence = Absence { since_ns, attempts: 0, step: Step::Ending, until_ns: u64::MAX };
+    fn begin(&mut self, at: usize, since_ns: u64, has_left: bool) {
+        let absence = Absence { since_ns, attempts: 0, step: Step::Ending, until_ns: u64::MAX, has_left };
         self.absences.insert(at as u32, absence);
     }
 
@@ -264,10 +268,7 @@ impl Worker<'_> {
         let before = self.returning.step(at);
         match before {
             None => self.note_loss(at, failure, now),
-            Some(Step::Leaving) => {
-                self.returning.story.churn.left += 1;
-                self.receiver.check.leave(at);
-            }
+            Some(Step::Leaving) => self.note_leave(at),
             Some(Step::Trying) => self.note_failure(at, failure),
             Some(Step::Ending | Step::Waiting) => {}
         }
@@ -277,7 +278,10 @@ impl Worker<'_> {
             self.close_socket(at);
             self.wait_for_next_attempt(at, now);
         } else if before != Some(Step::Ending) {
-            self.returning.set(at, Step::Ending, now + CLOSE_TIMEOUT_NS);
+            // An attempt that was refused need not keep its connection as long as one that was open.
+            let patience_ns =
+                if before == Some(Step::Trying) { REFUSAL_TIMEOUT_NS } else { CLOSE_TIMEOUT_NS };
+            self.returning.set(at, Step::Ending, now + patience_ns);
         }
     }
 
@@ -287,6 +291,7 @@ impl Worker<'_> {
             return;
         }
         let absence = self.returning.absences.remove(&(at as u32)).expect("it has a step");
+        self.board().open.fetch_add(1, Ordering::Relaxed);
         let took_ns = now - self.endpoints[at].socket.started_ns;
         let Peer::Subscriber(client) = &self.endpoints[at].peer else {
             self.returning.story.reconnect.publishers_returned += 1;
@@ -355,12 +360,19 @@ impl Worker<'_> {
             client.close(&mut endpoint.socket.out);
         }
         list(&mut self.to_send, at, endpoint);
-        self.returning.begin(at, now);
+        self.returning.begin(at, now, true);
         self.returning.set(at, Step::Leaving, now + CLOSE_TIMEOUT_NS);
     }
 
+    fn note_leave(&mut self, at: usize) {
+        self.returning.story.churn.left += 1;
+        self.receiver.check.leave(at);
+        self.board().lost_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn note_loss(&mut self, at: usize, failure: &Failure, now: u64) {
-        self.returning.begin(at, now);
+        self.returning.begin(at, now, false);
+        self.board().lost_connections.fetch_add(1, Ordering::Relaxed);
         if at >= self.subscribers {
             self.returning.story.reconnect.publishers_lost += 1;
             self.returning.story.reconnect.unanswered += self.publishing.break_off(at - self.subscribers);
@@ -394,8 +406,7 @@ impl Worker<'_> {
             self.ring.push(Kind::Cancel.token(at, endpoint), Op::Cancel { target });
         }
         if self.returning.step(at) == Some(Step::Leaving) {
-            self.returning.story.churn.left += 1;
-            self.receiver.check.leave(at);
+            self.note_leave(at);
         }
         self.endpoints[at].socket.stage = Stage::New;
         self.returning.set(at, Step::Ending, now + CLOSE_TIMEOUT_NS);
@@ -404,11 +415,8 @@ impl Worker<'_> {
     fn wait_for_next_attempt(&mut self, at: usize, now: u64) {
         let Some(absence) = self.returning.absences.get(&(at as u32)).copied() else { return };
         // Who left by itself comes again at once.
-        let has_left = at < self.subscribers
-            && self.groups.of(at as u32) == Group::Churning
-            && !self.returning.is_reconnecting
-            && absence.attempts == 0;
-        let wait_ns = if has_left { 0 } else { self.returning.backoff.wait_ns(absence.attempts) };
+        let is_free = absence.has_left && absence.attempts == 0;
+        let wait_ns = if is_free { 0 } else { self.returning.backoff.wait_ns(absence.attempts) };
         self.returning.set(at, Step::Waiting, now + wait_ns);
     }
 
