@@ -258,6 +258,36 @@ fn everybody_comes_back_after_a_restart() {
 }
 
 #[test]
+fn groups_are_told_apart_through_a_restart_too() {
+    let arguments = ["-c", "20", "--rate", "200", "--duration", "3s", "--grace", "30s", "--size", "1KiB"];
+    let groups =
+        ["--churn", "10", "--churn-subscribers", "6", "--slow-subscribers", "2", "--slow-rate", "4KiB/s"];
+    let reconnecting = ["--reconnect", "--reconnect-delay", "200ms"];
+    let all = [&arguments[..], &groups, &reconnecting].concat();
+    let report = through_a_restart(None, Duration::from_millis(300), &all);
+    let (delivery, reconnect) =
+        (report.delivery, report.reconnect.expect("a part about those that came back"));
+    assert_eq!((reconnect.lost, reconnect.returned, reconnect.away), (12, 12, 0), "the steady ones");
+    assert_eq!((delivery.published, delivery.expected + reconnect.missed_away), (600, 600 * 12));
+    assert_eq!((delivery.received, delivery.lost, delivery.disconnected), (delivery.expected, 0, 0));
+    let churn = report.churn.expect("a part about churn");
+    assert_eq!(churn.left + churn.nobody_left, 30);
+    assert_eq!(
+        churn.returned,
+        churn.left + churn.disconnected,
+        "whoever was there when it stopped came back as well"
+    );
+    assert!((1..=6).contains(&churn.disconnected), "{churn:?}");
+    assert_eq!((churn.away, churn.lost, churn.received), (0, 0, churn.expected));
+    assert_eq!(churn.expected + churn.missed_away, 600 * 6);
+    let slow = report.slow.expect("a part about slow ones");
+    // They have yet to read what comes before the end of their connections.
+    assert_eq!((slow.disconnected, slow.skipped, slow.received + slow.unread), (0, 0, 600 * 2));
+    let last = report.timeline.last().and_then(|interval| interval.open);
+    assert_eq!(last, Some(20 + 1), "all are there");
+}
+
+#[test]
 fn who_is_told_not_to_come_back_does_not() {
     let server = TestServer::start(Behaviour {
         fate: |number, subscriber| match (number, subscriber) {
