@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use corecast_protocol::Limits;
-use corecast_protocol::deflate::Inflater;
 use corecast_protocol::frame::encode_frame;
 use corecast_protocol::handshake::client::HandshakeError;
 
-use crate::client::{Client, Role};
+use crate::client::{Client, Role, Scratch};
 use crate::failure::Failure;
 use crate::target::{Scheme, Target, TargetError};
 
@@ -54,14 +53,14 @@ pub enum AutobahnError {
 pub fn run(options: &AutobahnOptions) -> Result<u32, AutobahnError> {
     let server = Target::parse(&options.url, Scheme::WebSocket)?;
     let agent = &options.agent;
-    let inflater = &mut Inflater::new();
-    let answer = converse(&server, "/getCaseCount", Answering::Nothing, inflater)?;
+    let scratch = &mut Scratch::default();
+    let answer = converse(&server, "/getCaseCount", Answering::Nothing, scratch)?;
     let answer = String::from_utf8_lossy(&answer);
     let cases: u32 = answer.parse().map_err(|_| AutobahnError::NoCount { answer: answer.to_string() })?;
     for case in 1..=cases {
-        converse(&server, &format!("/runCase?case={case}&agent={agent}"), Answering::Echo, inflater)?;
+        converse(&server, &format!("/runCase?case={case}&agent={agent}"), Answering::Echo, scratch)?;
     }
-    converse(&server, &format!("/updateReports?agent={agent}"), Answering::Nothing, inflater)?;
+    converse(&server, &format!("/updateReports?agent={agent}"), Answering::Nothing, scratch)?;
     Ok(cases)
 }
 
@@ -77,7 +76,7 @@ fn converse(
     server: &Target,
     path: &str,
     answering: Answering,
-    inflater: &mut Inflater,
+    scratch: &mut Scratch,
 ) -> Result<Vec<u8>, AutobahnError> {
     let target = Target { path: path.to_owned(), ..server.clone() };
     let request = |cause| AutobahnError::Request { path: path.to_owned(), cause };
@@ -106,7 +105,7 @@ fn converse(
         if received.is_empty() {
             return Err(socket(ErrorKind::UnexpectedEof.into()));
         }
-        let progress = client.handle_bytes(received, &role, inflater, &mut out, |kind, message, out| {
+        let progress = client.handle_bytes(received, &role, scratch, &mut out, |kind, message, out| {
             if answering == Answering::Echo {
                 encode_frame(out, kind.opcode(), message, Some(rand::random()));
             }

@@ -38,6 +38,14 @@ struct Upgrade {
     head: Vec<u8>,
 }
 
+/// What all clients of a thread use in turn.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    inflater: Inflater,
+    /// What the pongs carried that came to open clients, where it was the eight bytes of a time.
+    pub pongs: Vec<u64>,
+}
+
 /// How far a client is after handling bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -218,24 +226,34 @@ impl Client {
         self.state = State::Upgrading(Box::new(Upgrade { key, head: Vec::new() }));
     }
 
-    /// Takes what the server sent; `inflater` serves all clients of a thread. Answers are appended to `out`; every message
+    /// Takes what the server sent; `scratch` serves all clients of a thread. Answers are appended to `out`; every message
     /// that arrives after the subscription goes to `on_message`, which may append more.
     #[inline]
     pub fn handle_bytes(
         &mut self,
         bytes: &mut [u8],
         role: &Role,
-        inflater: &mut Inflater,
+        scratch: &mut Scratch,
         out: &mut Vec<u8>,
         on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
         match self.state {
             State::Open(_) | State::Subscribing(_) => {
-                self.handle_frames(bytes, role, inflater, out, on_message)
+                self.handle_frames(bytes, role, scratch, out, on_message)
             }
-            State::Upgrading(_) => self.handle_answer(bytes, role, inflater, out, on_message),
+            State::Upgrading(_) => self.handle_answer(bytes, role, scratch, out, on_message),
             State::New | State::Ended => Ok(Progress::Closed),
         }
+    }
+
+    /// Appends a Ping frame that carries a time, for the pong to bring it back (RFC 6455 §5.5.2, §5.5.3). False when the client
+    /// is not open.
+    pub fn ping(&mut self, now_ns: u64, out: &mut Vec<u8>) -> bool {
+        let is_open = self.is_open();
+        if is_open {
+            encode_frame(out, Opcode::Ping, &now_ns.to_be_bytes(), Some(rand::random()));
+        }
+        is_open
     }
 
     /// Appends a Close frame with code 1000 if that was not done before. False when there is no connection to close.
@@ -275,7 +293,7 @@ impl Client {
         &mut self,
         bytes: &mut [u8],
         role: &Role,
-        inflater: &mut Inflater,
+        scratch: &mut Scratch,
         out: &mut Vec<u8>,
         on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
@@ -311,7 +329,7 @@ impl Client {
             0 => State::Open(connection),
             _ => State::Subscribing(connection),
         };
-        self.handle_frames(&mut first_frames, role, inflater, out, on_message)
+        self.handle_frames(&mut first_frames, role, scratch, out, on_message)
     }
 
     #[inline]
@@ -319,7 +337,7 @@ impl Client {
         &mut self,
         bytes: &mut [u8],
         role: &Role,
-        inflater: &mut Inflater,
+        scratch: &mut Scratch,
         out: &mut Vec<u8>,
         mut on_message: impl FnMut(MessageKind, &[u8], &mut Vec<u8>),
     ) -> Result<Progress, Failure> {
@@ -332,7 +350,7 @@ impl Client {
         loop {
             let mut event = connection.poll_event(&mut input, &role.limits);
             if let Ok(Some(Event::Deflated { kind, payload })) = event {
-                let message = inflater.inflate(kind, &payload, role.limits.max_message_bytes());
+                let message = scratch.inflater.inflate(kind, &payload, role.limits.max_message_bytes());
                 event = message
                     .map(|message| Some(Event::Message { kind, payload: Payload::Assembled(message) }));
             }
@@ -356,7 +374,9 @@ impl Client {
                 Ok(Some(Event::Ping(payload))) => {
                     encode_frame(out, Opcode::Pong, &payload, Some(rand::random()));
                 }
-                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Pong(payload))) => {
+                    scratch.pongs.extend(payload[..].try_into().ok().map(u64::from_be_bytes));
+                }
                 Ok(Some(Event::Close(close))) => {
                     let code = close.as_ref().map(|(code, _)| *code);
                     let reason =
@@ -469,7 +489,7 @@ mod tests {
             let mut received = Vec::new();
             for part in [&stream[..split], &stream[split..]] {
                 client
-                    .handle_bytes(&mut part.to_vec(), &role, &mut Inflater::new(), &mut out, |_, m, _| {
+                    .handle_bytes(&mut part.to_vec(), &role, &mut Scratch::default(), &mut out, |_, m, _| {
                         received.push(m.to_vec())
                     })
                     .expect("a valid stream");
@@ -486,7 +506,7 @@ mod tests {
         out.clear();
         let mut received = Vec::new();
         let mut handle = |client: &mut Client, mut bytes: Vec<u8>, out: &mut Vec<u8>| {
-            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), out, |_, m, _| {
+            client.handle_bytes(&mut bytes, &role, &mut Scratch::default(), out, |_, m, _| {
                 received.push(m.to_vec())
             })
         };
@@ -517,7 +537,7 @@ mod tests {
         client.begin([0; 16], &role, &mut out);
         out.clear();
         assert_eq!(
-            client.handle_bytes(&mut json_answer(), &role, &mut Inflater::new(), &mut out, |_, _, _| {}),
+            client.handle_bytes(&mut json_answer(), &role, &mut Scratch::default(), &mut out, |_, _, _| {}),
             Ok(Progress::Opening)
         );
         let mut server = Connection::new(Side::Server);
@@ -537,7 +557,7 @@ mod tests {
             let text = format!(
                 r#"{{"op":"subscribed","topic":"load-{topic}","offset":7,"epoch":"0123456789abcdef"}}"#
             );
-            client.handle_bytes(&mut message(&text), &role, &mut Inflater::new(), &mut out, |_, _, _| {
+            client.handle_bytes(&mut message(&text), &role, &mut Scratch::default(), &mut out, |_, _, _| {
                 received += 1
             })
         };
@@ -554,8 +574,9 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let mut bytes = json_answer();
         bytes.extend(message(r#"{"op":"error","code":"too_many","message":"at most 3 topics"}"#));
-        let failure =
-            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap_err();
+        let failure = client
+            .handle_bytes(&mut bytes, &role, &mut Scratch::default(), &mut out, |_, _, _| {})
+            .unwrap_err();
         assert_eq!(failure.to_string(), "the server refused the subscription: too_many: at most 3 topics");
     }
 
@@ -566,7 +587,7 @@ mod tests {
         let request = String::from_utf8(out.clone()).expect("text");
         assert!(request.contains("\r\nSec-WebSocket-Protocol: corecast.json.v1\r\n"), "{request}");
         let failure = client
-            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .handle_bytes(&mut switching_protocols(), &role, &mut Scratch::default(), &mut out, |_, _, _| {})
             .unwrap_err();
         assert_eq!(failure, Failure::NoSubprotocol);
     }
@@ -578,7 +599,7 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_frame(&mut bytes, Opcode::Ping, b"hi", None);
         out.clear();
-        client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap();
+        client.handle_bytes(&mut bytes, &role, &mut Scratch::default(), &mut out, |_, _, _| {}).unwrap();
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
             Some(Event::Pong(payload)) => assert_eq!(&payload[..], b"hi"),
@@ -593,8 +614,9 @@ mod tests {
         let mut bytes = switching_protocols();
         encode_close(&mut bytes, CloseCode(4008), "lapped", None);
         out.clear();
-        let failure =
-            client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap_err();
+        let failure = client
+            .handle_bytes(&mut bytes, &role, &mut Scratch::default(), &mut out, |_, _, _| {})
+            .unwrap_err();
         assert_eq!(failure, Failure::Closed { code: Some(CloseCode(4008)), reason: "lapped".into() });
         let mut server = Connection::new(Side::Server);
         match server.poll_event(&mut Input::new(&mut out), &Limits::default()).unwrap() {
@@ -609,13 +631,13 @@ mod tests {
         let role = role(&[]);
         let (mut client, mut out) = begun(&role);
         client
-            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .handle_bytes(&mut switching_protocols(), &role, &mut Scratch::default(), &mut out, |_, _, _| {})
             .unwrap();
         assert!(client.close(&mut out));
         let mut answer = Vec::new();
         encode_close(&mut answer, CloseCode::NORMAL, "", None);
         assert_eq!(
-            client.handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_, _, _| {}),
+            client.handle_bytes(&mut answer, &role, &mut Scratch::default(), &mut out, |_, _, _| {}),
             Ok(Progress::Closed)
         );
         assert_eq!(client.end_of_stream(), None);
@@ -627,13 +649,13 @@ mod tests {
         assert_eq!(begun(&role).0.end_of_stream(), Some(Failure::ClosedInHandshake));
         let (mut client, mut out) = begun(&role);
         client
-            .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .handle_bytes(&mut switching_protocols(), &role, &mut Scratch::default(), &mut out, |_, _, _| {})
             .unwrap();
         client
             .handle_bytes(
                 &mut message("cut")[..3].to_vec(),
                 &role,
-                &mut Inflater::new(),
+                &mut Scratch::default(),
                 &mut out,
                 |_, _, _| {},
             )
@@ -647,7 +669,7 @@ mod tests {
         let (mut client, mut out) = begun(&role);
         let mut answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nno access".to_vec();
         let failure = client
-            .handle_bytes(&mut answer, &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+            .handle_bytes(&mut answer, &role, &mut Scratch::default(), &mut out, |_, _, _| {})
             .unwrap_err();
         assert_eq!(
             failure.to_string(),

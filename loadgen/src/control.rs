@@ -15,6 +15,8 @@ use crate::check::count_accepted;
 pub(crate) enum Phase {
     /// Open connections and subscribe.
     Connect,
+    /// Ping every subscriber once.
+    Ping,
     /// Publish as [`Timing`] says, and receive.
     Run,
     /// Close all connections and end.
@@ -61,6 +63,10 @@ pub(crate) struct WorkerBoard {
     pub(crate) lost_slow: AtomicU32,
     /// Nobody is away, and all have everything that was published. Told when some come and go, once publishing is over.
     pub(crate) has_all: AtomicBool,
+    pub(crate) pings: AtomicU64,
+    pub(crate) pongs: AtomicU64,
+    /// No pong is waited for any more.
+    pub(crate) pinged: AtomicBool,
 }
 
 /// One publisher's progress.
@@ -106,9 +112,14 @@ impl Control {
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Connect,
-            1 => Phase::Run,
+            1 => Phase::Ping,
+            2 => Phase::Run,
             _ => Phase::Close,
         }
+    }
+
+    pub(crate) fn ping(&self) {
+        self.phase.store(Phase::Ping as u8, Ordering::Release);
     }
 
     /// Starts the run phase.

@@ -21,7 +21,7 @@ use crate::preset::Via;
 use crate::scenario::{Load, Scenario};
 use crate::stamp::Stamp;
 use crate::text::{plural, thousands};
-use crate::worker::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
+use crate::worker::{RECEIVE_BUFFER_BYTES, receive_buffers};
 
 /// IPv4 or IPv6 header, and TCP's with timestamps.
 const SEGMENT_BYTES: [u32; 2] = [52, 72];
@@ -301,8 +301,11 @@ fn phases(scenario: &Scenario) -> String {
         None => format!("connect as fast as it goes, {} at once", scenario.connect_concurrency),
     };
     let time = |time: Duration| format!("{} s", time.as_secs_f64());
+    let held =
+        if scenario.hold.is_zero() { String::new() } else { format!("held {}; ", time(scenario.hold)) };
+    let pinged = if scenario.ping { "every subscriber pinged; " } else { "" };
     format!(
-        "{connecting}; warm-up {}; measured {}; up to {} for the last messages",
+        "{connecting}; {held}{pinged}warm-up {}; measured {}; up to {} for the last messages",
         time(scenario.warmup),
         time(scenario.duration),
         time(scenario.grace)
@@ -323,7 +326,10 @@ fn memory(scenario: &Scenario) -> String {
         ("checks", f64::from(scenario.subscribers) * f64::from(scenario.publishers_heard()) * 4.0),
         ("messages on their way", publishers * window * (32.0 + 8.0 * threads)),
         ("messages", publishers * f64::from(scenario.sizes.largest())),
-        ("receive buffers", threads * f64::from(RECEIVE_BUFFERS) * f64::from(RECEIVE_BUFFER_BYTES)),
+        (
+            "receive buffers",
+            threads * f64::from(receive_buffers(scenario.workers.len())) * f64::from(RECEIVE_BUFFER_BYTES),
+        ),
     ];
     let mebibytes = |bytes: f64| format!("{:.1} MiB", bytes / f64::from(1 << 20));
     let listed: Vec<String> =

@@ -72,6 +72,14 @@ impl Endpoint {
         Self { socket, peer }
     }
 
+    /// Queues a Ping frame that carries the time. False when there is no open WebSocket.
+    pub(crate) fn ping(&mut self, now_ns: u64) -> bool {
+        let Self { peer: Peer::Subscriber(client) | Peer::Publisher(client), socket } = self else {
+            return false;
+        };
+        socket.stage == Stage::Up && client.ping(now_ns, &mut socket.out)
+    }
+
     pub(crate) fn is_subscriber(&self) -> bool {
         matches!(self.peer, Peer::Subscriber(_))
     }

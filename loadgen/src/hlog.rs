@@ -35,6 +35,9 @@ impl Report {
             ..IntervalHistograms::default()
         };
         lines.push(line("handshake", &connecting, &self.histograms.handshake)?);
+        if let Some(ping) = &self.histograms.ping {
+            lines.push(line("ping", &self.held(), ping)?);
+        }
         let others = [
             ("spread", &self.histograms.spread),
             ("schedule_lag", &self.histograms.schedule_lag),
@@ -66,6 +69,20 @@ impl Report {
             log.push_str(line);
         }
         Ok(log)
+    }
+
+    /// While subscribers were pinged: before publishing.
+    fn held(&self) -> IntervalHistograms {
+        let seconds = self.connect.ping.map_or(0.0, |ping| ping.seconds);
+        let mut held = self.timeline.iter().filter(|interval| interval.phase == Phase::Hold);
+        let end = held
+            .next_back()
+            .map_or(self.connect.seconds, |interval| interval.begin_seconds + interval.seconds);
+        IntervalHistograms {
+            begin_ns: ((end - seconds).max(0.0) * 1e9) as u64,
+            length_ns: (seconds * 1e9) as u64,
+            ..IntervalHistograms::default()
+        }
     }
 
     /// The measured window.

@@ -33,7 +33,7 @@ impl Report {
         let text = escape(&self.to_string());
         let _ = writeln!(
             body,
-            "<details><summary>As on the terminal</summary><div class=\"wide\"><pre>{text}</pre></div></details>"
+            "<details><summary>As on the terminal</summary><div class=\"wide\" tabindex=\"0\"><pre>{text}</pre></div></details>"
         );
         Ok(page(&format!("corecast-load: {}", load_text(&self.setup)), &body))
     }
@@ -125,7 +125,6 @@ impl Report {
     }
 
     fn add_times(&self, body: &mut String) {
-        let none = Percentiles::default();
         let rows = [
             (
                 "from intended",
@@ -139,19 +138,20 @@ impl Report {
                 "From asking for a socket to the subscribed connection",
                 Some(&self.connect.handshake),
             ),
+            ("ping", "From a ping to its pong", self.connect.ping.as_ref().map(|ping| &ping.round_trip)),
             ("schedule lag", "How late messages were sent", Some(&self.generator.schedule_lag)),
             ("own part", "Of that, the generator's own fault", Some(&self.generator.own_lag)),
             ("reap lag", "How long an arrival may have waited to be seen", Some(&self.generator.reap_lag)),
         ];
         body.push_str(
-            "<section><h2>Times</h2><div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\">p50</th>\
+            "<section><h2>Times</h2><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\">min</th><th scope=\"col\">p50</th>\
              <th scope=\"col\">p90</th><th scope=\"col\">p99</th><th scope=\"col\">p99.9</th><th scope=\"col\">max</th>\
              <th scope=\"col\">count</th></tr></thead>\n<tbody>\n",
         );
         for (name, meaning, percentiles) in rows {
-            let all = percentiles.unwrap_or(&none);
+            let Some(all) = percentiles else { continue };
             let _ = write!(body, "<tr><th scope=\"row\">{name}<small>{meaning}</small></th>");
-            for ns in [all.p50_ns, all.p90_ns, all.p99_ns, all.p999_ns, all.max_ns] {
+            for ns in [all.min_ns, all.p50_ns, all.p90_ns, all.p99_ns, all.p999_ns, all.max_ns] {
                 let _ = write!(body, "<td>{}</td>", shown_time(all, ns));
             }
             let _ = writeln!(body, "<td>{}</td></tr>", thousands(all.count));
@@ -164,7 +164,7 @@ impl Report {
             return;
         }
         body.push_str(
-            "<section><h2>Shards of the server</h2><div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">shard</th>\
+            "<section><h2>Shards of the server</h2><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">shard</th>\
              <th scope=\"col\">connections</th><th scope=\"col\">subscribers</th><th scope=\"col\">published</th>\
              <th scope=\"col\">relayed</th><th scope=\"col\">deliveries</th><th scope=\"col\">busy</th></tr></thead>\n<tbody>\n",
         );
@@ -189,9 +189,6 @@ impl Report {
             [] => "any core".to_owned(),
             cores => format!("cores {}", crate::text::list(cores)),
         };
-        let workers = self.generator.workers.iter().map(|worker| {
-            format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
-        });
         let mut rows = vec![
             ("Host", format!("{}, {}", setup.host.kernel, setup.host.cpu_model)),
             ("Cores", setup.host.allowed_cores.to_string()),
@@ -215,7 +212,7 @@ impl Report {
                     crate::text::plural(setup.threads as u64, "thread")
                 ),
             ),
-            ("Its threads busy", workers.collect::<Vec<_>>().join(", ")),
+            ("How busy it was", crate::text::threads_busy(&self.generator.workers)),
             ("Seed, run", format!("{}, {}", setup.seed, setup.run)),
             ("Command line", setup.command_line.join(" ")),
         ];
@@ -237,7 +234,7 @@ impl Report {
             return;
         }
         body.push_str(
-            "<details><summary>Every interval</summary><div class=\"wide\"><table>\n<thead><tr><th scope=\"col\">begin</th>\
+            "<details><summary>Every interval</summary><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">begin</th>\
              <th scope=\"col\">phase</th><th scope=\"col\">open</th><th scope=\"col\">published</th><th scope=\"col\">received</th>\
              <th scope=\"col\">p50</th><th scope=\"col\">p99</th><th scope=\"col\">max</th><th scope=\"col\">server's cores</th>\
              <th scope=\"col\">its memory</th><th scope=\"col\">generator</th><th scope=\"col\">its memory</th></tr></thead>\n<tbody>\n",

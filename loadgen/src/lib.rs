@@ -1,9 +1,9 @@
 //! An open-loop load generator for WebSocket fan-out, usable in process.
 //!
 //! ```text
-//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON
-//!                          |        ^    |                                                         |
-//!                          |    schedule |                                                         |
+//!   options --> scenario --+--> worker (thread + ring) --> client --> stamp --> check --> measure --+--> report --> text, JSON,
+//!                          |        ^    |                                                   |     |           log, page, diff
+//!                          |    schedule |                                                timeline -+
 //!                          |             +--> publisher --> message --> stamp                      |
 //!                          +--> worker ...                                                         |
 //!                          +--> run: the phases in order ------------------------------------------+
@@ -33,6 +33,7 @@ pub mod flight;
 pub mod groups;
 mod hlog;
 pub mod host;
+mod host_limits;
 mod html;
 pub mod http_publisher;
 pub mod json_dialect;
@@ -58,6 +59,7 @@ pub mod series;
 pub mod server_process;
 pub mod shards;
 pub mod sizes;
+pub mod sources;
 pub mod stamp;
 pub mod target;
 mod text;

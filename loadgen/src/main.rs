@@ -110,6 +110,7 @@ fn repeat(
     command_line: &[String],
     display: &mut ProgressDisplay,
 ) -> Result<u8, Box<dyn std::error::Error>> {
+    options.output.check_series()?;
     let series = run_series(scenario, times, options.pause, command_line, &mut |p| display.show(p));
     display.clear();
     let series = series?;
@@ -151,7 +152,10 @@ fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     match Written::read(&options.report)? {
         Written::Run(report) => options.output.write(&report)?,
-        Written::Series(series) => options.output.write_series(&series)?,
+        Written::Series(series) => {
+            options.output.check_series()?;
+            options.output.write_series(&series)?;
+        }
     }
     Ok(0)
 }

@@ -110,6 +110,8 @@ impl Counts {
 pub struct Measure {
     /// From asking for the socket to a checked 101 answer.
     pub handshake: Recorder,
+    /// From sending a ping to the reaping of its pong.
+    pub ping: Recorder,
     /// From the intended send time to the reaping of the completion that brought the message.
     pub from_intended: Recorder,
     /// The same from the actual send time.
@@ -144,6 +146,7 @@ impl Measure {
     /// Adds what another worker measured.
     pub fn merge(&mut self, other: Self) {
         self.handshake.merge(other.handshake);
+        self.ping.merge(other.ping);
         self.from_intended.merge(other.from_intended);
         self.from_sent.merge(other.from_sent);
         self.spread.merge(other.spread);

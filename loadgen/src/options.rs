@@ -1,6 +1,5 @@
 //! The command line of `corecast-load run`, as given. [`crate::scenario`] resolves it.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::groups::Portion;
 use crate::output::OutputOptions;
 use crate::preset::{Preset, Via};
 use crate::sizes::{Sizes, TextShare};
+use crate::sources::Source;
 use crate::units::{Rate, parse_byte_rate, parse_bytes, parse_duration};
 use crate::workload::Workload;
 
@@ -40,7 +40,7 @@ pub struct RunOptions {
     pub preset: Option<Preset>,
 
     /// Connections that receive
-    #[arg(short = 'c', long, default_value_t = 100)]
+    #[arg(short = 'c', long, visible_alias = "connections", value_name = "N", default_value_t = 100)]
     pub subscribers: u32,
 
     /// Publishers, each with a sequence of messages on one topic: they are dealt out to the topics in turn, each keeps
@@ -121,13 +121,21 @@ pub struct RunOptions {
     #[arg(long, value_name = "RATE")]
     pub connect_rate: Option<Rate>,
 
-    /// Connections being opened at once, over all threads
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    pub connect_concurrency: u32,
+    /// Connections being opened at once, over all threads [default: 256, or 64 for each thread if that is more]
+    #[arg(long, value_name = "N")]
+    pub connect_concurrency: Option<u32>,
 
     /// How long one connection may take until it is subscribed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     pub connect_timeout: Duration,
+
+    /// How long all connections are held without traffic before anything is published
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration)]
+    pub hold: Duration,
+
+    /// Ping every subscriber once before anything is published, behind --hold: every pong must come
+    #[arg(long)]
+    pub ping: bool,
 
     /// How publishers reach the server [default: the preset's, else ws]
     #[arg(long, value_enum)]
@@ -214,15 +222,19 @@ pub struct RunOptions {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub reconnect_delay: Duration,
 
-    /// Local address to connect from; several are used in turn (repeatable)
-    #[arg(long, value_name = "ADDR")]
-    pub source: Vec<IpAddr>,
+    /// Local address to connect from, a range of them (127.0.0.2-127.0.0.9), or an interface (eth0) for all its addresses;
+    /// several are used in turn (repeatable). Each has room for as many connections to one server as there are local ports,
+    /// 28,232 by default, and connects get slow beyond half of them [default: the kernel's choice, or for a server on
+    /// 127.0.0.0/8 as many addresses from 127.1.0.1 on as it takes]
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Vec<Source>,
 
     /// SO_RCVBUF of the subscribers' sockets; the kernel doubles it [default: the kernel's]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub receive_buffer: Option<u32>,
 
-    /// Worker threads [default: one per core given by --cores, else one per allowed core]
+    /// Worker threads [default: one per core given by --cores, else one per allowed core; more where the limit of open
+    /// files is too low for so few: each thread's ring has a table of sockets of its own, as large as that limit]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 

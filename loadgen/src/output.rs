@@ -19,12 +19,12 @@ pub struct OutputOptions {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Write the histograms to a file, as a log that HdrHistogram's tools read (format 1.3): latencies for each interval of the
-    /// run, tagged from_intended and from_sent
+    /// Write the histograms to a file (or -), as a log that HdrHistogram's tools read (format 1.3): latencies for each interval
+    /// of the run, tagged from_intended and from_sent
     #[arg(long, value_name = "FILE")]
     pub hlog: Option<PathBuf>,
 
-    /// Write the report as a page with plots to a file, which needs no other
+    /// Write the report as a page with plots to a file (or -), which needs no other
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
@@ -36,6 +36,10 @@ pub enum OutputError {
     NoDirectory { option: &'static str, path: PathBuf, directory: PathBuf },
     #[error("--{option} {} is a directory: give the name of a file", path.display())]
     IsDirectory { option: &'static str, path: PathBuf },
+    #[error("--{first} and --{second} cannot both go to standard output: give one of them a file")]
+    Both { first: &'static str, second: &'static str },
+    #[error("--{option} -: there are several reports; give a file, whose name gets the number of each run")]
+    Several { option: &'static str },
     #[error("cannot write the report to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: io::Error },
     #[error("cannot print the report: {0}")]
@@ -48,11 +52,16 @@ impl OutputOptions {
     /// Finds before a long run what would keep its report from being written.
     ///
     /// # Errors
-    /// When a file's directory does not exist, or the file is one.
+    /// When a file's directory does not exist, or the file is one, or two forms are to be printed.
     pub fn check(&self) -> Result<(), OutputError> {
-        let files = [("json", &self.json), ("hlog", &self.hlog), ("html", &self.html)];
-        for (option, path) in files {
-            let Some(path) = path.as_deref().filter(|path| *path != Path::new("-")) else { continue };
+        let mut printed = None;
+        for (option, path) in self.given() {
+            if is_printed(path) {
+                if let Some(first) = printed.replace(option) {
+                    return Err(OutputError::Both { first, second: option });
+                }
+                continue;
+            }
             if path.is_dir() {
                 return Err(OutputError::IsDirectory { option, path: path.to_owned() });
             }
@@ -65,13 +74,29 @@ impl OutputOptions {
         Ok(())
     }
 
-    /// Writes all files, and prints the text unless JSON is printed.
+    /// The same for several reports.
+    ///
+    /// # Errors
+    /// Also when more than the JSON of all of them is to be printed.
+    pub fn check_series(&self) -> Result<(), OutputError> {
+        match self.given().find(|(option, path)| *option != "json" && is_printed(path)) {
+            Some((option, _)) => Err(OutputError::Several { option }),
+            None => self.check(),
+        }
+    }
+
+    /// Writes all files, and prints the text, or what is to be printed instead.
     ///
     /// # Errors
     /// When something cannot be written, or the report came from a file and is damaged.
     pub fn write(&self, report: &Report) -> Result<(), OutputError> {
-        self.print(report, &report.to_json())?;
-        self.write_files(report)
+        self.write_forms(report, |option| {
+            Ok(match option {
+                "json" => report.to_json(),
+                "hlog" => report.to_hlog()?,
+                _ => report.to_html()?,
+            })
+        })
     }
 
     /// The same of several runs: one JSON file for all, and of the others one for each run, with its number behind the
@@ -80,11 +105,15 @@ impl OutputOptions {
     /// # Errors
     /// As with a single report.
     pub fn write_series(&self, series: &Series) -> Result<(), OutputError> {
-        self.print(series, &series.to_json())?;
+        let together = Self { json: self.json.clone(), ..Self::default() };
+        together.write_forms(series, |_| Ok(series.to_json()))?;
         for (number, run) in (1..).zip(&series.runs) {
-            let numbered = |path: &PathBuf| numbered(path, number);
-            let (hlog, html) = (self.hlog.as_ref().map(numbered), self.html.as_ref().map(numbered));
-            Self { json: None, hlog, html }.write_files(run)?;
+            if let Some(path) = &self.hlog {
+                write_file(&numbered(path, number), &run.to_hlog()?)?;
+            }
+            if let Some(path) = &self.html {
+                write_file(&numbered(path, number), &run.to_html()?)?;
+            }
         }
         Ok(())
     }
@@ -94,33 +123,37 @@ impl OutputOptions {
     /// # Errors
     /// As with a single report.
     pub fn write_search(&self, search: &SearchReport) -> Result<(), OutputError> {
-        self.print(search, &search.to_json())?;
-        match &self.html {
-            Some(path) => write_file(path, &search.to_html()),
-            None => Ok(()),
-        }
+        self.write_forms(search, |option| {
+            Ok(if option == "json" { search.to_json() } else { search.to_html() })
+        })
     }
 
-    /// Prints one of both; JSON may go to a file instead. First of all outputs, so that a full disk costs no more than files.
-    fn print(&self, text: &dyn Display, json: &str) -> Result<(), OutputError> {
-        let prints_json = self.json.as_deref() == Some(Path::new("-"));
+    /// Writes what was asked for, each form by its option.
+    fn write_forms(
+        &self,
+        text: &dyn Display,
+        form: impl Fn(&str) -> Result<String, OutputError>,
+    ) -> Result<(), OutputError> {
+        let mut shown = None;
+        let mut files = Vec::new();
+        for (option, path) in self.given() {
+            let written = form(option)?;
+            if is_printed(path) {
+                shown = Some(written);
+            } else {
+                files.push((path, written));
+            }
+        }
+        // First, so that a full disk costs no more than files.
+        let shown = shown.unwrap_or_else(|| text.to_string());
         let mut out = io::stdout().lock();
-        let printed = if prints_json { out.write_all(json.as_bytes()) } else { write!(out, "{text}") };
-        printed.and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
-        match &self.json {
-            Some(path) if !prints_json => write_file(path, json),
-            _ => Ok(()),
-        }
+        out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
+        files.into_iter().try_for_each(|(path, written)| write_file(path, &written))
     }
 
-    fn write_files(&self, report: &Report) -> Result<(), OutputError> {
-        if let Some(path) = &self.hlog {
-            write_file(path, &report.to_hlog()?)?;
-        }
-        if let Some(path) = &self.html {
-            write_file(path, &report.to_html()?)?;
-        }
-        Ok(())
+    fn given(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let options = [("json", &self.json), ("hlog", &self.hlog), ("html", &self.html)];
+        options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
 }
 
@@ -139,6 +172,10 @@ fn write_file(path: &Path, text: &str) -> Result<(), OutputError> {
     fs::write(path, text).map_err(|cause| OutputError::NotWritten { path: path.to_owned(), cause })
 }
 
+fn is_printed(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +186,11 @@ mod tests {
         assert_eq!(numbered("/tmp/run.html"), "/tmp/run-2.html");
         assert_eq!(numbered("run.tar.hlog"), "run.tar-2.hlog");
         assert_eq!(numbered("dir.d/run"), "dir.d/run-2");
+        let printed = OutputOptions { html: Some(PathBuf::from("-")), ..OutputOptions::default() };
+        assert_eq!(
+            printed.check_series().expect_err("one standard output").to_string(),
+            "--html -: there are several reports; give a file, whose name gets the number of each run"
+        );
     }
 
     #[test]
@@ -165,6 +207,12 @@ mod tests {
         );
         assert_eq!(check("/tmp").unwrap_err(), "--html /tmp is a directory: give the name of a file");
         let json = Some(PathBuf::from("-"));
-        assert!(OutputOptions { json, ..OutputOptions::default() }.check().is_ok());
+        let mut options = OutputOptions { json, ..OutputOptions::default() };
+        assert!(options.check().is_ok());
+        options.hlog = Some(PathBuf::from("-"));
+        assert_eq!(
+            options.check().expect_err("one standard output").to_string(),
+            "--json and --hlog cannot both go to standard output: give one of them a file"
+        );
     }
 }

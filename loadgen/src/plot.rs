@@ -30,7 +30,7 @@ const BOTTOM: f64 = 44.0;
 /// Width of a character, about, in the largest size that is used.
 const LETTER: f64 = 8.2;
 /// Places with a text of their own under the pointer.
-const MOST_HINTS: usize = 320;
+const MOST_HINTS: usize = 160;
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,8 @@ impl Plot {
 
     /// Lines of marks and all their names, over what they mark.
     fn draw_marks(&self, svg: &mut String, x: &Scale, y: &Scale, top: f64) {
+        // Names of lines that are close to each other stand below each other.
+        let mut row = 0.0;
         for mark in &self.marks {
             let (path, at_x, at_y, anchor, label) = match mark {
                 Mark::Band { from, to, label } => {
@@ -205,7 +207,8 @@ impl Plot {
                     let at = x.place(*value);
                     let is_right = at > f64::midpoint(LEFT, WIDTH);
                     let (text_at, anchor) = if is_right { (at - 4.0, "end") } else { (at + 4.0, "start") };
-                    (format!("M{at:.1} {top}v{INNER_HEIGHT}"), text_at, top + 12.0, anchor, label)
+                    row += 1.0;
+                    (format!("M{at:.1} {top}v{INNER_HEIGHT}"), text_at, top + 15.0 * row - 3.0, anchor, label)
                 }
                 Mark::Horizontal { y: value, label } => {
                     let at = y.place(*value);

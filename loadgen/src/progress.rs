@@ -37,6 +37,10 @@ impl ProgressDisplay {
                     let message = if failed > 0 { format!("{failed} failed") } else { String::new() };
                     ("connecting", u64::from(wanted), u64::from(open + failed), message)
                 }
+                Progress::Holding { elapsed, total } => {
+                    ("holding", total.as_millis() as u64, elapsed.as_millis() as u64, String::new())
+                }
+                Progress::Pinging { answered, wanted } => ("pinging", wanted, answered, String::new()),
                 Progress::Publishing { elapsed, total, received } => {
                     let message = format!("{received} received");
                     ("measuring", total.as_millis() as u64, elapsed.as_millis() as u64, message)
@@ -48,6 +52,8 @@ impl ProgressDisplay {
             if self.shown != name {
                 self.shown = name;
                 bar.set_style(style(name));
+                // What was done in the last phase tells nothing of this one's pace.
+                bar.reset();
             }
             bar.set_length(length);
             bar.set_position(position);
@@ -77,8 +83,13 @@ impl ProgressDisplay {
 }
 
 fn style(name: &str) -> ProgressStyle {
-    // The measured window is counted in milliseconds, which mean nothing to people: its bar shows none.
-    let counts = if name == "connecting" || name == "waiting" { " {human_pos}/{human_len}" } else { "" };
+    // Phases of a known length are counted in milliseconds, which mean nothing to people: their bars show none.
+    let counts = match name {
+        "connecting" | "pinging" => " {human_pos}/{human_len}, {per_sec}, {eta} left",
+        "waiting" => " {human_pos}/{human_len}",
+        "holding" | "measuring" => " {eta} left",
+        _ => "",
+    };
     let template = format!("{name:>10} [{{bar:40}}]{counts} {{msg}}");
     ProgressStyle::with_template(&template).expect("the template is a constant").progress_chars("=> ")
 }

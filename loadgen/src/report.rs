@@ -120,6 +120,18 @@ pub struct Connect {
     pub per_second: f64,
     /// From asking for a socket to the subscribed, or accepted, connection.
     pub handshake: Percentiles,
+    /// Present when every subscriber was pinged before publishing.
+    pub ping: Option<Ping>,
+}
+
+/// One ping to every subscriber, after the connections were held without traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ping {
+    pub sent: u64,
+    pub answered: u64,
+    pub seconds: f64,
+    /// From the ping to its pong.
+    pub round_trip: Percentiles,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +206,9 @@ pub struct Histograms {
     pub from_sent: EncodedHistogram,
     pub spread: EncodedHistogram,
     pub handshake: EncodedHistogram,
+    /// Absent when subscribers were not pinged.
+    #[serde(default)]
+    pub ping: Option<EncodedHistogram>,
     pub schedule_lag: EncodedHistogram,
     pub own_lag: EncodedHistogram,
     pub reap_lag: EncodedHistogram,
@@ -278,6 +293,9 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     pub count: u64,
+    /// The first one: of one broadcast, its first receipt.
+    #[serde(default)]
+    pub min_ns: u64,
     pub p50_ns: u64,
     pub p90_ns: u64,
     pub p99_ns: u64,
@@ -294,6 +312,7 @@ impl Percentiles {
         let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             count: histogram.len(),
+            min_ns: if histogram.is_empty() { 0 } else { histogram.min() },
             p50_ns: at(0.5),
             p90_ns: at(0.9),
             p99_ns: at(0.99),

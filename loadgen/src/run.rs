@@ -4,7 +4,7 @@ mod apart;
 mod summary;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use corecast_uring::RingError;
 
 use crate::client::Role;
 use crate::clock::now_ns;
-use crate::control::{Control, Timing};
+use crate::control::{Control, Timing, WorkerBoard};
 use crate::failure::Reasons;
 use crate::flight::Flight;
 use crate::metrics_page::MetricsError;
@@ -24,7 +24,7 @@ use crate::server_process::{KernelMemory, ServerProcess, ServerProcessError, Ser
 use crate::shards::{Shard, ShardSnapshot};
 use crate::timeline::{Sampler, interval_ns};
 use crate::worker::{Outcome, Shared, Worker};
-use summary::Findings;
+use summary::{Findings, Pings};
 
 /// How often progress is told and the end of a phase is looked for.
 const LOOK: Duration = Duration::from_millis(5);
@@ -38,6 +38,15 @@ pub enum Progress {
         open: u32,
         failed: u32,
         wanted: u32,
+    },
+    /// Nothing is sent.
+    Holding {
+        elapsed: Duration,
+        total: Duration,
+    },
+    Pinging {
+        answered: u64,
+        wanted: u64,
     },
     /// `elapsed` and `total` include the warm-up.
     Publishing {
@@ -120,6 +129,7 @@ pub fn run(
         kernel_before: KernelMemory::now(),
         kernel_connected: KernelMemory::default(),
         connect_seconds: 0.0,
+        ping_seconds: 0.0,
         progress,
         is_interrupted: false,
     };
@@ -135,6 +145,8 @@ pub fn run(
                 let receivers = control.subscribers[topic].load(Ordering::Relaxed);
                 flight.set_receivers(index as usize, receivers);
             }
+            coordinator.hold(&workers);
+            coordinator.ping(&workers);
             coordinator.publish(&workers);
             coordinator.wait_for_the_last(&workers);
             coordinator.sampler.finish(now_ns());
@@ -173,6 +185,7 @@ struct Coordinator<'a> {
     kernel_before: KernelMemory,
     kernel_connected: KernelMemory,
     connect_seconds: f64,
+    ping_seconds: f64,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     is_interrupted: bool,
 }
@@ -208,6 +221,45 @@ impl Coordinator<'_> {
         let subscribers: u32 =
             self.control.subscribers.iter().map(|count| count.load(Ordering::Relaxed)).sum();
         has_subscriber && open > subscribers / self.scenario.topics_per_subscriber
+    }
+
+    /// Until the connections have been idle for long enough.
+    fn hold(&mut self, workers: &Handles<'_>) {
+        let (began_ns, total) = (now_ns(), self.scenario.hold);
+        loop {
+            let elapsed = Duration::from_nanos(now_ns() - began_ns);
+            if elapsed >= total || self.is_interrupted || has_ended_early(workers) {
+                break;
+            }
+            self.tell(Progress::Holding { elapsed, total });
+            self.sampler.holding(now_ns(), total);
+            thread::sleep(LOOK.min(total - elapsed));
+        }
+        if !total.is_zero() {
+            self.sampler.held(now_ns());
+        }
+    }
+
+    /// Until every subscriber has answered its ping, or it is plain that some do not.
+    fn ping(&mut self, workers: &Handles<'_>) {
+        if !self.scenario.ping || self.is_interrupted {
+            return;
+        }
+        let began_ns = now_ns();
+        self.control.ping();
+        let boards = &self.control.workers;
+        let wanted = self.scenario.subscribers.into();
+        while !boards.iter().all(|board| board.pinged.load(Ordering::Acquire)) {
+            let answered = boards.iter().map(|board| board.pongs.load(Ordering::Relaxed)).sum();
+            self.tell(Progress::Pinging { answered, wanted });
+            if self.is_interrupted || has_ended_early(workers) {
+                break;
+            }
+            self.sampler.holding(now_ns(), Duration::ZERO);
+            thread::sleep(LOOK);
+        }
+        self.sampler.held(now_ns());
+        self.ping_seconds = (now_ns() - began_ns) as f64 / 1e9;
     }
 
     /// Warm-up and measured window.
@@ -296,6 +348,17 @@ impl Coordinator<'_> {
         if is_ours { snapshot.since(before) } else { Vec::new() }
     }
 
+    fn pings(&self) -> Pings {
+        let sum = |count: fn(&WorkerBoard) -> &AtomicU64| {
+            self.control.workers.iter().map(|board| count(board).load(Ordering::Relaxed)).sum()
+        };
+        Pings {
+            sent: sum(|board| &board.pings),
+            answered: sum(|board| &board.pongs),
+            seconds: self.ping_seconds,
+        }
+    }
+
     fn report(self, command_line: &[String], run: u32, outcomes: Vec<Outcome>) -> Report {
         summary::report(Findings {
             scenario: self.scenario,
@@ -304,6 +367,7 @@ impl Coordinator<'_> {
             run,
             outcomes,
             connect_seconds: self.connect_seconds,
+            ping: self.scenario.ping.then(|| self.pings()),
             shards: self.shards,
             began: (self.sampler.began_ns(), self.began_unix_ms),
             samples: self.sampler.into_samples(),

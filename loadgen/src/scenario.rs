@@ -8,10 +8,13 @@ use std::time::Duration;
 use corecast_protocol::{Limits, MessageKind};
 
 use crate::groups::{Group, Groups};
+use crate::host_limits::HostLimits;
 use crate::metrics_page::MetricsPage;
 use crate::options::RunOptions;
+use crate::preflight::workers_for;
 use crate::preset::{Preset, Via};
 use crate::sizes::{Sizes, TextShare};
+use crate::sources::{SourceError, automatic};
 use crate::stamp::Encoding;
 use crate::target::{Scheme, Target};
 use crate::units::{Rate, parse_cores};
@@ -76,6 +79,10 @@ pub struct Scenario {
     pub connect_rate: Option<Rate>,
     pub connect_concurrency: u32,
     pub connect_timeout: Duration,
+    /// Time without traffic before publishing.
+    pub hold: Duration,
+    /// Every subscriber is pinged behind it.
+    pub ping: bool,
     pub sources: Vec<IpAddr>,
     /// `SO_RCVBUF` of subscribers' sockets, in bytes.
     pub receive_buffer: Option<u32>,
@@ -161,7 +168,9 @@ impl Scenario {
             None => Ok(None),
         };
         let headers = parse_headers(&options.header, &mut mistakes);
-        let workers = choose_workers(options, &mut mistakes);
+        let limits = HostLimits::here();
+        let connections = options.subscribers.saturating_add(publisher_connections);
+        let workers = choose_workers(options, connections, limits.open_files, &mut mistakes);
         let targets = match (subscribe, publish) {
             (Ok(subscribe), Ok(publish)) => Some((subscribe, publish)),
             (subscribe, publish) => {
@@ -175,8 +184,13 @@ impl Scenario {
             mistakes.push(Mistake::Target(error));
             None
         });
+        let mut sources = Vec::new();
         if let Some((subscribe, publish)) = &targets {
-            check_sources(&options.source, [subscribe, publish], &mut mistakes);
+            match choose_sources(options, subscribe.address.ip(), connections, limits.local_ports) {
+                Ok(chosen) => sources = chosen,
+                Err(error) => mistakes.push(Mistake::Source(error)),
+            }
+            check_sources(&sources, [subscribe, publish], &mut mistakes);
         }
         let (Some((subscribe, publish)), true) = (targets, mistakes.is_empty()) else {
             return Err(Mistakes(mistakes));
@@ -236,9 +250,13 @@ impl Scenario {
             busy_poll: options.busy_poll,
             deflate: options.deflate,
             connect_rate: options.connect_rate,
-            connect_concurrency: options.connect_concurrency,
+            connect_concurrency: options
+                .connect_concurrency
+                .unwrap_or_else(|| connect_concurrency(workers.len())),
             connect_timeout: options.connect_timeout,
-            sources: options.source.clone(),
+            hold: options.hold,
+            ping: options.ping,
+            sources,
             receive_buffer: options.receive_buffer,
             workers,
             server_pid: options.server_pid,
@@ -375,8 +393,34 @@ fn parse_headers(lines: &[String], mistakes: &mut Vec<Mistake>) -> Vec<(String, 
     headers
 }
 
-/// One worker per chosen core. Threads are pinned when cores were named, or when there is one for each allowed core.
-fn choose_workers(options: &RunOptions, mistakes: &mut Vec<Mistake>) -> Vec<Option<usize>> {
+/// Addresses to connect from, in turn; none for the kernel's choice.
+fn choose_sources(
+    options: &RunOptions,
+    server: IpAddr,
+    connections: u32,
+    local_ports: u64,
+) -> Result<Vec<IpAddr>, SourceError> {
+    if options.source.is_empty() {
+        return Ok(automatic(server, connections.into(), local_ports));
+    }
+    let addresses = options.source.iter().map(|source| source.addresses(server));
+    Ok(addresses.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// Enough for every thread to have some on their way while the others have the core.
+fn connect_concurrency(workers: usize) -> u32 {
+    (workers as u32).saturating_mul(64).max(256)
+}
+
+/// One worker per chosen core, and more when the limit of open files leaves one too small a table. Threads are pinned when
+/// cores were named, or when there is one for each allowed core.
+fn choose_workers(
+    options: &RunOptions,
+    connections: u32,
+    open_files: u64,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Option<usize>> {
+    let least = workers_for(connections, open_files);
     let allowed: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
     let chosen = match options.cores.as_deref().map(parse_cores) {
@@ -386,7 +430,7 @@ fn choose_workers(options: &RunOptions, mistakes: &mut Vec<Mistake>) -> Vec<Opti
             return Vec::new();
         }
         None => {
-            let threads = options.threads.unwrap_or(allowed.len()).max(1);
+            let threads = options.threads.unwrap_or_else(|| allowed.len().max(least)).max(1);
             let pin = threads == allowed.len();
             return (0..threads).map(|index| pin.then(|| allowed[index])).collect();
         }
@@ -397,7 +441,7 @@ fn choose_workers(options: &RunOptions, mistakes: &mut Vec<Mistake>) -> Vec<Opti
             mistakes.push(Mistake::CoreNotAllowed { core, allowed });
         }
     }
-    let threads = options.threads.unwrap_or(chosen.len()).max(1);
+    let threads = options.threads.unwrap_or_else(|| chosen.len().max(least)).max(1);
     (0..threads).map(|index| Some(chosen[index % chosen.len()])).collect()
 }
 

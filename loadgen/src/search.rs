@@ -138,5 +138,65 @@ fn behind(run: &Report) -> Duration {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::bisection::Bisection;
+    use super::objective::Judgement;
     pub(crate) use super::report::tests::a_search;
+    use super::*;
+
+    /// Searches a made-up server, which says of each run whether it met the objective and whether the generator was the limit.
+    fn hunt(repeats: u32, mut run: impl FnMut(u64) -> (Judgement, bool)) -> (u64, u64, Outcome, usize) {
+        let mut bisection = Bisection::new(100, 1_000_000, 0.05);
+        let (mut highest, mut lowest, mut runs) = (0, (u64::MAX, Outcome::Met), 0);
+        while let Next::Try(value) = bisection.next() {
+            let mut jury = Jury::new(repeats);
+            let outcome = loop {
+                runs += 1;
+                let (judgement, is_limited) = run(value);
+                if let Some((outcome, _)) = jury.hear(judgement, is_limited.then(String::new)) {
+                    break outcome;
+                }
+            };
+            bisection.note(value, outcome == Outcome::Met);
+            match outcome {
+                Outcome::Met => highest = highest.max(value),
+                failed => lowest = if value < lowest.0 { (value, failed) } else { lowest },
+            }
+        }
+        (highest, lowest.0, lowest.1, runs)
+    }
+
+    fn slow_unless(is_met: bool) -> Judgement {
+        if is_met { Judgement::Met } else { Judgement::TooSlow(String::new()) }
+    }
+
+    #[test]
+    fn repeats_keep_single_unlucky_runs_from_deciding() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        // Able to do 10,000, but one run in ten is disturbed.
+        let mut share_found = |repeats| {
+            let found = |_| {
+                let (highest, ..) =
+                    hunt(repeats, |value| (slow_unless(value <= 10_000 && random.u8(..10) > 0), false));
+                usize::from((9_500..=10_000).contains(&highest))
+            };
+            (0..1_000).map(found).sum::<usize>()
+        };
+        // About eight steps have to be met: 0.9^8 = 0.43 with one run each, 0.972^8 = 0.80 with three.
+        let (once, thrice) = (share_found(1), share_found(3));
+        assert!((370..550).contains(&once), "{once}");
+        assert!((720..890).contains(&thrice), "{thrice}");
+    }
+
+    #[test]
+    fn where_the_generator_gives_up_first_it_is_told() {
+        // The server would do 10,000, the generator 3,000.
+        let (highest, lowest, outcome, _) = hunt(3, |value| (slow_unless(value <= 3_000), value > 3_000));
+        assert_eq!((highest, lowest, outcome), (3_000, 3_100, Outcome::GeneratorLimited));
+        // It is the limit only far above what the server does.
+        let (highest, lowest, outcome, runs) = hunt(3, |value| (slow_unless(value <= 1_000), value > 3_000));
+        assert_eq!((highest, lowest, outcome), (1_000, 1_050, Outcome::Failed));
+        assert_eq!(runs, 2 * 9, "two runs each decide");
+    }
 }

@@ -220,8 +220,9 @@ impl Totals {
 
 /// All values of all runs: histograms are added, so nothing is lost.
 struct Merged {
-    /// Only if every run has one.
+    /// Only if every run has one, as the next.
     from_intended: Option<Histogram<u64>>,
+    ping: Option<Histogram<u64>>,
     from_sent: Histogram<u64>,
     spread: Histogram<u64>,
     handshake: Histogram<u64>,
@@ -235,10 +236,13 @@ impl Merged {
         let all = |histogram: fn(&Histograms) -> &EncodedHistogram| {
             merge(runs.iter().map(|run| histogram(&run.histograms)))
         };
-        let from_intended: Option<Vec<_>> =
-            runs.iter().map(|run| run.histograms.from_intended.as_ref()).collect();
+        let all_if_any = |histogram: fn(&Histograms) -> Option<&EncodedHistogram>| {
+            let all: Option<Vec<_>> = runs.iter().map(|run| histogram(&run.histograms)).collect();
+            all.map(|all| merge(all.into_iter())).transpose()
+        };
         Ok(Self {
-            from_intended: from_intended.map(|all| merge(all.into_iter())).transpose()?,
+            from_intended: all_if_any(|h| h.from_intended.as_ref())?,
+            ping: all_if_any(|h| h.ping.as_ref())?,
             from_sent: all(|h| &h.from_sent)?,
             spread: all(|h| &h.spread)?,
             handshake: all(|h| &h.handshake)?,
@@ -251,6 +255,7 @@ impl Merged {
     fn encoded(&self) -> Histograms {
         Histograms {
             from_intended: self.from_intended.as_ref().map(EncodedHistogram::of),
+            ping: self.ping.as_ref().map(EncodedHistogram::of),
             from_sent: EncodedHistogram::of(&self.from_sent),
             spread: EncodedHistogram::of(&self.spread),
             handshake: EncodedHistogram::of(&self.handshake),
@@ -383,7 +388,7 @@ pub(crate) mod tests {
             |name: &str| lines.iter().filter(|line| line.starts_with(name)).copied().collect::<Vec<_>>();
         assert_eq!(
             rows("  from intended"),
-            ["  from intended    1.00 ms   3.00 ms   3.00 ms   3.00 ms   3.00 ms             4"]
+            ["  from intended   1.00 ms  1.00 ms  3.00 ms  3.00 ms  3.00 ms  3.00 ms             4"]
         );
         assert_eq!(
             rows("  intended p99 "),

@@ -6,11 +6,13 @@ mod series;
 
 use std::fmt::{self, Write};
 
-use crate::report::{Percentiles, Reason, Report, Setup, ratio};
+use crate::report::{Percentiles, Reason, Report, Setup, WorkerUsage, ratio};
 use crate::shards::Shard;
 
 /// Failures and disconnections that are shown; JSON has them all.
 const MOST_REASONS: usize = 5;
+/// Threads that are shown one by one.
+const MOST_THREADS: usize = 8;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,8 +112,8 @@ impl Report {
     fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n  {:14}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}",
-            "", "p50", "p90", "p99", "p99.9", "max", "count"
+            "\n  {:14}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>14}",
+            "", "min", "p50", "p90", "p99", "p99.9", "max", "count"
         )?;
         let latency = &self.latency;
         if let Some(from_intended) = &latency.from_intended {
@@ -120,6 +122,9 @@ impl Report {
         times(f, "from sent", &latency.from_sent)?;
         times(f, "spread", &latency.spread)?;
         times(f, "handshake", &self.connect.handshake)?;
+        if let Some(ping) = &self.connect.ping {
+            times(f, "ping", &ping.round_trip)?;
+        }
         let apart = [
             ("churn's", self.churn.as_ref().map(|churn| &churn.handshake)),
             ("churn latency", self.churn.as_ref().map(|churn| &churn.latency)),
@@ -216,10 +221,7 @@ impl Report {
     }
 
     fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let workers = self.generator.workers.iter().map(|worker| {
-            format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
-        });
-        line(f, "generator", &format!("threads busy {}", workers.collect::<Vec<_>>().join(", ")))?;
+        line(f, "generator", &threads_busy(&self.generator.workers))?;
         if let Some(server) = &self.server {
             let shared = if server.shares_cores { ", shared with the generator" } else { "" };
             line(
@@ -271,6 +273,21 @@ impl Report {
     }
 }
 
+/// Each thread's share of a core, or what they have in common when they are many.
+pub(crate) fn threads_busy(workers: &[WorkerUsage]) -> String {
+    let share = |worker: &WorkerUsage| {
+        format!("{:.0} % (+{:.0} % waiting)", worker.cpu_share * 100.0, worker.run_queue_share * 100.0)
+    };
+    if workers.len() <= MOST_THREADS {
+        return format!("threads busy {}", workers.iter().map(share).collect::<Vec<_>>().join(", "));
+    }
+    let sum: f64 = workers.iter().map(|worker| worker.cpu_share).sum();
+    let total = |worker: &WorkerUsage| worker.cpu_share + worker.run_queue_share;
+    let busiest = workers.iter().max_by(|a, b| total(a).total_cmp(&total(b)));
+    let busiest = busiest.map(share).unwrap_or_default();
+    format!("{} threads busy {:.0} % of a core in all, the busiest {busiest}", workers.len(), sum * 100.0)
+}
+
 /// Connections and subscribers as they were at the end, the rest as it grew in the measured window.
 fn write_shards(f: &mut fmt::Formatter<'_>, shards: &[Shard]) -> fmt::Result {
     let count = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), thousands);
@@ -312,26 +329,27 @@ fn write_reasons(f: &mut fmt::Formatter<'_>, reasons: &[Reason]) -> fmt::Result 
 }
 
 fn times(f: &mut fmt::Formatter<'_>, name: &str, percentiles: &Percentiles) -> fmt::Result {
-    let Percentiles { count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns } = *percentiles;
+    let Percentiles { count, min_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns } = *percentiles;
     write!(f, "  {name:14}")?;
-    for ns in [p50_ns, p90_ns, p99_ns, p999_ns, max_ns] {
+    for ns in [min_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns] {
         let text = if count == 0 { "-".to_owned() } else { time(ns) };
-        write!(f, "{text:>10}")?;
+        write!(f, "{text:>9}")?;
     }
     writeln!(f, "{:>14}", thousands(count))
 }
 
 /// Three significant digits with a unit.
 pub(crate) fn time(ns: u64) -> String {
+    // The bounds are where rounding makes a digit more.
     let (value, unit) = match ns {
         0..1_000 => return format!("{ns} ns"),
-        1_000..1_000_000 => (ns as f64 / 1e3, "us"),
-        1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
+        1_000..999_500 => (ns as f64 / 1e3, "us"),
+        999_500..999_500_000 => (ns as f64 / 1e6, "ms"),
         _ => (ns as f64 / 1e9, "s"),
     };
     let digits = match value {
-        ..10.0 => 2,
-        10.0..100.0 => 1,
+        ..9.995 => 2,
+        9.995..99.95 => 1,
         _ => 0,
     };
     format!("{value:.digits$} {unit}")
@@ -377,14 +395,15 @@ corecast-load 0.1.0 (abc1234)
   connected     1,000 of 1,001 in 0.25 s, 4,000/s; 1 failed
                 1 x cannot connect
 
-                       p50       p90       p99     p99.9       max         count
-  from intended     123 us    456 us   1.23 ms   45.7 ms    1.50 s       999,990
-  from sent        12.3 us   45.6 us    123 us   4.57 ms    150 ms       999,990
-  spread           1.23 us   4.56 us   12.3 us    457 us   15.0 ms           990
-  handshake         123 us    456 us   1.23 ms   45.7 ms    1.50 s         1,000
-  schedule lag      123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
-    own part        123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
-  reap lag               -         -         -         -         -             0
+                      min      p50      p90      p99    p99.9      max         count
+  from intended   78.0 us   123 us   456 us  1.23 ms  45.7 ms   1.50 s       999,990
+  from sent       7.80 us  12.3 us  45.6 us   123 us  4.57 ms   150 ms       999,990
+  spread           780 ns  1.23 us  4.56 us  12.3 us   457 us  15.0 ms           990
+  handshake       78.0 us   123 us   456 us  1.23 ms  45.7 ms   1.50 s         1,000
+  ping            7.80 us  12.3 us  45.6 us   123 us  4.57 ms   150 ms         1,000
+  schedule lag      78 ns   123 ns   456 ns  1.23 us  45.7 us  1.50 ms         1,000
+    own part        78 ns   123 ns   456 ns  1.23 us  45.7 us  1.50 ms         1,000
+  reap lag              -        -        -        -        -        -             0
 
   delivery      99.9990 %: 999,990 of 1,000,000 received
                 lost 10, announced missed 0, duplicated 0, reordered 0, unexpected 0
@@ -401,6 +420,18 @@ corecast-load 0.1.0 (abc1234)
 verdict: not valid; generator-limited: no
 ";
         assert_eq!(report().to_string(), expected);
+    }
+
+    #[test]
+    fn many_threads_are_summed_up() {
+        let mut report = report();
+        let worker = |cpu_share, run_queue_share| WorkerUsage { core: None, cpu_share, run_queue_share };
+        report.generator.workers = vec![worker(0.02, 0.5); 61];
+        report.generator.workers[7] = worker(0.01, 0.95);
+        let text = report.to_string();
+        let expected =
+            "generator     61 threads busy 121 % of a core in all, the busiest 1 % (+95 % waiting)\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]
@@ -479,9 +510,13 @@ verdict: not valid; generator-limited: no
 
     #[test]
     fn times_have_three_digits_and_a_unit() {
-        let shown = [0, 999, 1_000, 9_994, 12_345, 999_499, 1_000_000, 123_456_789, 61_000_000_000].map(time);
-        let expected =
-            ["0 ns", "999 ns", "1.00 us", "9.99 us", "12.3 us", "999 us", "1.00 ms", "123 ms", "61.0 s"];
+        let shown =
+            [0, 999, 1_000, 9_994, 9_996, 12_345, 99_970, 999_499, 999_936, 123_456_789, 61_000_000_000]
+                .map(time);
+        let expected = [
+            "0 ns", "999 ns", "1.00 us", "9.99 us", "10.0 us", "12.3 us", "100 us", "999 us", "1.00 ms",
+            "123 ms", "61.0 s",
+        ];
         assert_eq!(shown, expected);
     }
 

@@ -22,7 +22,7 @@ pub(crate) use sampler::{Sample, Sampler};
 /// Intervals of a measured window: at least so many, unless they would be shorter than the shortest ...
 const FEWEST: u64 = 20;
 /// ... and at most so many, unless they would be longer than the longest.
-const MOST: u64 = 300;
+const MOST: u64 = 240;
 /// Lengths that intervals may have, in milliseconds.
 const LENGTHS_MS: [u64; 13] =
     [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 300_000];
@@ -37,6 +37,8 @@ const USUAL_MS: u64 = 1_000;
 pub enum Phase {
     /// Connections are opened.
     Connect,
+    /// They are open, and nothing is published: `--hold` and `--ping`.
+    Hold,
     /// Publishing that is left out of the figures.
     Warmup,
     /// The measured window.
@@ -45,7 +47,7 @@ pub enum Phase {
     Drain,
 }
 
-/// What happened in one interval. What is not known, or does not exist in that phase, is absent.
+/// What happened in one interval. What is not known, or does not exist in that phase, is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     pub phase: Phase,
@@ -53,26 +55,40 @@ pub struct Interval {
     pub begin_seconds: f64,
     pub seconds: f64,
     /// Connections open at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub open: Option<u32>,
     /// Connections opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub opened: Option<u32>,
     /// Messages sent. Those of the measured window count as in `delivery`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<u64>,
     /// Measured deliveries.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub received: Option<u64>,
     /// Of those, from the intended time; in the closed loop from the actual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub p90_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub p999_ns: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_ns: Option<u64>,
     /// Processor time of the server's processes, in cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_cpu_share: Option<f64>,
     /// Of all cores that it may run on together: at most one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_core_busy_share: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server_resident_bytes: Option<u64>,
     /// Processor time of all workers together, in cores; outside the measured window that of the whole process.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_cpu_share: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_resident_bytes: Option<u64>,
 }
 
@@ -192,7 +208,8 @@ fn sampled_between(phase: Phase, earlier: &Sample, later: &Sample, began_ns: u64
         seconds,
         open: Some(later.open),
         opened: Some(later.opened.saturating_sub(earlier.opened)),
-        published: (phase != Phase::Connect).then(|| later.published.saturating_sub(earlier.published)),
+        published: (!matches!(phase, Phase::Connect | Phase::Hold))
+            .then(|| later.published.saturating_sub(earlier.published)),
         server_cpu_share: timed
             .map(|(before, after)| share((after.cpu_seconds - before.cpu_seconds).max(0.0), seconds)),
         server_core_busy_share: timed.map(|(before, after)| {
@@ -214,6 +231,7 @@ impl Phase {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Hold => "hold",
             Self::Warmup => "warmup",
             Self::Measure => "measure",
             Self::Drain => "drain",

@@ -54,6 +54,9 @@ fn connect_problems(connect: &Connect, delivery: &Delivery, interrupted: bool) -
     if not_tried > 0 {
         problems.push(format!("{not_tried} of {} connections were not made", connect.wanted));
     }
+    if let Some(ping) = connect.ping.filter(|ping| ping.answered < ping.sent) {
+        problems.push(format!("{} of {} pings were not answered", ping.sent - ping.answered, ping.sent));
+    }
     if delivery.published == 0 {
         let cause = if interrupted { "interrupted before anything was" } else { "nothing was" };
         problems.push(format!("{cause} published in the measured window"));
@@ -121,6 +124,7 @@ mod tests {
             seconds: 1.0,
             per_second: 10.0,
             handshake: Percentiles::default(),
+            ping: None,
         }
     }
 

@@ -6,6 +6,7 @@
 mod agenda;
 mod connections;
 mod dispatch;
+mod pinging;
 mod publishing;
 mod reap_lag;
 mod returning;
@@ -18,11 +19,10 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use corecast_protocol::deflate::Inflater;
 use corecast_uring::{Completion, KernelRing, Ring, RingConfig, RingError, RingStats, SendOutcome};
 
 use crate::check::Check;
-use crate::client::{Client, Role};
+use crate::client::{Client, Role, Scratch};
 use crate::clock::{now_ns, thread_cpu_ns, thread_run_queue_ns};
 use crate::control::{Control, Phase, Timing, WorkerBoard};
 use crate::dealing::{Dealing, share};
@@ -38,6 +38,7 @@ use crate::publisher::Surroundings;
 use crate::receiver::{Absence, Asides, Receiver};
 use crate::scenario::Scenario;
 use crate::timeline::{Ledger, WorkerInterval, interval_ns};
+use pinging::Pinging;
 use publishing::Publishing;
 use reap_lag::ReapLag;
 use returning::Returning;
@@ -47,15 +48,18 @@ pub(crate) use slow::SlowStory;
 
 /// Longest wait: phases change and stuck connections are looked for at least this often.
 const LONGEST_WAIT_NS: u64 = 20_000_000;
-/// How long closing handshakes may take in all.
+/// How long closing goes on without one more closing handshake complete.
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
-/// Completions taken in one turn, about. Larger turns make coarser arrival times, smaller ones more system calls.
+/// Completions taken in one turn, about; with fewer there were no more. Larger turns make coarser arrival times, smaller
+/// ones more system calls.
 const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
-pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
+const RECEIVE_BUFFERS: u16 = 2_048;
+/// Many workers share few cores: they do not need as many at the same time, and 60 of them would take a gigabyte.
+const FEWEST_RECEIVE_BUFFERS: u16 = 256;
+/// Up to so many workers each have all their buffers.
+const FEW_WORKERS: usize = 8;
 pub(crate) const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
-/// With fewer completions at once there were no more: the kernel hands out what waits at least so many at a time.
-const ALL_COMPLETIONS: usize = 20;
 
 /// What all workers of a run share.
 #[derive(Clone, Copy, Debug)]
@@ -135,10 +139,11 @@ pub(crate) struct Worker<'a> {
     /// Of the worker's own subscribers.
     groups: Groups,
     publishing: Publishing,
+    pinging: Pinging,
     returning: Returning,
     slow: SlowReaders,
     receiver: Receiver,
-    inflater: Inflater,
+    scratch: Scratch,
 
     /// Endpoints started so far: the next one to start.
     started: usize,
@@ -191,12 +196,13 @@ impl<'a> Worker<'a> {
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
-            receive_buffers: RECEIVE_BUFFERS,
+            receive_buffers: receive_buffers(workers),
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             ..RingConfig::default()
         })?;
         Ok(Self {
-            inflater: Inflater::new(),
+            scratch: Scratch::default(),
+            pinging: Pinging::default(),
             receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers, groups),
             shared,
             number,
@@ -236,24 +242,27 @@ impl<'a> Worker<'a> {
         let mut now = now_ns();
         let pacing = Pacing::new(scenario.connect_rate, scenario.connect_concurrency, workers, now);
         let mut completions: Vec<Completion> = Vec::new();
-        let mut close_deadline_ns = None;
+        let mut closing = (usize::MAX, 0);
         let mut has_more = false;
         let mut reap_lag = ReapLag::default();
         loop {
-            let idle_ns = now_ns();
-            let wait_ns = if has_more { 0 } else { self.wait_ns(idle_ns, &pacing) };
-            if scenario.busy_poll {
-                self.look_for_work(wait_ns);
-                self.ring.poll(&mut completions);
-            } else {
-                self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+            // What came meanwhile, before any sleep: it has waited for this.
+            self.ring.poll(&mut completions);
+            let is_woken = completions.is_empty();
+            if is_woken {
+                let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
+                if scenario.busy_poll {
+                    self.look_for_work(wait_ns);
+                    self.ring.poll(&mut completions);
+                } else {
+                    self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+                }
             }
-            let worked_ns = idle_ns - now;
-            now = now_ns();
+            let before = std::mem::replace(&mut now, now_ns());
+            let is_all = completions.len() < COMPLETION_ENTRIES as usize;
+            let lag_ns = if is_woken { reap_lag.woken() } else { reap_lag.found(now - before, is_all) };
             let timing = self.shared.control.timing();
             self.ledger.observe(now, &timing, &mut self.receiver.measure, self.idle_ns);
-            let is_all = completions.len() < ALL_COMPLETIONS || !self.ring.has_work();
-            let lag_ns = reap_lag.of_reap(worked_ns, now - idle_ns, is_all);
             let received_before = self.receiver.measure.counts.received;
             self.receives +=
                 completions.iter().filter(|completion| completion.buffer.is_some()).count() as u64;
@@ -264,10 +273,11 @@ impl<'a> Worker<'a> {
             let received = self.receiver.measure.counts.received - received_before;
             self.receiver.measure.reap_lag.record_times(lag_ns, received as u32);
             self.publishing.completed(&mut self.receiver.completed, self.shared.control);
-            self.change_phase();
+            self.change_phase(now);
             let timing = self.shared.control.timing();
             match self.phase {
                 Phase::Connect => self.connect(now, &pacing),
+                Phase::Ping => self.ping(now),
                 Phase::Run => {
                     self.tend_returning(now, &timing);
                     self.tend_slow(now);
@@ -276,8 +286,10 @@ impl<'a> Worker<'a> {
                 }
                 Phase::Close => {
                     has_more = false;
-                    let deadline_ns = *close_deadline_ns.get_or_insert(now + CLOSE_TIMEOUT_NS);
-                    if self.closing == 0 || now >= deadline_ns {
+                    if self.closing < closing.0 {
+                        closing = (self.closing, now + CLOSE_TIMEOUT_NS);
+                    }
+                    if self.closing == 0 || now >= closing.1 {
                         break;
                     }
                 }
@@ -332,12 +344,12 @@ impl<'a> Worker<'a> {
                 wait_ns = wait_ns.min(self.returning.wait_ns(now, &timing).unwrap_or(wait_ns));
                 wait_ns = wait_ns.min(self.slow.wait_ns(now).unwrap_or(wait_ns));
             }
-            Phase::Connect | Phase::Close => {}
+            Phase::Connect | Phase::Ping | Phase::Close => {}
         }
         wait_ns
     }
 
-    fn change_phase(&mut self) {
+    fn change_phase(&mut self, now: u64) {
         let phase = self.shared.control.phase();
         if phase == self.phase {
             return;
@@ -345,6 +357,7 @@ impl<'a> Worker<'a> {
         self.phase = phase;
         match phase {
             Phase::Connect => unreachable!("no phase comes before connecting"),
+            Phase::Ping => self.start_pinging(now),
             Phase::Run => {
                 self.receiver.is_counting = true;
                 self.publishing.start(&self.surroundings(self.shared.control.timing()));
@@ -413,6 +426,11 @@ impl<'a> Worker<'a> {
             publishers_away: publishers_away.len() as u64,
         }
     }
+}
+
+/// Receive buffers of each of so many workers.
+pub(crate) const fn receive_buffers(workers: usize) -> u16 {
+    if workers > FEW_WORKERS { FEWEST_RECEIVE_BUFFERS } else { RECEIVE_BUFFERS }
 }
 
 /// Slots of a worker's table: posters that connect again need a second one while the first is being closed.

@@ -7,12 +7,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
-const BINARY = process.env.CORECAST_BINARY ?? `${TARGET}/release/corecast`;
+export const BINARY = process.env.CORECAST_BINARY ?? `${TARGET}/release/corecast`;
 
 // On free ports, with these flags.
 export const startServer = (...flags) => startServerAt(0, ...flags);
 
-// Gives `authority` (host:port) and `port` once the server listens, `metric`, which reads one without labels, and `stop`,
+// Gives `authority` (host:port), `port` and `pid` once the server listens, `metric`, which reads one without labels, and `stop`,
 // which fails unless the server ends in order.
 export async function startServerAt(wantedPort, ...flags) {
   const places = ['--listen', `127.0.0.1:${wantedPort}`, '--admin', '127.0.0.1:0'];
@@ -39,5 +39,5 @@ export async function startServerAt(wantedPort, ...flags) {
     if (server.exitCode === null) await once(server, 'exit');
     assert.equal(server.exitCode, 0, lines.join('\n'));
   };
-  return { authority: `127.0.0.1:${port}`, port, metric, stop };
+  return { authority: `127.0.0.1:${port}`, port, pid: server.pid, metric, stop };
 }

@@ -30,7 +30,7 @@ fn says(role: &Role, answer: &[u8], bytes: &[u8]) -> (Vec<Frame>, Result<Progres
     out.clear();
     let mut messages = Vec::new();
     let mut bytes = [answer, bytes].concat();
-    let result = client.handle_bytes(&mut bytes, role, &mut Inflater::new(), &mut out, |_, message, _| {
+    let result = client.handle_bytes(&mut bytes, role, &mut Scratch::default(), &mut out, |_, message, _| {
         messages.push(message.to_vec())
     });
     (unmasked(&out), result, messages)
@@ -53,12 +53,13 @@ fn nothing_is_said_before_the_whole_answer() {
     out.clear();
     let answer = switching_protocols();
     for byte in &answer[..answer.len() - 1] {
-        let progress = client.handle_bytes(&mut [*byte], &role, &mut Inflater::new(), &mut out, |_, _, _| {});
+        let progress =
+            client.handle_bytes(&mut [*byte], &role, &mut Scratch::default(), &mut out, |_, _, _| {});
         assert_eq!((progress, &out[..]), (Ok(Progress::Opening), &b""[..]));
         assert!(!client.close(&mut out), "there is no connection to close");
     }
     client
-        .handle_bytes(&mut [b'\n'], &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+        .handle_bytes(&mut [b'\n'], &role, &mut Scratch::default(), &mut out, |_, _, _| {})
         .expect("an answer");
     assert_eq!(unmasked(&out), [(0x81, b"please".to_vec())]);
 }
@@ -110,11 +111,11 @@ fn failed_connection_stays_failed_and_closes_once() {
     let (mut client, mut out) = begun(&role);
     out.clear();
     let mut bytes = [&switching_protocols()[..], b"\x83\x00"].concat();
-    client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}).unwrap_err();
+    client.handle_bytes(&mut bytes, &role, &mut Scratch::default(), &mut out, |_, _, _| {}).unwrap_err();
     let said = out.len();
     for later in [&b"\x82\x01b"[..], b"\x89\x00", b"\x88\x00"] {
         let result =
-            client.handle_bytes(&mut later.to_vec(), &role, &mut Inflater::new(), &mut out, |_, _, _| {
+            client.handle_bytes(&mut later.to_vec(), &role, &mut Scratch::default(), &mut out, |_, _, _| {
                 panic!("a message of a failed connection")
             });
         assert!(matches!(result, Err(Failure::Protocol(_))), "{result:?}");
@@ -143,12 +144,12 @@ fn ping_is_answered_between_our_close_and_theirs() {
     let (mut client, mut out) = begun(&role);
     out.clear();
     client
-        .handle_bytes(&mut switching_protocols(), &role, &mut Inflater::new(), &mut out, |_, _, _| {})
+        .handle_bytes(&mut switching_protocols(), &role, &mut Scratch::default(), &mut out, |_, _, _| {})
         .expect("open");
     assert!(client.close(&mut out) && client.close(&mut out), "once said");
     let mut bytes = b"\x89\x02hi\x88\x02\x03\xe9\x89\x04late".to_vec();
     assert_eq!(
-        client.handle_bytes(&mut bytes, &role, &mut Inflater::new(), &mut out, |_, _, _| {}),
+        client.handle_bytes(&mut bytes, &role, &mut Scratch::default(), &mut out, |_, _, _| {}),
         Ok(Progress::Closed)
     );
     assert_eq!(unmasked(&out), [(0x88, b"\x03\xe8".to_vec()), (0x8a, b"hi".to_vec())]);

@@ -122,6 +122,8 @@ pub(super) const FIGURES: &[Figure] = &[
     Figure::rate("connects/s", |report| Some(report.connect.per_second).filter(|rate| *rate > 0.0), None),
     Figure::time("handshake p50", |report| known(&report.connect.handshake, |p| p.p50_ns), None),
     Figure::time("handshake p99", |report| known(&report.connect.handshake, |p| p.p99_ns), None),
+    Figure::time("ping p50", |report| known(&report.connect.ping?.round_trip, |p| p.p50_ns), None),
+    Figure::time("ping p99", |report| known(&report.connect.ping?.round_trip, |p| p.p99_ns), None),
     Figure::time(
         "server's CPU per delivery",
         |report| per(report.server.as_ref()?.cpu_seconds, report.delivery.received),
@@ -167,6 +169,10 @@ pub(super) const FIGURES: &[Figure] = &[
     Figure::wrong("refused", |report| count(report.delivery.refused)),
     Figure::wrong("disconnected", |report| count(report.delivery.disconnected)),
     Figure::wrong("failed connections", |report| count(report.connect.failed.into())),
+    Figure::wrong("unanswered pings", |report| {
+        let ping = report.connect.ping?;
+        count(ping.sent.saturating_sub(ping.answered))
+    }),
 ];
 
 fn intended(report: &Report, at: fn(&Percentiles) -> u64) -> Option<f64> {

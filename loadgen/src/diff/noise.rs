@@ -205,4 +205,47 @@ mod tests {
             assert!((student(freedom) - quantile).abs() < 0.002, "{freedom}: {}", student(freedom));
         }
     }
+
+    /// Nearly normal: the sum of twelve even ones.
+    fn normal(random: &mut fastrand::Rng) -> f64 {
+        (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
+    }
+
+    /// Part of the comparisons of equal things that find a difference.
+    fn false_findings(mut values: impl FnMut() -> Vec<f64>, noise: impl Fn(&[f64], &[f64]) -> Noise) -> f64 {
+        const PAIRS: u32 = 4_000;
+        let found = (0..PAIRS).filter(|_| {
+            let (base, new) = (values(), values());
+            match noise(&base, &new) {
+                Noise::UpTo(most) => (mean(&base) - mean(&new)).abs() > most,
+                Noise::None | Noise::Unknown => panic!("there are values enough"),
+            }
+        });
+        found.count() as f64 / f64::from(PAIRS)
+    }
+
+    #[test]
+    fn one_comparison_of_equal_groups_in_twenty_finds_a_difference() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let runs = || (0..4).map(|_| 100.0 + normal(&mut random)).collect();
+        let share = false_findings(runs, Noise::between_runs);
+        assert!((0.035..0.055).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn intervals_that_resemble_their_neighbours_do_not_fool_batches() {
+        let mut random = fastrand::Rng::with_seed(7);
+        // Each one is half the one before.
+        let intervals = || {
+            let mut last = normal(&mut random);
+            let next = |_| {
+                last = last * 0.5 + normal(&mut random);
+                20.0 + last
+            };
+            (0..200).map(next).collect::<Vec<f64>>()
+        };
+        let share =
+            false_findings(intervals, |base, new| Noise::within_runs(base, new, mean(base), mean(new)));
+        assert!((0.04..0.075).contains(&share), "{share}");
+    }
 }

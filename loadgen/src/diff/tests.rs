@@ -16,6 +16,7 @@ fn steady(scale: u64) -> Report {
     let mut report = valid();
     let of = Percentiles {
         count: 1_000,
+        min_ns: 50_000 * scale,
         p50_ns: 100_000 * scale,
         p90_ns: 200_000 * scale,
         p99_ns: 300_000 * scale,
@@ -174,16 +175,28 @@ fn the_table_is_aligned() {
   new   1.json (1 run)
 
                                               base           new  difference       noise
-  deliveries/s                              99,999        98,000      -2.0 %      ±0.1 %  WORSE
+  deliveries/s                              99,999        98,000      -2.0 %      ±0.1 %  WORSE?
   messages/s                                   100           100           0      ±0.1 %
-  from intended p50                         100 us        200 us    +100.0 %      ±0.8 %  WORSE
+  from intended p50                         100 us        200 us    +100.0 %      ±0.8 %  WORSE?
 ";
     assert!(text.starts_with(expected), "{text}");
     assert!(text.contains("\n  lost                                           0         1,234      +1,234              WORSE\n"), "{text}");
     assert!(text.contains("\n  reordered                                      0             7          +7              WORSE\n"), "{text}");
     assert!(!text.contains("duplicated"), "{text}");
     assert!(text.contains("Noise is an estimate from the intervals within each run"), "{text}");
+    assert!(text.ends_with("beyond noise (estimated): 0 better, 8 worse\n"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 120 && line == line.trim_end()), "{text}");
+}
+
+#[test]
+fn findings_from_repeated_runs_are_no_questions() {
+    let text =
+        compare(&connecting(&[990.0, 1_000.0, 1_010.0]), &connecting(&[890.0, 900.0, 910.0])).to_string();
+    let row =
+        "  connects/s                                 1,000           900     -10.0 %      ±2.3 %  WORSE\n";
+    assert!(text.contains(row), "{text}");
+    assert!(text.contains("Noise is from the runs of each group (Welch's t, 95 %)"), "{text}");
+    assert!(text.ends_with("beyond noise: 0 better, 1 worse\n"), "{text}");
 }
 
 #[test]

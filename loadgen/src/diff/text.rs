@@ -18,7 +18,7 @@ impl fmt::Display for Comparison {
                 figure.shown(figure.new),
                 figure.shown_difference(),
                 figure.shown_noise(),
-                figure.judgement()
+                figure.judgement(self.is_estimate)
             );
             writeln!(f, "{}", row.trim_end())?;
         }
@@ -40,7 +40,8 @@ impl fmt::Display for Comparison {
         }
         let count = |finding| self.figures.iter().filter(|figure| figure.finding == finding).count();
         let (better, worse) = (count(Finding::Better), count(Finding::Worse));
-        writeln!(f, "beyond noise: {better} better, {worse} worse")
+        let estimated = if self.is_estimate { " (estimated)" } else { "" };
+        writeln!(f, "beyond noise{estimated}: {better} better, {worse} worse")
     }
 }
 
@@ -86,13 +87,16 @@ impl Compared {
         }
     }
 
-    fn judgement(&self) -> &'static str {
-        match self.finding {
-            Finding::Same => "",
-            Finding::Noise => "~",
-            Finding::Unknown => "?",
-            Finding::Better => "better",
-            Finding::Worse => "WORSE",
+    /// What rests on an estimate is a question.
+    fn judgement(&self, is_estimate: bool) -> &'static str {
+        match (self.finding, is_estimate && self.kind != Kind::Wrong) {
+            (Finding::Same, _) => "",
+            (Finding::Noise, _) => "~",
+            (Finding::Unknown, _) => "?",
+            (Finding::Better, false) => "better",
+            (Finding::Better, true) => "better?",
+            (Finding::Worse, false) => "WORSE",
+            (Finding::Worse, true) => "WORSE?",
         }
     }
 }

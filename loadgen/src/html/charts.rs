@@ -77,7 +77,8 @@ fn own_delays(report: &Report) -> Result<Plot, DecodeError> {
         .into_iter()
         .map(|(name, histogram)| Ok(Series::new(name, Shape::Line, percentiles(histogram)?)))
         .collect();
-    let series = series?;
+    // In the closed loop nothing is due, so nothing can be late.
+    let series: Vec<Series> = series?.into_iter().filter(|series| !series.points.is_empty()).collect();
     let generator = &report.generator;
     Ok(Plot {
         title: "The generator's own delays".into(),
@@ -380,10 +381,15 @@ fn publishing(report: &Report) -> impl Iterator<Item = &Interval> {
 
 /// The phases around the measured window.
 fn phases(report: &Report) -> Vec<Mark> {
-    [(Phase::Connect, "connecting"), (Phase::Warmup, "warm-up"), (Phase::Drain, "last ones")]
-        .into_iter()
-        .filter_map(|(phase, label)| band(report, phase, label))
-        .collect()
+    [
+        (Phase::Connect, "connecting"),
+        (Phase::Hold, "idle"),
+        (Phase::Warmup, "warm-up"),
+        (Phase::Drain, "last ones"),
+    ]
+    .into_iter()
+    .filter_map(|(phase, label)| band(report, phase, label))
+    .collect()
 }
 
 fn draining(report: &Report) -> Vec<Mark> {

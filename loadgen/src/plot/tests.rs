@@ -142,11 +142,19 @@ fn marks_are_named() {
         Mark::Band { from: 0.0, to: 5.0, label: "warm-up".into() },
         Mark::Band { from: 5.0, to: 5.1, label: "too short for a name".into() },
         Mark::Vertical { x: 8.0, label: "knee".into() },
+        Mark::Vertical { x: 8.116, label: "close to it".into() },
         Mark::Horizontal { y: 4.0, label: "objective".into() },
     ];
     let svg = plot.svg();
     assert!(svg.contains(">warm-up</text>") && !svg.contains("too short"), "{svg}");
-    assert!(svg.contains(">knee</text>"), "{svg}");
+    assert!(
+        svg.contains(r#"<text class="marked" x="364.0" y="40.0" text-anchor="end">knee</text>"#),
+        "{svg}"
+    );
+    assert!(
+        svg.contains(r#"<text class="marked" x="368.4" y="55.0" text-anchor="end">close to it</text>"#),
+        "{svg}"
+    );
     // The axis reaches the objective.
     assert!(svg.contains(r#"<path class="mark" d="M64 28.0H444"/>"#), "{svg}");
     assert!(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::encoded_histogram::EncodedHistogram;
 use crate::report::{Churn, Reason, Reconnect, Report, Slow, Storm, sample};
 use crate::shards::Shard;
 
@@ -16,6 +17,7 @@ fn full_report() -> Report {
     report.connect.failures = reasons.clone();
     report.delivery.refusals = reasons.clone();
     report.delivery.disconnections = reasons.clone();
+    report.histograms.ping = Some(EncodedHistogram::default());
     report.churn =
         Some(Churn { failures: reasons.clone(), disconnections: reasons.clone(), ..Churn::default() });
     report.slow = Some(Slow { disconnections: reasons.clone(), ..Slow::default() });

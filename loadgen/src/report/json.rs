@@ -97,13 +97,16 @@ impl Formatter for Layout {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::sample;
+    use crate::encoded_histogram::EncodedHistogram;
+    use crate::measure::Recorder;
+    use crate::report::{Histograms, sample};
+    use crate::timeline::Interval;
 
     #[test]
     fn inner_parts_are_lines() {
         let json = sample::report().to_json();
-        let line = "    \"handshake\": {\"count\": 1000, \"p50_ns\": 123000, \"p90_ns\": 456000, \"p99_ns\": 1234000, \
-                    \"p999_ns\": 45678000, \"max_ns\": 1500000000}\n  },\n";
+        let line = "    \"handshake\": {\"count\": 1000, \"min_ns\": 78000, \"p50_ns\": 123000, \"p90_ns\": 456000, \"p99_ns\": 1234000, \
+                    \"p999_ns\": 45678000, \"max_ns\": 1500000000},\n    \"ping\": {";
         assert!(json.contains(line), "{json}");
         assert!(
             json.starts_with("{\n  \"schema\": \"corecast-load/1\",\n  \"version\": \"0.1.0\",\n"),
@@ -121,5 +124,35 @@ mod tests {
         let report = sample::report();
         let value: serde_json::Value = serde_json::from_str(&report.to_json()).expect("JSON");
         assert_eq!(value, serde_json::to_value(&report).expect("a report is serializable"));
+    }
+
+    #[test]
+    fn long_runs_with_wide_histograms_stay_small() {
+        let mut report = sample::report();
+        let measured = report.timeline[2];
+        let moved = |second: u32| Interval {
+            begin_seconds: f64::from(second) + 1.693_218,
+            published: Some(123_456),
+            received: Some(12_345_678),
+            p50_ns: Some(1_234_567 + u64::from(second)),
+            p90_ns: Some(12_345_678),
+            server_resident_bytes: Some(1_234_567_890),
+            generator_resident_bytes: Some(1_234_567_890),
+            ..measured
+        };
+        let connecting = report.timeline[0];
+        report.timeline = vec![connecting; 100];
+        report.timeline.extend((0..240).map(moved));
+        let mut wide = Recorder::default();
+        let mut ns = 20_000;
+        while ns < 200_000_000 {
+            wide.record_times(ns, (ns % 9_973) as u32 + 1);
+            ns += ns / 1_000;
+        }
+        let wide = EncodedHistogram::of(wide.histogram());
+        report.histograms =
+            Histograms { from_intended: Some(wide.clone()), from_sent: wide, ..report.histograms };
+        let bytes = report.to_json().len();
+        assert!(bytes < 200_000, "{bytes}");
     }
 }

@@ -4,14 +4,15 @@ use crate::encoded_histogram::EncodedHistogram;
 use crate::host::Host;
 use crate::measure::Recorder;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
-    Server, Setup, Throughput, Verdict, WorkerUsage,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Ping, Reason, Report,
+    SCHEMA, Server, Setup, Throughput, Verdict, WorkerUsage,
 };
 use crate::timeline::{Interval, Phase};
 
 fn percentiles(scale: u64, count: u64) -> Percentiles {
     Percentiles {
         count,
+        min_ns: 78 * scale,
         p50_ns: 123 * scale,
         p90_ns: 456 * scale,
         p99_ns: 1_234 * scale,
@@ -63,6 +64,12 @@ pub(crate) fn report() -> Report {
             seconds: 0.25,
             per_second: 4_000.0,
             handshake: percentiles(1_000, 1_000),
+            ping: Some(Ping {
+                sent: 1_000,
+                answered: 1_000,
+                seconds: 0.05,
+                round_trip: percentiles(100, 1_000),
+            }),
         },
         delivery: Delivery {
             published: 1_000,
@@ -181,6 +188,7 @@ fn histograms() -> Histograms {
         from_sent: of(&[90_000, 110_000, 140_000, 300_000]),
         spread: of(&[0, 500, 12_300, 45_600]),
         handshake: of(&[123_000, 456_000]),
+        ping: None,
         schedule_lag: of(&[100, 200]),
         own_lag: of(&[100, 200]),
         reap_lag: EncodedHistogram::default(),

@@ -13,8 +13,8 @@ use crate::host::Host;
 use crate::measure::{Counts, Measure};
 use crate::receiver::Absence;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Reason, Report, SCHEMA,
-    Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Ping, Reason, Report,
+    SCHEMA, Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
 };
 use crate::run::apart::{Apart, intersection, lost_with_publishers, subscribers};
 use crate::scenario::{Load, Scenario};
@@ -31,6 +31,7 @@ pub(super) struct Findings<'a> {
     pub(super) run: u32,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) connect_seconds: f64,
+    pub(super) ping: Option<Pings>,
     /// By the run's clock, and by the calendar's.
     pub(super) began: (u64, u64),
     pub(super) samples: Vec<Sample>,
@@ -38,6 +39,14 @@ pub(super) struct Findings<'a> {
     pub(super) shards: Vec<Shard>,
     pub(super) kernel: (KernelMemory, KernelMemory),
     pub(super) is_interrupted: bool,
+}
+
+/// What the workers told of their pings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pings {
+    pub(super) sent: u64,
+    pub(super) answered: u64,
+    pub(super) seconds: f64,
 }
 
 pub(super) fn report(findings: Findings<'_>) -> Report {
@@ -78,7 +87,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     generator.own_lag = Percentiles::of(&mut measure.own_lag);
     generator.reap_lag = Percentiles::of(&mut measure.reap_lag);
 
-    let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds);
+    let connect = connect(scenario, &mut measure, &failures, findings.connect_seconds, findings.ping);
     let mut delivery = delivery(&publishers, &measure.counts, &silent, &disconnections, &refusals);
     let sum = |publisher: &PublisherOutcome| {
         scenario.sizes.sum(scenario.seed, publisher.index, publisher.measured.clone())
@@ -109,6 +118,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         from_sent: EncodedHistogram::of(measure.from_sent.histogram()),
         spread: EncodedHistogram::of(measure.spread.histogram()),
         handshake: EncodedHistogram::of(measure.handshake.histogram()),
+        ping: connect.ping.map(|_| EncodedHistogram::of(measure.ping.histogram())),
         schedule_lag: EncodedHistogram::of(measure.schedule_lag.histogram()),
         own_lag: EncodedHistogram::of(measure.own_lag.histogram()),
         reap_lag: EncodedHistogram::of(measure.reap_lag.histogram()),
@@ -187,7 +197,13 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32, began_unix_ms: 
     }
 }
 
-fn connect(scenario: &Scenario, measure: &mut Measure, failures: &Reasons, seconds: f64) -> Connect {
+fn connect(
+    scenario: &Scenario,
+    measure: &mut Measure,
+    failures: &Reasons,
+    seconds: f64,
+    pings: Option<Pings>,
+) -> Connect {
     let handshake = Percentiles::of(&mut measure.handshake);
     Connect {
         wanted: scenario.connections(),
@@ -197,6 +213,12 @@ fn connect(scenario: &Scenario, measure: &mut Measure, failures: &Reasons, secon
         seconds,
         per_second: ratio(handshake.count as f64, seconds),
         handshake,
+        ping: pings.map(|Pings { sent, answered, seconds }| Ping {
+            sent,
+            answered,
+            seconds,
+            round_trip: Percentiles::of(&mut measure.ping),
+        }),
     }
 }
 

@@ -9,6 +9,7 @@ use super::encoding;
 use crate::flight::Flight;
 use crate::groups::Groups;
 use crate::options::RunOptions;
+use crate::sources::SourceError;
 use crate::target::{Target, TargetError};
 
 /// Pairs of subscriber and publisher that are checked: four bytes each.
@@ -75,6 +76,8 @@ pub enum Mistake {
     Header(String),
     #[error("the {family} --source cannot reach {server}: give addresses of the same family as the server's")]
     SourceFamily { family: &'static str, server: String },
+    #[error(transparent)]
+    Source(#[from] SourceError),
     #[error("{0}")]
     Cores(String),
     #[error("core {core} is not among the allowed ones ({allowed}): choose from those, or widen the cpuset")]
@@ -114,7 +117,7 @@ pub(super) fn check_sizes(
         ("--publisher-connections", options.publisher_connections.unwrap_or(1)),
         ("--topics", options.topics),
         ("--topics-per-subscriber", options.topics_per_subscriber),
-        ("--connect-concurrency", options.connect_concurrency),
+        ("--connect-concurrency", options.connect_concurrency.unwrap_or(1)),
         ("--http-pipeline", options.http_pipeline),
         ("--in-flight", options.in_flight.unwrap_or(1)),
         ("--duration", u32::from(!options.duration.is_zero())),

@@ -42,6 +42,7 @@ enum Times {
     Sent,
     Spread,
     Handshake,
+    Ping,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +168,7 @@ impl Figure {
 }
 
 impl Times {
-    const ALL: [Self; 4] = [Self::Intended, Self::Sent, Self::Spread, Self::Handshake];
+    const ALL: [Self; 5] = [Self::Intended, Self::Sent, Self::Spread, Self::Handshake, Self::Ping];
 
     fn name(self) -> &'static str {
         match self {
@@ -175,6 +176,7 @@ impl Times {
             Self::Sent => "sent",
             Self::Spread => "spread",
             Self::Handshake => "handshake",
+            Self::Ping => "ping",
         }
     }
 
@@ -185,6 +187,7 @@ impl Times {
             Self::Sent => Some(&histograms.from_sent),
             Self::Spread => Some(&histograms.spread),
             Self::Handshake => Some(&histograms.handshake),
+            Self::Ping => histograms.ping.as_ref(),
         }
     }
 }
@@ -240,7 +243,7 @@ fn parse_figure(name: &str) -> Result<Figure, String> {
     let refuse = || {
         format!(
             "'{name}' is no figure: there are p50, p99.9, max and so on, alone (from the intended time) or behind sent., \
-             spread. or handshake., and loss and delivery"
+             spread., handshake. or ping., and loss and delivery"
         )
     };
     // The dot of p99.9 stands behind no name.

@@ -24,7 +24,7 @@ use crate::units::{parse_duration, parse_number, parse_share};
 )]
 pub struct SearchOptions {
     /// What every step has to meet, as in p99<50ms,loss=0: percentiles p50, p99.9, max and so on, alone (from the intended
-    /// time) or as sent.p99, spread.p99, handshake.p99; loss=0 (as without it) or loss<0.1%; delivery>=99.9%
+    /// time) or as sent.p99, spread.p99, handshake.p99, ping.p99; loss=0 (as without it) or loss<0.1%; delivery>=99.9%
     #[arg(long, value_name = "TERMS", required = true)]
     pub objective: Objective,
 

@@ -45,10 +45,10 @@ impl SearchReport {
         let url = target.map_or_else(String::new, |setup| format!("{} ({})", setup.url, setup.preset));
         let _ = writeln!(
             body,
-            "<header>\n<p class=\"what\">corecast-load search</p>\n<h1>{}: the highest {}</h1>\n<p>{}</p>\n\
+            "<header>\n<p class=\"what\">corecast-load search</p>\n<h1>{}: {}</h1>\n<p>{}</p>\n\
              <p class=\"verdict {class}\">{}</p>\n<p>{}</p>\n</header>",
             escape(&self.objective),
-            self.vary.name(),
+            self.vary.superlative(),
             escape(&url),
             escape(&shown),
             escape(&answer.because)

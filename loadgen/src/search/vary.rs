@@ -53,6 +53,19 @@ impl Vary {
         }
     }
 
+    /// What is looked for.
+    pub fn superlative(self) -> &'static str {
+        match self {
+            Self::Rate => "the highest rate",
+            Self::Subscribers => "the most subscribers",
+            Self::Connections => "the most connections",
+            Self::Publishers => "the most publishers",
+            Self::Topics => "the most topics",
+            Self::InFlight => "the most messages in flight",
+            Self::ConnectRate => "the highest rate of connects",
+        }
+    }
+
     /// Steps of the search for each one of its values: rates have thousandths.
     pub fn steps_per_unit(self) -> f64 {
         match self {

@@ -12,7 +12,11 @@ impl fmt::Display for SearchReport {
             line(f, "target", &format!("{} ({})", run.setup.url, run.setup.preset))?;
             line(f, "load", &load_text(&run.setup))?;
         }
-        line(f, "objective", &format!("{}, in most of {} runs a step", self.objective, self.repeats))?;
+        let runs = match self.repeats {
+            1 => "one run a step".to_owned(),
+            repeats => format!("in most of {repeats} runs a step"),
+        };
+        line(f, "objective", &format!("{}, {runs}", self.objective))?;
         let range = [self.from, self.to].map(value);
         line(
             f,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::clock::process_cpu_ns;
 use crate::control::{Control, Timing, WorkerBoard};
@@ -11,8 +12,11 @@ use crate::timeline::Phase;
 /// While connections are opened nobody knows for how long: samples begin dense, and every second one is dropped when there are
 /// too many.
 const FIRST_CONNECT_NS: u64 = 50_000_000;
-const MOST_CONNECT_SAMPLES: usize = 120;
-const MOST_WARMUP_SAMPLES: u64 = 60;
+const MOST_CONNECT_SAMPLES: usize = 80;
+const MOST_WARMUP_SAMPLES: u64 = 20;
+/// While connections are idle.
+const MOST_HOLD_SAMPLES: u64 = 60;
+const SHORTEST_HOLD_NS: u64 = 500_000_000;
 
 /// Sums at one moment, which ends an interval of `phase`.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +97,19 @@ impl<'a> Sampler<'a> {
         self.phase = None;
     }
 
+    /// While nothing is published although all connections are open.
+    pub(crate) fn holding(&mut self, now_ns: u64, planned: Duration) {
+        let interval_ns = SHORTEST_HOLD_NS.max(planned.as_nanos() as u64 / MOST_HOLD_SAMPLES);
+        if now_ns >= self.last_ns() + interval_ns {
+            self.take(now_ns, Some(Phase::Hold), None);
+        }
+    }
+
+    /// That is over.
+    pub(crate) fn held(&mut self, now_ns: u64) {
+        self.take(now_ns, Some(Phase::Hold), None);
+    }
+
     /// While messages are published.
     pub(crate) fn publishing(&mut self, now_ns: u64, timing: &Timing) {
         if now_ns >= timing.start_ns && self.phase.is_none() {
@@ -124,7 +141,7 @@ impl<'a> Sampler<'a> {
         match self.phase {
             None => timing.start_ns,
             Some(Phase::Measure) => timing.measure_ns + self.next * self.interval_ns,
-            Some(Phase::Warmup | Phase::Connect | Phase::Drain) => timing.measure_ns,
+            Some(Phase::Warmup | Phase::Connect | Phase::Hold | Phase::Drain) => timing.measure_ns,
         }
     }
 
@@ -137,6 +154,10 @@ impl<'a> Sampler<'a> {
 
     pub(crate) fn into_samples(self) -> Vec<Sample> {
         self.samples
+    }
+
+    fn last_ns(&self) -> u64 {
+        self.samples.last().map_or(self.began_ns, |sample| sample.at_ns)
     }
 
     fn measuring(&mut self, now_ns: u64, timing: &Timing) {

@@ -5,7 +5,7 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 #[test]
-fn windows_have_twenty_to_three_hundred_intervals() {
+fn windows_have_twenty_to_two_hundred_and_forty_intervals() {
     let cases = [
         (0.05, 10),
         (0.2, 10),
@@ -14,10 +14,10 @@ fn windows_have_twenty_to_three_hundred_intervals() {
         (5.0, 200),
         (10.0, 500),
         (20.0, 1_000),
-        (300.0, 1_000),
-        (301.0, 2_000),
+        (240.0, 1_000),
+        (241.0, 2_000),
         (3_600.0, 20_000),
-        (86_400.0, 300_000),
+        (7_200.0, 60_000),
     ];
     for (window, expected_ms) in cases {
         assert_eq!(interval_ns(seconds(window)), expected_ms * 1_000_000, "{window} s");
@@ -164,6 +164,21 @@ fn connecting_that_takes_long_has_longer_intervals() {
     assert_eq!((times[0], times[1], times[2]), (0, 800, 1_600));
     assert_eq!(times.last_chunk(), Some(&[59_200, 60_000]));
     assert_eq!(samples.len(), 76);
+}
+
+#[test]
+fn idle_connections_are_sampled_at_most_sixty_times() {
+    let control = crate::control::Control::new(1, 1, 1);
+    let mut sampler = Sampler::new(&control, None, false, 40 * MS, 0);
+    sampler.connected(100 * MS);
+    for ms in (100..60_100).step_by(5) {
+        sampler.holding(ms * MS, seconds(60.0));
+    }
+    sampler.held(60_100 * MS);
+    let samples = sampler.into_samples();
+    let times: Vec<u64> = samples.iter().map(|sample| sample.at_ns / MS).collect();
+    assert_eq!((times.len(), times[2], times[3]), (62, 1_100, 2_100));
+    assert!(samples[2..].iter().all(|sample| sample.phase == Some(Phase::Hold)));
 }
 
 #[test]

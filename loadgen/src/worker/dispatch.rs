@@ -127,7 +127,7 @@ impl Worker<'_> {
     }
 
     fn handle_bytes(&mut self, at: usize, buffer: &mut ReceiveBuffer, now: u64) {
-        let Self { endpoints, receiver, inflater, shared, groups, phase, .. } = self;
+        let Self { endpoints, receiver, scratch, shared, groups, phase, .. } = self;
         let endpoint = &mut endpoints[at];
         if matches!(endpoint.socket.stage, Stage::Down | Stage::New) {
             return;
@@ -147,7 +147,7 @@ impl Worker<'_> {
                 let is_counted = group != Group::Slow || *phase != Phase::Close;
                 receiver.change_group(group);
                 let progress =
-                    client.handle_bytes(buffer, shared.subscriber, inflater, out, |_, message, _| {
+                    client.handle_bytes(buffer, shared.subscriber, scratch, out, |_, message, _| {
                         if is_counted {
                             receiver.receive(at, first_topic, message, now, control);
                         }
@@ -158,7 +158,7 @@ impl Worker<'_> {
                 progress
             }
             Peer::Publisher(client) => {
-                client.handle_bytes(buffer, shared.publisher, inflater, out, |_, message, _| {
+                client.handle_bytes(buffer, shared.publisher, scratch, out, |_, message, _| {
                     self.publishing.take_answer(at - self.subscribers, message, control);
                 })
             }

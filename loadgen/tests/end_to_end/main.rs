@@ -5,6 +5,8 @@
 //! counts are literal. Whether the generator was fast enough depends on the machine and is not asserted.
 
 mod json_dialect;
+mod pings;
+mod reports;
 mod rfc6455;
 mod search;
 mod support;

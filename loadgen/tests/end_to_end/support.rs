@@ -6,6 +6,7 @@
 
 mod clockwork;
 mod json;
+mod noise;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
@@ -24,6 +25,7 @@ use corecast_protocol::http1::{BodyLength, Parsed, body_length, parse_request};
 use corecast_protocol::{CloseCode, Connection, Event, Input, Limits, MessageKind, Opcode, Side};
 
 use clockwork::Delayed;
+pub(crate) use noise::NoiseMeter;
 
 /// What happens to message `number` (from 0, per topic) on its way to one subscriber.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub(crate) struct Behaviour {
     pub(crate) refuse_upgrades: Option<&'static str>,
     /// Pings every subscriber right after its handshake.
     pub(crate) ping: bool,
+    /// Every so many pings of raw subscribers get no pong.
+    pub(crate) leave_pings: Option<usize>,
     /// Every so many POST requests or JSON publishes on one connection are refused.
     pub(crate) refuse_every: Option<usize>,
     /// Every so many JSON publishes on one connection get no answer.
@@ -83,6 +87,7 @@ impl Default for Behaviour {
             fate: |_, _| Fate::Deliver,
             refuse_upgrades: None,
             ping: false,
+            leave_pings: None,
             refuse_every: None,
             leave_unanswered: None,
             refuse_topic: None,
@@ -111,6 +116,7 @@ struct State {
     behaviour: Behaviour,
     topics: Mutex<HashMap<String, Topic>>,
     pongs: AtomicUsize,
+    pings: AtomicUsize,
     connections: AtomicUsize,
     is_over: AtomicBool,
     /// Of all connections so far.
@@ -170,6 +176,7 @@ impl TestServer {
             behaviour,
             topics: Mutex::default(),
             pongs: AtomicUsize::new(0),
+            pings: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
             streams: Mutex::default(),
@@ -367,7 +374,12 @@ impl State {
                         self.pongs.fetch_add(1, Ordering::Relaxed);
                     }
                     Event::Deflated { .. } => panic!("no compression was agreed on"),
-                    Event::Ping(payload) => send(stream, Opcode::Pong, &payload),
+                    Event::Ping(payload) => {
+                        let number = self.pings.fetch_add(1, Ordering::Relaxed) + 1;
+                        if self.behaviour.leave_pings.is_none_or(|every| !number.is_multiple_of(every)) {
+                            send(stream, Opcode::Pong, &payload);
+                        }
+                    }
                     Event::Close(_) => {
                         let mut close = Vec::new();
                         encode_close(&mut close, CloseCode::NORMAL, "", None);

@@ -7,13 +7,19 @@ use std::time::Duration;
 use corecast_load::Report;
 use corecast_load::report::Percentiles;
 
-use crate::support::{Behaviour, Fate, Handled, Stall, TestServer};
+use crate::support::{Behaviour, Fate, Handled, NoiseMeter, Stall, TestServer};
 use crate::{run_against, with_short};
 
-/// How much later than a server could deliver a message it may be reaped, when all cores have more to do than they can:
-/// what is charged to the server too much. In 20 rounds beside two busy loops on two cores the worst was 12 ms. Waits that
-/// are told apart are a multiple of it.
+/// How much later than a server delivered a message it may be reaped on a host that is busy but not overloaded: what is charged
+/// to the server too much. In 20 rounds beside two busy loops on two cores the worst was 12 ms.
 const NOISE_NS: u64 = 100_000_000;
+
+/// The same on this host, now. A message passes three threads that wait to be woken.
+fn noise_ns(meter: &NoiseMeter) -> u64 {
+    let noise_ns = NOISE_NS + 3 * meter.worst_ns();
+    println!("noise: {} ms", noise_ns / 1_000_000);
+    noise_ns
+}
 
 /// 400 ms of each second. That is long beside every noise, so that quantiles differ by much more than it.
 const STALL: Stall = Stall { period: Duration::from_secs(1), length: Duration::from_millis(400) };
@@ -47,8 +53,9 @@ fn the_model_gives_the_uniform_waits_of_the_books() {
     assert_eq!([above(0), above(100), above(200), above(300), above(400)], [1_200, 900, 600, 300, 0]);
 }
 
-/// The latencies must be no shorter than `least` and no longer than `most`, but for the noise: two lists of waits, ascending.
-fn assert_between(latency: &Percentiles, least: &[u64], most: &[u64]) {
+/// The latencies must be no shorter than `least`, and no longer than `most` but for the noise: two lists of waits, ascending.
+/// The first is strict: nothing makes a message arrive before it is delivered.
+fn assert_between(latency: &Percentiles, least: &[u64], most: &[u64], noise_ns: u64) {
     let Percentiles { p50_ns, p90_ns, p99_ns, p999_ns, max_ns, .. } = *latency;
     for (part, measured_ns) in [(0.5, p50_ns), (0.9, p90_ns), (0.99, p99_ns), (0.999, p999_ns), (1.0, max_ns)]
     {
@@ -61,7 +68,7 @@ fn assert_between(latency: &Percentiles, least: &[u64], most: &[u64]) {
         );
         // Measured values have three digits.
         assert!(measured_ns >= least_ns - least_ns / 1_000, "quantile {part}: too good to be true");
-        assert!(measured_ns <= most_ns + NOISE_NS, "quantile {part}: nothing took that long");
+        assert!(measured_ns <= most_ns + noise_ns, "quantile {part}: nothing took that long");
     }
 }
 
@@ -81,6 +88,7 @@ fn delivered_after(handled: &[Handled]) -> Vec<u64> {
 
 #[test]
 fn stalls_are_charged_to_every_message_that_was_due_in_them() {
+    let meter = NoiseMeter::start();
     let server = TestServer::start(Behaviour { stall: Some(STALL), ..Behaviour::default() });
     let pace = ["--rate", "500", "--duration", "3s", "--warmup", "0s", "--grace", "10s"];
     let report = run_against(&server, &[&["-c", "3"], &pace[..]].concat());
@@ -88,11 +96,12 @@ fn stalls_are_charged_to_every_message_that_was_due_in_them() {
     assert_eq!((handled.len(), report.delivery.received, report.delivery.lost), (1_500, 4_500, 0));
     // The model's distribution for the stalls as they happened.
     let model = waits(&due_evenly(&handled, 2_000_000), &server.stalls());
-    assert_between(&report.latency.from_intended.expect("an open loop"), &model, &model);
+    assert_between(&report.latency.from_intended.expect("an open loop"), &model, &model, noise_ns(&meter));
 }
 
 #[test]
 fn a_publisher_that_is_held_up_is_charged_from_when_its_messages_were_due() {
+    let meter = NoiseMeter::start();
     // Four requests are sent ahead, then the publisher has to wait for an answer: other generators take that for the pace
     // that they are to keep.
     let server = TestServer::start(Behaviour { stall: Some(STALL), ..Behaviour::default() });
@@ -104,18 +113,20 @@ fn a_publisher_that_is_held_up_is_charged_from_when_its_messages_were_due() {
     let model = waits(&due_evenly(&handled, 2_000_000), &server.stalls());
     // Behind a stall all that were held up go out four by four, which takes its time: the server says how long.
     let from_intended = report.latency.from_intended.expect("an open loop");
-    assert_between(&from_intended, &model, &delivered_after(&handled));
+    let noise_ns = noise_ns(&meter);
+    assert_between(&from_intended, &model, &delivered_after(&handled), noise_ns);
     // Coordinated omission: counted from when they were sent, four of the 200 messages of each stall waited.
     let model_p90_ns = quantile(&model, 0.9);
-    assert!(model_p90_ns > 2 * NOISE_NS, "the stalls are seen: {model_p90_ns}");
-    assert!(report.latency.from_sent.p90_ns < NOISE_NS, "{:?}", report.latency.from_sent);
+    assert!(model_p90_ns > 200_000_000, "the stalls are seen: {model_p90_ns}");
+    assert!(report.latency.from_sent.p90_ns < noise_ns, "{:?}", report.latency.from_sent);
     // The lateness is told, and whose it was: not the generator's.
     assert!(report.generator.schedule_lag.p90_ns > model_p90_ns - NOISE_NS, "{:?}", report.generator);
-    assert!(report.generator.own_lag.p90_ns < NOISE_NS, "{:?}", report.generator);
+    assert!(report.generator.own_lag.p90_ns < noise_ns, "{:?}", report.generator);
 }
 
 #[test]
 fn stalls_are_charged_alike_with_several_publishers_and_topics() {
+    let meter = NoiseMeter::start();
     // 6 publishers on 3 topics, each of them heard by two subscribers that listen to all topics.
     let server = TestServer::start(Behaviour { stall: Some(STALL), ..Behaviour::default() });
     let layout = ["--preset", "corecast-json", "-c", "2", "--topics", "3", "--topics-per-subscriber", "3"];
@@ -128,11 +139,13 @@ fn stalls_are_charged_alike_with_several_publishers_and_topics() {
     due_ns.sort_unstable();
     assert!(due_ns.windows(2).all(|pair| (3_333_333..=3_333_335).contains(&(pair[1] - pair[0]))));
     let model = waits(&due_ns, &server.stalls());
-    assert_between(&report.latency.from_intended.expect("an open loop"), &model, &delivered_after(&handled));
+    let from_intended = report.latency.from_intended.expect("an open loop");
+    assert_between(&from_intended, &model, &delivered_after(&handled), noise_ns(&meter));
 }
 
 #[test]
 fn a_share_that_is_delayed_is_found_to_the_last_one() {
+    let meter = NoiseMeter::start();
     let server = TestServer::start(Behaviour {
         fate: |number, _| if number % 20 == 7 { Fate::Delay } else { Fate::Deliver },
         delay: Duration::from_secs(1),
@@ -145,8 +158,10 @@ fn a_share_that_is_delayed_is_found_to_the_last_one() {
     assert_eq!(delivery.reordered, 10 * 4);
     let histogram = report.histograms.from_intended.expect("an open loop").decode().expect("valid");
     let delayed = histogram.count_between(999_000_000, u64::MAX);
-    assert_eq!((histogram.len(), delayed), (800, 40));
-    assert!(histogram.max() < 1_000_000_000 + NOISE_NS, "{}", histogram.max());
+    let noise_ns = noise_ns(&meter);
+    assert_eq!(histogram.len(), 800);
+    assert!(delayed == 40 || (delayed > 40 && noise_ns > 900_000_000), "{delayed}");
+    assert!(histogram.max() < 1_000_000_000 + 2 * noise_ns, "{}", histogram.max());
     assert_eq!(report.latency.spread.count, 200, "all were complete in the end");
 }
 
@@ -175,7 +190,7 @@ fn bursts_of_loss_are_counted_for_each_subscriber() {
     for threads in ["1", "2", "3"] {
         let server = TestServer::start(Behaviour { fate: bursts, ..Behaviour::default() });
         let report =
-            run_against(&server, &with_short(&["-c", "6", "--grace", "500ms", "--threads", threads]));
+            run_against(&server, &with_short(&["-c", "6", "--grace", "1500ms", "--threads", threads]));
         let delivery = &report.delivery;
         assert_eq!((delivery.expected, delivery.received, delivery.lost), (1_200, 1_150, 50));
         assert_eq!((delivery.subscribers_with_loss, delivery.worst_subscriber_lost), (4, 20));
@@ -198,7 +213,7 @@ fn loss_is_found_behind_a_warm_up_that_lost_too() {
         },
         ..Behaviour::default()
     });
-    let arguments = ["--rate", "1000", "--warmup", "100ms", "--duration", "100ms", "--grace", "500ms"];
+    let arguments = ["--rate", "1000", "--warmup", "100ms", "--duration", "100ms", "--grace", "1500ms"];
     let delivery = run_against(&server, &[&["-c", "4"], &arguments[..]].concat()).delivery;
     assert_eq!((delivery.published, delivery.expected, delivery.received), (100, 400, 395));
     assert_eq!((delivery.lost, delivery.duplicated, delivery.reordered), (5, 4, 1));
@@ -228,7 +243,7 @@ fn assert_mixed(report: &Report, expected: u64, topics: u64, each: u64) {
 #[test]
 fn every_way_to_publish_is_checked_alike() {
     // Four topics with three subscribers and one publisher each: 200 messages, of which 10 suffer each fate.
-    let layout = ["-c", "12", "--topics", "4", "--grace", "500ms"];
+    let layout = ["-c", "12", "--topics", "4", "--grace", "1500ms"];
     let json = ["--preset", "corecast-json", "--size", "100"];
     let ways: [&[&str]; 4] =
         [&["--text"], &["--publish", "http"], &json, &["--publish", "http", "--publisher-connections", "2"]];
@@ -244,7 +259,7 @@ fn every_way_to_publish_is_checked_alike() {
 fn several_publishers_of_a_topic_are_told_apart() {
     // Two topics with two subscribers and four publishers each: 800 messages, of which 40 suffer each fate. What is
     // behind a message of another publisher is not out of order: reorderings are no fixed number.
-    let layout = ["-c", "4", "--topics", "2", "--publishers", "8", "--grace", "500ms"];
+    let layout = ["-c", "4", "--topics", "2", "--publishers", "8", "--grace", "1500ms"];
     for way in [&["--binary"][..], &["--publish", "http"]] {
         let server = TestServer::start(Behaviour { fate: mixed, ..Behaviour::default() });
         let report = run_against(&server, &with_short(&[&layout[..], way].concat()));

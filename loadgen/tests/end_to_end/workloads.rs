@@ -63,7 +63,8 @@ fn a_dry_run_tells_mistakes_and_shortages() {
         errors,
         "corecast-load: --size 1 is smaller than the stamp of a binary message: give at least 32\n"
     );
-    let (code, out, errors) = load(&["run", "--dry-run", "-c", "1000000", "--threads", "64"]);
+    let (code, out, errors) =
+        load(&["run", "--dry-run", "-c", "1000000", "--threads", "64", "--source", "127.0.0.1"]);
     assert_eq!((code, errors.as_str()), (Some(1), ""));
     assert!(
         out.contains("1,000,001: 1,000,000 subscribers") && out.contains("\n  ! 1000001 connections"),

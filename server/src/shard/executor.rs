@@ -22,6 +22,13 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// How long the executor lets a task run before others get their turn: there are none.
+///
+/// No short time will do. glommio 0.9 goes to sleep with a task that is ready when this timer fires after the executor has
+/// armed it and before it runs the first task. A thread that is kept from its core for so long just there, as happens with
+/// many shards on a busy core, never turned its shard again.
+const PREEMPT_TIMER: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Why a shard could not start or ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
@@ -118,6 +125,7 @@ fn spawn(plan: Plan) -> Result<ShardHandle, ShardError> {
                 // Its own ring has next to nothing to do; the data path has another.
                 .io_memory(0)
                 .ring_depth(64)
+                .preempt_timer(PREEMPT_TIMER)
                 .make();
             let executor = match executor {
                 Ok(executor) => executor,

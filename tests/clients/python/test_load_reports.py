@@ -86,7 +86,7 @@ def test_log_has_the_intervals_of_the_timeline(written, report):
     intervals = {
         round(interval["begin_seconds"] * 1_000): interval
         for interval in report["timeline"]
-        if interval["received"]
+        if interval.get("received")
     }
     logged = read_log(written / "hlog")["from_intended"]
     assert len(logged) == len(intervals)
