@@ -53,6 +53,8 @@ pub(crate) struct Control {
 #[repr(align(128))]
 pub(crate) struct WorkerBoard {
     pub(crate) open: AtomicU32,
+    /// When the last one was opened.
+    pub(crate) opened_ns: AtomicU64,
     pub(crate) failed: AtomicU32,
     /// No connection is being opened any more.
     pub(crate) settled: AtomicBool,

@@ -15,7 +15,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::report::{ReadError, Report};
-use crate::series::Written;
+use crate::written::Written;
 pub use figures::{Better, Kind};
 use figures::{FIGURES, Figure};
 use noise::Noise;
@@ -173,7 +173,7 @@ impl Group {
     fn read(paths: &[PathBuf]) -> Result<Self, DiffError> {
         let (mut files, mut reports) = (Vec::new(), Vec::new());
         for path in paths {
-            let runs = Written::read(path)?.into_runs();
+            let runs = Written::read_runs(path)?;
             files.extend((1..=runs.len()).map(|number| match runs.len() {
                 1 => path.display().to_string(),
                 _ => format!("{} (run {number})", path.display()),

@@ -68,6 +68,7 @@ pub mod units;
 mod verdict;
 mod worker;
 pub mod workload;
+pub mod written;
 
 pub use options::RunOptions;
 pub use report::Report;

@@ -13,7 +13,7 @@ use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
 use corecast_load::scenario_file::with_scenario;
-use corecast_load::series::Written;
+use corecast_load::written::Written;
 use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
 use progress::ProgressDisplay;
 
@@ -87,9 +87,7 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     let scenario = Scenario::from_options(options)?;
     if options.dry_run {
-        let dry_run = DryRun::of(&scenario)?;
-        print!("{dry_run}");
-        return Ok(if dry_run.falls_short() { WRONG_OPTIONS } else { 0 });
+        return foretell(&scenario);
     }
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
@@ -101,6 +99,13 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let report = report?;
     options.output.write(&report)?;
     Ok(report.verdict.exit_code)
+}
+
+/// What would happen.
+fn foretell(scenario: &Scenario) -> Result<u8, Box<dyn std::error::Error>> {
+    let dry_run = DryRun::of(scenario)?;
+    print!("{dry_run}");
+    Ok(if dry_run.falls_short() { WRONG_OPTIONS } else { 0 })
 }
 
 fn repeat(
@@ -120,6 +125,12 @@ fn repeat(
 
 fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.run.output.check()?;
+    if options.run.dry_run {
+        if let Some(mistake) = options.mistake() {
+            return Err(mistake.into());
+        }
+        return foretell(&Scenario::from_options(&options.first_run())?);
+    }
     let mut display = ProgressDisplay::new(options.run.quiet)?;
     let is_quiet = options.run.quiet;
     let mut head = true;
@@ -142,7 +153,7 @@ fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
 
 #[derive(Debug, clap::Args)]
 struct ShowOptions {
-    /// What `run --json` wrote
+    /// What --json wrote: a run, several of them, or a search
     report: PathBuf,
     #[command(flatten)]
     output: OutputOptions,
@@ -152,6 +163,7 @@ fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     match Written::read(&options.report)? {
         Written::Run(report) => options.output.write(&report)?,
+        Written::Search(search) => options.output.write_search(&search)?,
         Written::Series(series) => {
             options.output.check_series()?;
             options.output.write_series(&series)?;

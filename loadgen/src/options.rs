@@ -258,7 +258,7 @@ pub struct RunOptions {
     #[command(flatten)]
     pub output: OutputOptions,
 
-    /// Print what would happen and connect nothing; exit status 1 when this host falls short of it
+    /// Print what would happen (of a search, its first run) and connect nothing; exit status 1 when this host falls short of it
     #[arg(long)]
     pub dry_run: bool,
 

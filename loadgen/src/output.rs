@@ -40,6 +40,8 @@ pub enum OutputError {
     Both { first: &'static str, second: &'static str },
     #[error("--{option} -: there are several reports; give a file, whose name gets the number of each run")]
     Several { option: &'static str },
+    #[error("--hlog: a search has no log of its histograms; --json has them all")]
+    NoLog,
     #[error("cannot write the report to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: io::Error },
     #[error("cannot print the report: {0}")]
@@ -123,8 +125,10 @@ impl OutputOptions {
     /// # Errors
     /// As with a single report.
     pub fn write_search(&self, search: &SearchReport) -> Result<(), OutputError> {
-        self.write_forms(search, |option| {
-            Ok(if option == "json" { search.to_json() } else { search.to_html() })
+        self.write_forms(search, |option| match option {
+            "json" => Ok(search.to_json()),
+            "hlog" => Err(OutputError::NoLog),
+            _ => Ok(search.to_html()),
         })
     }
 

@@ -116,6 +116,7 @@ pub struct Connect {
     pub connected: u32,
     pub failed: u32,
     pub failures: Vec<Reason>,
+    /// From the start until the last one was open.
     pub seconds: f64,
     pub per_second: f64,
     /// From asking for a socket to the subscribed, or accepted, connection.

@@ -128,12 +128,14 @@ pub fn run(
         shards: Vec::new(),
         kernel_before: KernelMemory::now(),
         kernel_connected: KernelMemory::default(),
+        started_ns: 0,
         connect_seconds: 0.0,
         ping_seconds: 0.0,
         progress,
         is_interrupted: false,
     };
     coordinator.history.before = coordinator.snapshot();
+    coordinator.started_ns = now_ns();
     thread::scope(|scope| {
         let workers: Vec<_> =
             (0..scenario.workers.len()).map(|number| scope.spawn(move || work(shared, number))).collect();
@@ -184,6 +186,8 @@ struct Coordinator<'a> {
     shards: Vec<Shard>,
     kernel_before: KernelMemory,
     kernel_connected: KernelMemory,
+    /// When the workers were.
+    started_ns: u64,
     connect_seconds: f64,
     ping_seconds: f64,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -193,7 +197,6 @@ struct Coordinator<'a> {
 impl Coordinator<'_> {
     /// Until every connection is open or has failed.
     fn connect(&mut self, workers: &Handles<'_>) {
-        let started_ns = now_ns();
         let boards = &self.control.workers;
         loop {
             let is_settled = boards.iter().all(|board| board.settled.load(Ordering::Acquire));
@@ -209,7 +212,9 @@ impl Coordinator<'_> {
             self.sampler.connecting(now_ns());
             thread::sleep(LOOK);
         }
-        self.connect_seconds = (now_ns() - started_ns) as f64 / 1e9;
+        // Not when it was noticed, nor when the last failure was given up.
+        let opened_ns = boards.iter().map(|board| board.opened_ns.load(Ordering::Relaxed)).max();
+        self.connect_seconds = opened_ns.unwrap_or_default().saturating_sub(self.started_ns) as f64 / 1e9;
         self.sampler.connected(now_ns());
         self.history.connected = self.snapshot();
         self.kernel_connected = KernelMemory::now();

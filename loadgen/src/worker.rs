@@ -487,12 +487,12 @@ impl UsageMeter {
             return;
         };
         self.is_over = true;
-        self.usage = Usage {
-            wall_ns: snapshot.now_ns - begin.now_ns,
-            // Looking for work is timed by the clock, which goes on when the thread is interrupted.
-            cpu_ns: (snapshot.cpu_ns - begin.cpu_ns).saturating_sub(snapshot.idle_ns - begin.idle_ns),
-            run_queue_ns: snapshot.run_queue_ns - begin.run_queue_ns,
-        };
+        let wall_ns = snapshot.now_ns - begin.now_ns;
+        // Looking for work is timed by the clock, which goes on when the thread is interrupted.
+        let cpu_ns = (snapshot.cpu_ns - begin.cpu_ns).saturating_sub(snapshot.idle_ns - begin.idle_ns);
+        // The kernel enters a wait when it ends: one that began before may be longer than the window.
+        let run_queue_ns = (snapshot.run_queue_ns - begin.run_queue_ns).min(wall_ns.saturating_sub(cpu_ns));
+        self.usage = Usage { wall_ns, cpu_ns, run_queue_ns };
         self.receives_without_buffer = snapshot.receives_without_buffer - begin.receives_without_buffer;
         self.receives = snapshot.receives - begin.receives;
     }

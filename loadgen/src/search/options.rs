@@ -68,13 +68,21 @@ impl SearchOptions {
         self.to.unwrap_or_else(|| self.vary.largest()).min(self.vary.largest())
     }
 
+    /// The runs of the first step.
+    pub fn first_run(&self) -> RunOptions {
+        self.vary.set(self.steps(self.first()), &self.run)
+    }
+
     pub(super) fn bisection(&self) -> Bisection {
-        let steps = |value: f64| (value * self.vary.steps_per_unit()).round() as u64;
-        Bisection::new(steps(self.first()), steps(self.last()), self.precision)
+        Bisection::new(self.steps(self.first()), self.steps(self.last()), self.precision)
+    }
+
+    fn steps(&self, value: f64) -> u64 {
+        (value * self.vary.steps_per_unit()).round() as u64
     }
 
     /// What does not fit together.
-    pub(super) fn mistake(&self) -> Option<String> {
+    pub fn mistake(&self) -> Option<String> {
         let is_closed = self.run.in_flight.is_some() || self.vary == Vary::InFlight;
         if is_closed && self.vary == Vary::Rate {
             return Some(
@@ -115,6 +123,7 @@ mod tests {
             (300.0, 1e7, 0.05, 3)
         );
         assert_eq!(search.bisection().next(), Next::Try(300_000));
+        assert_eq!(search.first_run().rate.per_second(), 300.0);
         let search = options(&["--vary", "subscribers", "--from", "2k", "--to", "1M", "--repeat", "5"]);
         let search = search.expect("valid options");
         assert_eq!((search.first(), search.last(), search.repeats()), (2_000.0, 1e6, 5));

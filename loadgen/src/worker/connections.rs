@@ -90,6 +90,7 @@ impl Worker<'_> {
         self.receiver.measure.handshake.record(now - endpoint.socket.started_ns);
         let board = &self.shared.control.workers[self.number];
         board.open.fetch_add(1, Ordering::Relaxed);
+        board.opened_ns.store(now, Ordering::Relaxed);
         if let Peer::Subscriber(client) = &endpoint.peer {
             match self.groups.of(at as u32) {
                 Group::Steady => {
