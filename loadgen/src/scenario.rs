@@ -19,9 +19,9 @@ use crate::sources::{SourceError, automatic};
 use crate::stamp::Encoding;
 use crate::target::{Scheme, Target};
 use crate::units::{Rate, parse_cores};
-use mistakes::{Mistake, Mistakes};
+pub use mistakes::{Mistake, Mistakes};
 use mistakes::{check_lines, check_sizes, check_sources, check_template, check_topics, choose_groups};
-pub use urls::{publish_url, subscribe_url, with_query};
+use urls::{publish_url, subscribe_url, with_query};
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
