@@ -160,6 +160,17 @@ impl Check {
         inside(known, from..u32::MAX, &published)
     }
 
+    /// Whether the subscriber has everything that it must get of what its publishers have sent.
+    pub fn has_all(&self, subscriber: usize, sent: impl Fn(usize) -> u32) -> bool {
+        self.pairs(subscriber).enumerate().all(|(publisher, pair)| {
+            let sent = sent(publisher);
+            match self.absences.get(&pair).filter(|_| self.next[pair] == AWAY) {
+                Some(absence) => absence.back.is_some_and(|back| back >= sent),
+                None => self.next[pair] >= sent && !self.gaps.contains_key(&pair),
+            }
+        })
+    }
+
     /// The ranges inside `published` that `subscriber` did not receive because it was away, ascending.
     pub fn missed_away(&self, subscriber: usize, publisher: usize, published: Range<u32>) -> Vec<Range<u32>> {
         let pair = self.pair(subscriber, publisher);
@@ -358,6 +369,25 @@ mod tests {
         assert_eq!((check.missing(0, 0, 0..9), check.missed_away(0, 0, 0..9)), (vec![], vec![3..6]));
         assert_eq!(check.missed_away(0, 0, 4..5), [4..5]);
         assert_eq!(check.missing(1, 0, 0..9), [0..9], "the other one stayed");
+    }
+
+    #[test]
+    fn nothing_more_is_waited_for_when_all_is_there_that_must_be() {
+        let mut check = Check::new(1, 2);
+        let has_all = |check: &Check, sent: [u32; 2]| check.has_all(0, |publisher| sent[publisher]);
+        assert!(has_all(&check, [0, 0]) && !has_all(&check, [0, 1]));
+        check.receive(0, 1, 0);
+        assert!(has_all(&check, [0, 1]));
+        check.leave(0);
+        assert!(!has_all(&check, [0, 1]), "it may come back");
+        check.come_back(0, |_| 4);
+        assert!(has_all(&check, [4, 3]) && !has_all(&check, [5, 4]));
+        check.receive(0, 0, 2);
+        assert!(has_all(&check, [3, 4]) && !has_all(&check, [4, 4]));
+        check.receive(0, 0, 4);
+        assert!(!has_all(&check, [5, 4]), "3 may still come");
+        check.receive(0, 0, 3);
+        assert!(has_all(&check, [5, 4]));
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub(crate) struct WorkerBoard {
     /// Measured messages received for the first time.
     pub(crate) received: AtomicU64,
     pub(crate) lost_connections: AtomicU32,
+    /// Of slow subscribers, whose messages nobody waits for.
+    pub(crate) lost_slow: AtomicU32,
+    /// Nobody is away, and all have everything that was published. Told when some come and go, once publishing is over.
+    pub(crate) has_all: AtomicBool,
     pub(crate) pings: AtomicU64,
     pub(crate) pongs: AtomicU64,
     /// No pong is waited for any more.

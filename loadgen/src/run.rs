@@ -319,9 +319,12 @@ impl Coordinator<'_> {
             // A subscriber that is gone may have received more than counts here: wait for the others in any case.
             let is_whole =
                 self.control.workers.iter().all(|w| w.lost_connections.load(Ordering::Relaxed) == 0);
-            // Those that come and go are not counted there: they have the whole time.
-            let is_whole = is_whole && self.scenario.churn.is_none() && !self.scenario.reconnect;
-            let has_all = is_whole && self.control.all_published() && received >= expected;
+            let is_there = match self.scenario.has_returning() {
+                // What they are to get depends on when they were there.
+                true => self.control.workers.iter().all(|w| w.has_all.load(Ordering::Acquire)),
+                false => is_whole && received >= expected,
+            };
+            let has_all = self.control.all_published() && is_there;
             if has_all || now_ns() >= deadline_ns || has_ended_early(workers) {
                 break;
             }

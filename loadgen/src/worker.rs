@@ -282,6 +282,7 @@ impl<'a> Worker<'a> {
                     self.tend_returning(now, &timing);
                     self.tend_slow(now);
                     has_more = self.publish(&timing);
+                    self.look_whether_all_is_there(now, &timing);
                 }
                 Phase::Close => {
                     has_more = false;
@@ -361,7 +362,11 @@ impl<'a> Worker<'a> {
                 self.receiver.is_counting = true;
                 self.publishing.start(&self.surroundings(self.shared.control.timing()));
             }
-            Phase::Close => self.close_all(),
+            Phase::Close => {
+                // That others leave may be told to those that are still there.
+                self.receiver.is_counting = false;
+                self.close_all();
+            }
         }
     }
 

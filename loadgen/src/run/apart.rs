@@ -56,7 +56,10 @@ impl Apart {
                 (churn.duplicated, "deliveries to stays came twice"),
                 (churn.reordered, "deliveries to stays came out of order"),
                 (churn.unexpected, "messages to stays were not of this run or topic"),
-                (churn.disconnected, "stays were ended by the server"),
+                (
+                    if self.reconnect.is_some() { 0 } else { churn.disconnected },
+                    "stays were ended by the server",
+                ),
                 (churn.nobody_left, "leaves were due when nobody was there: give more --churn-subscribers"),
             ]);
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::process_cpu_ns;
-use crate::control::{Control, Timing};
+use crate::control::{Control, Timing, WorkerBoard};
 use crate::server_process::{ServerProcess, ServerSnapshot};
 use crate::timeline::Phase;
 
@@ -176,7 +176,10 @@ impl<'a> Sampler<'a> {
     fn take(&mut self, now_ns: u64, phase: Option<Phase>, boundary: Option<u64>) {
         let boards = &self.control.workers;
         let opened: u32 = boards.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
-        let lost: u32 = boards.iter().map(|board| board.lost_connections.load(Ordering::Relaxed)).sum();
+        let lost = |board: &WorkerBoard| {
+            board.lost_connections.load(Ordering::Relaxed) + board.lost_slow.load(Ordering::Relaxed)
+        };
+        let lost: u32 = boards.iter().map(lost).sum();
         let publishers = self.control.publishers.iter();
         self.samples.push(Sample {
             at_ns: now_ns,

@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::atomic::Ordering;
 
 use corecast_uring::{Errno, Op, Ring};
 
@@ -175,6 +176,7 @@ impl Worker<'_> {
     pub(super) fn slow_gone(&mut self, at: usize, failure: &Failure) {
         self.endpoints[at].socket.stage = Stage::Down;
         self.slow.story.disconnections.add(failure);
+        self.board().lost_slow.fetch_add(1, Ordering::Relaxed);
         self.slow.story.ended.entry(at as u32).or_insert_with(now_ns);
     }
 }
