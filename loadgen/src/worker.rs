@@ -54,10 +54,10 @@ const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
 /// ones more system calls.
 const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
-const RECEIVE_BUFFERS: u16 = 2_048;
-/// Many workers share few cores: they do not need as many at the same time, and 60 of them would take a gigabyte.
-const FEWEST_RECEIVE_BUFFERS: u16 = 256;
-/// Up to so many workers each have all their buffers.
+pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
+/// Of many workers, 60 for instance, whose large buffers would take a gigabyte. They are for many connections that each get little.
+const SMALL_RECEIVE_BUFFER_BYTES: u32 = 1 << 10;
+/// Up to so many workers have large ones.
 const FEW_WORKERS: usize = 8;
 pub(crate) const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
 
@@ -154,6 +154,8 @@ pub(crate) struct Worker<'a> {
     to_send: Vec<u32>,
     /// Receives that ended for want of a buffer.
     to_rearm: Vec<u32>,
+    /// Endpoints whose closing has begun, the first ones.
+    closing_began: usize,
     /// Closing handshakes that are not complete.
     closing: usize,
     phase: Phase,
@@ -196,8 +198,8 @@ impl<'a> Worker<'a> {
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
-            receive_buffers: receive_buffers(workers),
-            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            receive_buffers: RECEIVE_BUFFERS,
+            receive_buffer_bytes: receive_buffer_bytes(workers),
             ..RingConfig::default()
         })?;
         Ok(Self {
@@ -218,6 +220,7 @@ impl<'a> Worker<'a> {
             opening_count: 0,
             to_send: Vec::new(),
             to_rearm: Vec::new(),
+            closing_began: 0,
             closing: 0,
             phase: Phase::Connect,
             failures: Reasons::default(),
@@ -242,7 +245,7 @@ impl<'a> Worker<'a> {
         let mut now = now_ns();
         let pacing = Pacing::new(scenario.connect_rate, scenario.connect_concurrency, workers, now);
         let mut completions: Vec<Completion> = Vec::new();
-        let mut closing = (usize::MAX, 0);
+        let mut closing = None;
         let mut has_more = false;
         let mut reap_lag = ReapLag::default();
         loop {
@@ -286,10 +289,13 @@ impl<'a> Worker<'a> {
                 }
                 Phase::Close => {
                     has_more = false;
-                    if self.closing < closing.0 {
-                        closing = (self.closing, now + CLOSE_TIMEOUT_NS);
+                    self.close_more();
+                    let done = self.closing_began - self.closing;
+                    if closing.is_none_or(|(before, _)| before != done) {
+                        closing = Some((done, now + CLOSE_TIMEOUT_NS));
                     }
-                    if self.closing == 0 || now >= closing.1 {
+                    let is_late = closing.is_some_and(|(_, deadline_ns)| now >= deadline_ns);
+                    if done == self.endpoints.len() || is_late {
                         break;
                     }
                 }
@@ -365,7 +371,7 @@ impl<'a> Worker<'a> {
             Phase::Close => {
                 // That others leave may be told to those that are still there.
                 self.receiver.is_counting = false;
-                self.close_all();
+                self.hurry_slow();
             }
         }
     }
@@ -389,6 +395,8 @@ impl<'a> Worker<'a> {
         self.receiver.finish(self.shared.control);
         let intervals = self.ledger.finish(&mut self.receiver.measure, self.idle_ns);
         let subscribers = &self.endpoints[..self.subscribers];
+        let rest = self.endpoints.iter().skip(self.closing_began);
+        let not_begun = rest.filter(|endpoint| endpoint.socket.stage == Stage::Up).count() as u64;
         // Of some the server has not ended TCP.
         let endings = self.endpoints.iter().filter(|endpoint| endpoint.socket.stage == Stage::Closing);
         let complete = endings.filter(|endpoint| endpoint.is_closed()).count() as u64;
@@ -414,7 +422,7 @@ impl<'a> Worker<'a> {
             disconnections: self.disconnections,
             refusals: self.publishing.refusals,
             closed: self.closed + complete,
-            not_closed: self.not_closed + self.closing as u64 - complete,
+            not_closed: self.not_closed + self.closing as u64 - complete + not_begun,
             usage: self.usage.usage,
             receives_without_buffer: self.usage.receives_without_buffer,
             receives: self.usage.receives,
@@ -428,9 +436,9 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Receive buffers of each of so many workers.
-pub(crate) const fn receive_buffers(workers: usize) -> u16 {
-    if workers > FEW_WORKERS { FEWEST_RECEIVE_BUFFERS } else { RECEIVE_BUFFERS }
+/// Size of the receive buffers of each of so many workers.
+pub(crate) const fn receive_buffer_bytes(workers: usize) -> u32 {
+    if workers > FEW_WORKERS { SMALL_RECEIVE_BUFFER_BYTES } else { RECEIVE_BUFFER_BYTES }
 }
 
 /// Slots of a worker's table: posters that connect again need a second one while the first is being closed.

@@ -14,6 +14,8 @@ use crate::worker::{Shared, Worker, list};
 
 /// Failures without one success after which the rest is not tried.
 const HOPELESS_FAILURES: u32 = 64;
+/// Closing handshakes of one worker that wait for their answers at the same time.
+const MOST_CLOSING: usize = 256;
 
 impl Worker<'_> {
     /// Starts as many connections as the pace allows and gives up on those that take too long.
@@ -152,9 +154,11 @@ impl Worker<'_> {
     }
 
     /// Begins the closing handshake (RFC 6455 §7.1.2) of every open connection. The others are left to the end of the ring.
-    pub(super) fn close_all(&mut self) {
-        self.hurry_slow();
-        for at in 0..self.endpoints.len() {
+    /// Not all at once: behind a million closing handshakes in hand each would wait for longer than servers have patience.
+    pub(super) fn close_more(&mut self) {
+        while self.closing < MOST_CLOSING && self.closing_began < self.endpoints.len() {
+            let at = self.closing_began;
+            self.closing_began += 1;
             let endpoint = &mut self.endpoints[at];
             let has_handshake = match &mut endpoint.peer {
                 _ if endpoint.socket.stage != Stage::Up => false,
