@@ -137,7 +137,7 @@ def evaluation(chosen, binaries, folder, rounds, json_path=None):
     return [
         *(binaries.load, "plan"),
         *("--runs", *files(FITTED)),
-        *("--check", *files(HELD_OUT)),
+        *(("--check", *held_out) if (held_out := files(HELD_OUT)) else ()),
         *(("--json", json_path) if json_path else ()),
     ]
 
@@ -158,7 +158,13 @@ def parse(arguments=None):
     add("--runs", metavar="A,B", help="only these runs: " + ", ".join(run.name for run in RUNS))
     add("--check", action="store_true", help="1 round of 1 s: does it all run? However far off, the status is 0")
     add("--binaries", type=Path, required=True, help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    names = options.runs.split(",") if options.runs else [run.name for run in RUNS]
+    if unknown := set(names) - {run.name for run in RUNS}:
+        parser.error(f"--runs: no run is called {', '.join(sorted(unknown))}")
+    if not any(run.part == FITTED for run in RUNS if run.name in names):
+        parser.error("--runs: none of these is fitted, so nothing could be predicted")
+    return options
 
 
 def main():

@@ -204,6 +204,10 @@ pub fn overlap(a: &Range<u32>, b: &Range<u32>) -> Range<u32> {
 
 /// Sequences of `range` that are not among the ascending `refused`.
 pub fn count_accepted(range: &Range<u32>, refused: &[u32]) -> u64 {
+    // What overlaps nothing may end before it begins.
+    if range.is_empty() {
+        return 0;
+    }
     let below = |end| refused.partition_point(|sequence| *sequence < end);
     range.len() as u64 - (below(range.end) - below(range.start)) as u64
 }
@@ -226,6 +230,14 @@ mod tests {
 
     fn receive_all(check: &mut Check, sequences: &[u32]) -> Vec<Arrival> {
         sequences.iter().map(|&sequence| check.receive(0, 0, sequence)).collect()
+    }
+
+    #[test]
+    fn nothing_is_counted_where_ranges_do_not_meet() {
+        let apart = overlap(&(3..5), &(9..20));
+        assert_eq!(apart, Range { start: 9, end: 5 });
+        assert_eq!(count_accepted(&apart, &[6, 7, 8]), 0);
+        assert_eq!(count_accepted(&(3..9), &[1, 6, 7, 9]), 4);
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(crate) struct WorkerBoard {
     pub(crate) lost_slow: AtomicU32,
     /// Nobody is away, and all have everything that was published. Told when some come and go, once publishing is over.
     pub(crate) has_all: AtomicBool,
+    /// Publishers' connections that were made.
+    pub(crate) open_publishing: AtomicU32,
     pub(crate) pings: AtomicU64,
     pub(crate) pongs: AtomicU64,
     /// No pong is waited for any more.

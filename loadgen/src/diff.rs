@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use crate::output::print;
 use crate::report::{ReadError, Report};
 use crate::written::Written;
 pub use figures::{Better, Kind};
@@ -61,6 +62,8 @@ pub enum DiffError {
     ManyAsJson,
     #[error("cannot write the comparison to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: std::io::Error },
+    #[error("cannot print the comparison: {0}")]
+    NotPrinted(std::io::Error),
 }
 
 /// Runs of one side.
@@ -158,15 +161,15 @@ fn show(comparison: &Comparison, json: Option<&Path>) -> Result<(), DiffError> {
         text.expect("a comparison has no maps with other keys than strings") + "\n"
     };
     match json {
-        Some(path) if path == Path::new("-") => print!("{}", as_json()),
+        Some(path) if path == Path::new("-") => print(&as_json()),
         Some(path) => {
-            print!("{comparison}");
             let written = std::fs::write(path, as_json());
             written.map_err(|cause| DiffError::NotWritten { path: path.to_owned(), cause })?;
+            print(&comparison.to_string())
         }
-        None => print!("{comparison}"),
+        None => print(&comparison.to_string()),
     }
-    Ok(())
+    .map_err(DiffError::NotPrinted)
 }
 
 impl Group {

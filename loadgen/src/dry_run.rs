@@ -328,7 +328,9 @@ fn memory(scenario: &Scenario) -> String {
         ("messages", publishers * f64::from(scenario.sizes.largest())),
         (
             "receive buffers",
-            threads * f64::from(RECEIVE_BUFFERS) * f64::from(receive_buffer_bytes(scenario.workers.len())),
+            threads
+                * f64::from(RECEIVE_BUFFERS)
+                * f64::from(receive_buffer_bytes(scenario.workers.len(), scenario.connections())),
         ),
     ];
     let mebibytes = |bytes: f64| format!("{:.1} MiB", bytes / f64::from(1 << 20));

@@ -11,7 +11,7 @@ use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
-use corecast_load::output::OutputOptions;
+use corecast_load::output::{OutputOptions, print};
 use corecast_load::plan::{PlanOptions, print_plan};
 use corecast_load::scenario_file::with_scenario;
 use corecast_load::written::Written;
@@ -109,7 +109,7 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
 /// What would happen.
 fn foretell(scenario: &Scenario) -> Result<u8, Box<dyn std::error::Error>> {
     let dry_run = DryRun::of(scenario)?;
-    print!("{dry_run}");
+    print(&dry_run.to_string())?;
     Ok(if dry_run.falls_short() { WRONG_OPTIONS } else { 0 })
 }
 

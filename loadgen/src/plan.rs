@@ -40,9 +40,10 @@ use memory::{JSON_PRESET, MemoryModel, MemoryRow};
 use observation::{Observation, UnusableRun};
 pub use options::PlanOptions;
 use sizing::{HostLimits, Hosts, Share, share};
-use target::Target;
+use target::{COMPRESSED_FROM, Target};
 use wire::{Network, Traffic};
 
+use crate::output::print;
 use crate::written::Written;
 
 /// Changes when a field changes its name or meaning. New fields may come without.
@@ -50,8 +51,9 @@ pub const SCHEMA: &str = "corecast-load/plan/1";
 
 /// Waits for which the plan says how many cores they would save.
 const WAITS_SECONDS: [f64; 3] = [0.001, 0.01, 0.1];
-/// The server's default for the shortest message that is compressed.
-const COMPRESSED_FROM: f64 = 512.0;
+/// What one server is configured for at most.
+const MOST_CONNECTIONS: u64 = 16_777_152;
+const MOST_TOPICS: u64 = 16_777_216;
 /// Largest number of cores on one host of any size.
 const MOST_CORES: u64 = 1 << 16;
 /// A run this far off the model is told.
@@ -138,6 +140,10 @@ pub enum PlanError {
     MixedKinds(String, String),
     #[error("cannot write the plan to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: std::io::Error },
+    #[error("cannot print the plan: {0}")]
+    NotPrinted(std::io::Error),
+    #[error("{} is among --runs and --check: what was fitted proves nothing", .0.display())]
+    CheckedRunFitted(PathBuf),
     #[error("{name} is {given}: give {wanted}")]
     OutOfRange { name: &'static str, given: String, wanted: &'static str },
 }
@@ -147,6 +153,9 @@ pub enum PlanError {
 /// # Errors
 /// When a run cannot be used, or the options do not fit together.
 pub fn plan(options: &PlanOptions) -> Result<Plan, PlanError> {
+    if let Some(both) = options.check.iter().find(|path| options.runs.contains(path)) {
+        return Err(PlanError::CheckedRunFitted(both.clone()));
+    }
     let runs = read(&options.runs)?;
     let held_out = read(&options.check)?;
     let kind = runs[0].kind();
@@ -177,14 +186,15 @@ pub fn plan(options: &PlanOptions) -> Result<Plan, PlanError> {
 pub fn print_plan(options: &PlanOptions) -> Result<u8, PlanError> {
     let plan = plan(options)?;
     match options.json.as_deref() {
-        Some(path) if path == Path::new("-") => print!("{}", plan.to_json()),
+        Some(path) if path == Path::new("-") => print(&plan.to_json()),
         Some(path) => {
-            print!("{plan}");
             let written = std::fs::write(path, plan.to_json());
             written.map_err(|cause| PlanError::NotWritten { path: path.to_owned(), cause })?;
+            print(&plan.to_string())
         }
-        None => print!("{plan}"),
+        None => print(&plan.to_string()),
     }
+    .map_err(PlanError::NotPrinted)?;
     Ok(plan.exit_code())
 }
 
@@ -298,7 +308,8 @@ impl Service {
     ) -> Result<Self, PlanError> {
         let asked = |hosts: u64, cores: u64| {
             let connections = (target.connections / hosts as f64).ceil() as u64;
-            source.get(cores, connections, target.topics as u64)
+            // What it says of one connection or topic does not depend on how many there are, and one server has its bounds.
+            source.get(cores, connections.min(MOST_CONNECTIONS), (target.topics as u64).min(MOST_TOPICS))
         };
         let rows = |budget: Option<&Budget>, hosts: u64, cores: u64| {
             memory.rows(budget, &target.holdings(hosts as f64, cores as f64))
@@ -324,8 +335,8 @@ impl Service {
         };
         if target.compressed_to.is_some() && target.message_bytes < COMPRESSED_FROM {
             warnings.push(format!(
-                "messages of {:.0} bytes go plain, unless the server's deflate_threshold is lowered: it compresses from \
-                 {COMPRESSED_FROM} bytes on",
+                "messages of {:.0} bytes go plain, and are planned so, unless the server's deflate_threshold is lowered: it compresses \
+                 from {COMPRESSED_FROM} bytes on",
                 target.message_bytes
             ));
         }
@@ -482,9 +493,14 @@ impl Plan {
         serde_json::to_string_pretty(self).expect("a plan has no maps with other keys than text") + "\n"
     }
 
-    /// 0 when every checked run is within its bounds, else 2.
+    /// 0, or 2 when a checked run is beyond its bounds, or 3 when no number of hosts is enough.
     pub fn exit_code(&self) -> u8 {
-        if self.check.iter().all(Prediction::is_within) { 0 } else { 2 }
+        let is_possible = self.service.as_ref().is_none_or(|service| service.hosts.is_some());
+        match (self.check.iter().all(Prediction::is_within), is_possible) {
+            (false, _) => 2,
+            (true, false) => 3,
+            (true, true) => 0,
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::server_process::{KernelMemory, ServerSnapshot};
 use crate::shards::Shard;
 use crate::timeline::{Interval, IntervalHistograms};
 
+pub(crate) use apart::problems as apart_problems;
 pub use apart::{Churn, Reconnect, Slow, Storm};
 pub use read::ReadError;
 

@@ -222,10 +222,9 @@ impl Coordinator<'_> {
 
     fn has_all_roles(&self) -> bool {
         let has_subscriber = self.control.subscribers.iter().any(|count| count.load(Ordering::Relaxed) > 0);
-        let open: u32 = self.control.workers.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
-        let subscribers: u32 =
-            self.control.subscribers.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-        has_subscriber && open > subscribers / self.scenario.topics_per_subscriber
+        let has_publisher =
+            self.control.workers.iter().any(|board| board.open_publishing.load(Ordering::Relaxed) > 0);
+        has_subscriber && has_publisher
     }
 
     /// Until the connections have been idle for long enough.

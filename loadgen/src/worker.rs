@@ -57,7 +57,9 @@ const COMPLETION_ENTRIES: u32 = 1_024;
 pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
 /// Of many workers, 60 for instance, whose large buffers would take a gigabyte. They are for many connections that each get little.
 const SMALL_RECEIVE_BUFFER_BYTES: u32 = 1 << 10;
-/// Up to so many workers have large ones.
+/// Those have so many connections each, on average: with fewer the large ones hold more of what comes together.
+const MANY_CONNECTIONS: u32 = 8_192;
+/// Up to so many workers always have large ones.
 const FEW_WORKERS: usize = 8;
 pub(crate) const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
 
@@ -116,8 +118,8 @@ pub(crate) struct PublisherOutcome {
     pub(crate) unsent: u64,
     /// Sent, and neither acknowledged nor refused, where the server does one of both.
     pub(crate) unanswered: u64,
-    /// Messages below this sequence may have gone down with a connection.
-    pub(crate) broken_at: u32,
+    /// Its next sequence at each end of a connection, ascending: messages right before may have gone down with it.
+    pub(crate) breaks: Vec<u32>,
 }
 
 /// What the worker's thread did during the measured window.
@@ -156,8 +158,9 @@ pub(crate) struct Worker<'a> {
     to_rearm: Vec<u32>,
     /// Endpoints whose closing has begun, the first ones.
     closing_began: usize,
-    /// Closing handshakes that are not complete.
+    /// Closing handshakes that are not complete, and those of them that the server has not answered.
     closing: usize,
+    unanswered: usize,
     phase: Phase,
 
     failures: Reasons,
@@ -199,7 +202,7 @@ impl<'a> Worker<'a> {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
             receive_buffers: RECEIVE_BUFFERS,
-            receive_buffer_bytes: receive_buffer_bytes(workers),
+            receive_buffer_bytes: receive_buffer_bytes(workers, scenario.connections()),
             ..RingConfig::default()
         })?;
         Ok(Self {
@@ -222,6 +225,7 @@ impl<'a> Worker<'a> {
             to_rearm: Vec::new(),
             closing_began: 0,
             closing: 0,
+            unanswered: 0,
             phase: Phase::Connect,
             failures: Reasons::default(),
             disconnections: Reasons::default(),
@@ -291,8 +295,9 @@ impl<'a> Worker<'a> {
                     has_more = false;
                     self.close_more();
                     let done = self.closing_began - self.closing;
-                    if closing.is_none_or(|(before, _)| before != done) {
-                        closing = Some((done, now + CLOSE_TIMEOUT_NS));
+                    let answered = self.closing_began - self.unanswered;
+                    if closing.is_none_or(|(before, _)| before != (done, answered)) {
+                        closing = Some(((done, answered), now + CLOSE_TIMEOUT_NS));
                     }
                     let is_late = closing.is_some_and(|(_, deadline_ns)| now >= deadline_ns);
                     if done == self.endpoints.len() || is_late {
@@ -407,7 +412,7 @@ impl<'a> Worker<'a> {
             refused: boards[publisher.index() as usize].refused_sequences(),
             unsent: publisher.unsent(&timing),
             unanswered: publisher.unanswered().into(),
-            broken_at: publisher.broken_at(),
+            breaks: publisher.breaks().to_vec(),
         });
         let (away, publishers_away): (Vec<usize>, Vec<usize>) =
             self.returning.away().partition(|at| *at < self.subscribers);
@@ -436,9 +441,13 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Size of the receive buffers of each of so many workers.
-pub(crate) const fn receive_buffer_bytes(workers: usize) -> u32 {
-    if workers > FEW_WORKERS { SMALL_RECEIVE_BUFFER_BYTES } else { RECEIVE_BUFFER_BYTES }
+/// Size of the receive buffers of each of so many workers, with so many connections in all.
+pub(crate) const fn receive_buffer_bytes(workers: usize, connections: u32) -> u32 {
+    if workers > FEW_WORKERS && connections / workers as u32 >= MANY_CONNECTIONS {
+        SMALL_RECEIVE_BUFFER_BYTES
+    } else {
+        RECEIVE_BUFFER_BYTES
+    }
 }
 
 /// Slots of a worker's table: posters that connect again need a second one while the first is being closed.

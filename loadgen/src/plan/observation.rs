@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::cost::Quantities;
+use super::target::COMPRESSED_FROM;
 use super::wire::frame_bytes;
 use crate::report::{ReadError, Report, Server};
 
@@ -222,7 +223,11 @@ impl Observation {
                 self.messages
             },
             relays: self.relays,
-            compressed_bytes: if self.is_compressed { self.messages * self.message_bytes } else { 0.0 },
+            compressed_bytes: if self.is_compressed && self.message_bytes >= COMPRESSED_FROM {
+                self.messages * self.message_bytes
+            } else {
+                0.0
+            },
         }
     }
 }

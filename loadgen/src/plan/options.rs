@@ -16,7 +16,7 @@ use crate::units::{Rate, parse_bytes, parse_duration};
     after_help = "The costs are fitted to the time that the server's cores were busy, so runs need --server-pid and cores of \
                   the server's own. A plan is as good as its runs: vary subscribers, rate and size, and have some with \
                   --metrics of a busy server. Exit status: 0 there is a plan, 1 wrong options or runs, 2 a run of --check \
-                  is further off than 25 % (memory: 10 %)."
+                  is further off than 25 % (memory: 10 %), 3 no number of such hosts is enough."
 )]
 pub struct PlanOptions {
     /// Reports that `corecast-load run --json FILE` wrote: what the costs are fitted to

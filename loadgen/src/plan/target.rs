@@ -12,6 +12,11 @@ const MOST_BATCH_BYTES: f64 = 65_536.0;
 /// Payload of the server's pings, and of the answers.
 const PING_BYTES: u64 = 0;
 
+/// `{"op":"published","offset":...,"id":...}` with usual numbers.
+const ACKNOWLEDGEMENT_BYTES: u64 = 64;
+/// The server's default for the shortest message that is compressed.
+pub(super) const COMPRESSED_FROM: f64 = 512.0;
+
 /// A service as it is to be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Target {
@@ -73,9 +78,14 @@ impl Target {
         waiting.clamp(1.0, most)
     }
 
+    /// What compression leaves of a message, where it is long enough for that.
+    fn compression(&self) -> Option<f64> {
+        self.compressed_to.filter(|_| self.message_bytes >= COMPRESSED_FROM)
+    }
+
     /// Encoded bytes of a message for a subscriber.
     pub fn frame(&self) -> f64 {
-        let payload = self.message_bytes * self.compressed_to.unwrap_or(1.0);
+        let payload = self.message_bytes * self.compression().unwrap_or(1.0);
         frame_bytes(payload.round() as u64) as f64
     }
 
@@ -97,7 +107,7 @@ impl Target {
             messages: self.rate + pings,
             passes: self.rate / self.messages_per_send() + pings,
             relays,
-            compressed_bytes: if self.compressed_to.is_some() { self.rate * self.message_bytes } else { 0.0 },
+            compressed_bytes: if self.compression().is_some() { self.rate * self.message_bytes } else { 0.0 },
         }
     }
 
@@ -111,7 +121,9 @@ impl Target {
         let pings = self.ping_seconds.map_or(0.0, |seconds| self.connections / hosts / seconds);
         let pinging =
             (network.send(frame_bytes(PING_BYTES)) + network.receive(masked_frame_bytes(PING_BYTES))) * pings;
-        sends + publishes + pinging + network.connect() * (self.churn / hosts)
+        let answers = if self.is_acknowledged { self.rate } else { 0.0 };
+        let answering = network.send(frame_bytes(ACKNOWLEDGEMENT_BYTES)) * answers;
+        sends + publishes + answering + pinging + network.connect() * (self.churn / hosts)
     }
 
     pub fn holdings(&self, hosts: f64, shards: f64) -> Holdings {

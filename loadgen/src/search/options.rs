@@ -19,7 +19,7 @@ use crate::units::{parse_duration, parse_number, parse_share};
     after_help = "A step meets the objective when more than half of its runs do. What bounds a count (loss, delivery) must hold in \
                   every run, and so must what no objective can do without: all connections made and kept, everything due \
                   published, nothing doubled or out of order.\n\
-                  Exit status: 0 a value was found, 1 wrong options, or the server went away, 2 not even the first value meets \
+                  Exit status: 0 a value was found, 1 wrong options, the server went away, or the time was up before anything was known, 2 not even the first value meets \
                   the objective, 3 the generator was the limit: the server may do more."
 )]
 pub struct SearchOptions {
@@ -95,6 +95,9 @@ impl SearchOptions {
                 self.objective
             ));
         }
+        if self.objective.needs_pings() && !self.run.ping {
+            return Some(format!("--objective {}: nothing is pinged without --ping", self.objective));
+        }
         if self.last() < self.first() {
             return Some(format!("--to {} is below the first value, {}", self.last(), self.first()));
         }
@@ -144,6 +147,10 @@ mod tests {
             Some(
                 "--objective p99<50ms: in the closed loop there are no intended times; write sent.p99 instead of p99"
             )
+        );
+        assert_eq!(
+            mistake(&["--objective", "ping.p99<1s"]).as_deref(),
+            Some("--objective ping.p99<1s: nothing is pinged without --ping")
         );
         assert_eq!(
             mistake(&["--from", "10", "--to", "9"]).as_deref(),

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use corecast_uring::{Errno, Op, Ring};
 
 use crate::clock::now_ns;
+use crate::control::Phase;
 use crate::endpoint::Stage;
 use crate::failure::{Failure, Reasons};
 use crate::groups::Group;
@@ -153,7 +154,7 @@ impl Worker<'_> {
 
     /// The server has ended a slow subscriber's connection, or it broke.
     pub(super) fn slow_ended(&mut self, at: usize, now: u64) {
-        if self.endpoints[at].socket.stage != Stage::Up {
+        if self.endpoints[at].socket.stage != Stage::Up || self.phase == Phase::Close {
             return;
         }
         self.slow.story.ended.insert(at as u32, now);
