@@ -14,7 +14,9 @@ use corecast_load::options::shown_command_line;
 use corecast_load::output::OutputOptions;
 use corecast_load::scenario_file::with_scenario;
 use corecast_load::series::Written;
-use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
+use corecast_load::{
+    RunOptions, Scenario, SearchOptions, VERSION, WorkerOptions, WorkerServer, run, run_series, search,
+};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -35,6 +37,8 @@ enum Command {
     Run(Box<RunOptions>),
     /// Search for the highest rate, or number of connections, that meets an objective
     Search(Box<SearchOptions>),
+    /// Take part in runs that another process coordinates
+    Worker(WorkerOptions),
     /// Show a report that was written as JSON, and write it in other forms: a page with plots, a log of histograms
     Show(ShowOptions),
     /// Compare runs by their reports, and tell what differs by more than noise
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
         Command::Search(options) => hunt(&options),
+        Command::Worker(options) => take_part(&options),
         Command::Show(options) => show(&options),
         Command::Diff(options) => diff(&options).map_err(Into::into),
         Command::Autobahn(options) => be_tested(&options),
@@ -138,6 +143,18 @@ fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let found = found?;
     options.run.output.write_search(&found)?;
     Ok(found.answer.exit_code)
+}
+
+fn take_part(options: &WorkerOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    let stop = progress::interruption()?;
+    let server = WorkerServer::bind(options)
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    eprintln!("corecast-load {VERSION}: waits for coordinators on {}", server.address());
+    eprintln!(
+        "whoever can connect there can have this host send any traffic anywhere: keep it on a private network"
+    );
+    server.serve(&stop, &|line| eprintln!("{line}"));
+    Ok(0)
 }
 
 #[derive(Debug, clap::Args)]

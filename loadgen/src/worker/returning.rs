@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 
 use corecast_protocol::CloseCode;
 use corecast_uring::{Op, Ring};
+use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
 use crate::client::Client;
@@ -22,10 +23,11 @@ use crate::endpoint::{Peer, Stage};
 use crate::failure::{Failure, Reasons};
 use crate::groups::{Group, Groups};
 use crate::measure::Recorder;
+use crate::part::Part;
 use crate::scenario::Scenario;
 use crate::units::Rate;
 use crate::worker::dispatch::Kind;
-use crate::worker::{CLOSE_TIMEOUT_NS, Worker, list};
+use crate::worker::{CLOSE_TIMEOUT_NS, Shared, Worker, list};
 
 /// Codes with which a server says that trying again is of no use: the connection, or what was said on it, was wrong.
 const FINAL_CODES: [u16; 8] = [1002, 1003, 1007, 1008, 1009, 4001, 4003, 4004];
@@ -43,13 +45,13 @@ pub(super) struct Returning {
 }
 
 /// What happened, as far as the report tells it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Story {
     pub(crate) churn: ChurnStory,
     pub(crate) reconnect: ReconnectStory,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ChurnStory {
     /// Stays that ended by a closing handshake of ours.
     pub(crate) left: u64,
@@ -63,7 +65,7 @@ pub(crate) struct ChurnStory {
     pub(crate) disconnections: Reasons,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ReconnectStory {
     /// When steady subscribers lost their connections.
     pub(crate) losses: Vec<u64>,
@@ -278,12 +280,17 @@ impl Worker<'_> {
             self.returning.story.reconnect.publishers_returned += 1;
             return;
         };
-        let (scenario, control) = (self.shared.scenario, self.shared.control);
+        let Shared { scenario, control, part, .. } = self.shared;
+        let timing = control.timing();
         let (first, each) = (client.topic(), scenario.publishers_per_topic());
         self.receiver.check.come_back(at, |place| {
             let topic = (first + place as u32 / each) % scenario.topics;
             let publisher = place as u32 % each * scenario.topics + topic;
-            control.publishers.get(publisher as usize).map_or(0, |board| board.sent.load(Ordering::Acquire))
+            match control.publishers.get(publisher as usize) {
+                None => 0,
+                Some(board) if part.has(scenario, publisher) => board.sent.load(Ordering::Acquire),
+                Some(_) => Part::most_sent(scenario, publisher, &timing, now + part.uncertainty_ns()),
+            }
         });
         if self.groups.of(at as u32) == Group::Churning {
             self.returning.story.churn.returned += 1;
