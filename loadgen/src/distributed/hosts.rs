@@ -199,7 +199,11 @@ impl Crew for Hosts {
         let mut outcomes: Vec<Option<Outcome>> = self.host_of.iter().map(|_| None).collect();
         for host in 0..self.hosts.len() {
             let is_known = self.errors.iter().any(|error| error.address == self.hosts[host].link.address);
-            while !is_known {
+            // What was asked of it before, it does not answer any more.
+            if is_known {
+                continue;
+            }
+            loop {
                 let next = self.hosts[host].link.expect(|answer| match answer {
                     Answer::Outcome { worker, outcome } => Some(Some((worker, outcome))),
                     Answer::Done => Some(None),

@@ -20,6 +20,8 @@ use crate::run::crew::{Crew, Threads};
 use crate::worker::Shared;
 
 const PROGRESS_INTERVAL_NS: u64 = 50_000_000;
+/// The end of a phase is looked for this often, and told at once.
+const LOOK: Duration = Duration::from_millis(5);
 /// Refusals are looked for this often while messages are published.
 const FACTS_INTERVAL_NS: u64 = 250_000_000;
 
@@ -86,6 +88,7 @@ impl Session<'_> {
                 teller: Teller::new(&scenario, &part),
                 timing: None,
                 is_measuring: false,
+                milestone: Milestone::default(),
                 told_ns: 0,
                 facts_told_ns: 0,
             };
@@ -124,6 +127,14 @@ impl Session<'_> {
     }
 }
 
+/// What the coordinator waits for, phase by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Milestone {
+    is_settled: bool,
+    is_pinged: bool,
+    all_published: bool,
+}
+
 /// While connections are open.
 struct Work<'a, 'scope, 'env> {
     session: &'a Session<'a>,
@@ -132,6 +143,7 @@ struct Work<'a, 'scope, 'env> {
     teller: Teller,
     timing: Option<Timing>,
     is_measuring: bool,
+    milestone: Milestone,
     told_ns: u64,
     facts_told_ns: u64,
 }
@@ -155,7 +167,9 @@ impl Work<'_, '_, '_> {
             if self.timing.is_some() && now - self.facts_told_ns >= FACTS_INTERVAL_NS {
                 self.tell_facts(now)?;
             }
-            if now - self.told_ns >= PROGRESS_INTERVAL_NS {
+            let milestone = self.milestone(now);
+            if now - self.told_ns >= PROGRESS_INTERVAL_NS || milestone != self.milestone {
+                self.milestone = milestone;
                 self.tell_progress(now)?;
             }
             if self.crew.has_ended_early() {
@@ -166,12 +180,24 @@ impl Work<'_, '_, '_> {
     }
 
     fn wait(&self) -> Duration {
-        let now = now_ns();
-        let mut next_ns = self.told_ns + PROGRESS_INTERVAL_NS;
-        if let Some(timing) = self.timing.filter(|_| !self.is_measuring) {
-            next_ns = next_ns.min(timing.measure_ns);
+        match self.timing {
+            Some(timing) if !self.is_measuring => {
+                LOOK.min(Duration::from_nanos(timing.measure_ns.saturating_sub(now_ns())))
+            }
+            _ => LOOK,
         }
-        Duration::from_nanos(next_ns.saturating_sub(now))
+    }
+
+    /// Changes when the coordinator waits for something no longer.
+    fn milestone(&self, now: u64) -> Milestone {
+        let control = self.shared.control;
+        let is_over = self.timing.is_some() && now >= control.timing().until_ns;
+        let tally = self.crew.tally();
+        Milestone {
+            is_settled: tally.is_settled(),
+            is_pinged: tally.is_pinged(),
+            all_published: is_over && control.all_published(),
+        }
     }
 
     fn obey(&mut self, order: Order) -> Result<(), Cause> {
