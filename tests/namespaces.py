@@ -9,9 +9,11 @@ All namespaces share one kernel, so the truth about the workers' clocks is known
 for a worker in a time namespace, which is ahead by exactly what it was given.
 """
 
+import ctypes
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -66,8 +68,13 @@ def make_network():
         ip("-n", name, "link", "set", "eth0", "up")
 
 
+def die_with_parent():
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def start(namespace, *command):
-    return subprocess.Popen(["nsenter", f"--net=/run/netns/{namespace}", *command])
+    return subprocess.Popen(["nsenter", f"--net=/run/netns/{namespace}", *command], preexec_fn=die_with_parent)
 
 
 def wait_for(address, port):
@@ -98,17 +105,16 @@ class OverHosts(unittest.TestCase):
 
     def tearDown(self):
         for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
-        for process in self.processes:
-            process.wait(timeout=30)
+            # Not terminated: `unshare --fork` does not listen to that.
+            process.kill()
+            process.wait()
 
     def start(self, namespace, *command):
         self.processes.append(start(namespace, *command))
         return self.processes[-1]
 
     def start_all(self, before_b=()):
-        self.start("server", corecast, "--listen", f"{SERVER}:9001")
+        self.start("server", corecast, "--listen", f"{SERVER}:9001", "--allow-anonymous-publish")
         workers = [
             self.start(name, *(before_b if name == "b" else ()), generator, "worker", "--listen", f"{address}:9003")
             for name, address in WORKERS.items()
@@ -194,7 +200,9 @@ class OverHosts(unittest.TestCase):
 
     def interrupted_run(self, act):
         """What a run says that ends when this happens to it."""
-        run = subprocess.Popen(command_line("-c", "40", "--duration", "1h"), stderr=subprocess.PIPE, text=True)
+        run = subprocess.Popen(
+            command_line("-c", "40", "--duration", "1h"), stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent
+        )
         self.processes.append(run)
         time.sleep(3)
         self.assertIsNone(run.poll())
