@@ -38,6 +38,10 @@ enum Command {
     /// Search for the highest rate, or number of connections, that meets an objective
     Search(Box<SearchOptions>),
     /// Take part in runs that another process coordinates
+    ///
+    /// Generates its part of the load of `corecast-load run --workers`, run after run, until SIGTERM or Ctrl-C. Nobody is
+    /// asked who they are, and nothing is encrypted, headers given to `run` included: whoever can connect to this port can
+    /// have this host send any amount of traffic anywhere. Keep it on loopback or on a private network.
     Worker(WorkerOptions),
     /// Show a report that was written as JSON, and write it in other forms: a page with plots, a log of histograms
     Show(ShowOptions),

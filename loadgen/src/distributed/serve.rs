@@ -18,11 +18,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long a coordinator may take to end the connection when everything is said.
 const MOST_LOOKS_FOR_END: u32 = 250;
 
-/// Takes part in runs that `corecast-load run --workers` coordinates from another process: generates its part of the load,
-/// run after run, until SIGTERM or Ctrl-C.
-///
-/// Nobody is asked who they are, and nothing is encrypted, headers given to `run` included: whoever can connect to this port
-/// can have this host send any amount of traffic anywhere. Keep it on loopback or on a private network.
+/// The command line of `corecast-load worker`, as given.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "corecast-load worker")]
 pub struct WorkerOptions {
