@@ -21,8 +21,9 @@ Without arguments all stages run, in this order:
   unprivileged  a server without any privilege passes messages
   instructions  what the hot parts execute, counted by callgrind, against benches/instructions/baseline.json
   hosts         one run of corecast-load over two workers, each host a network namespace
-  load          corecast-load: 1,000 subscribers for 3 s, then 50 topics from 2 connections; nothing may be lost
+  load          corecast-load: 1,000 subscribers for 3 s, 50 topics from 2 connections, 12,000 connections; nothing may be lost
   compare       benches/compare: its unit tests, and every server of the comparison passes messages
+  plan          the capacity plan: fits and predicts runs of 1 s, which says that it works, not how well
   doc           documentation, private items too, warnings are errors
   deny          licences, bans and sources of the dependencies (needs cargo-deny)
 
@@ -36,7 +37,7 @@ END
 }
 
 STAGES=(
-  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions hosts load compare doc deny
+  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions hosts load compare plan doc deny
 )
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -148,6 +149,14 @@ stage_load() {
   run_load "ws://{authority}/topics/{topic}" --preset corecast --subscribers 1000 --rate 100 --duration 3s
   run_load "ws://{authority}/ws" --preset corecast-json --topics 50 --publisher-connections 2 --subscribers 30 \
     --topics-per-subscriber 5 --rate 20 --duration 1s
+  # More than one address has ports for, so several are taken.
+  local most
+  most=$(ulimit -Hn)
+  if [ "$most" = unlimited ] || [ "$most" -ge 20000 ]; then
+    run_load "ws://{authority}/topics/{topic}" --preset corecast --connections 12000 --ping --rate 1 --warmup 0s --duration 1s
+  else
+    echo "SKIPPED: 12,000 connections need more open files than $most: raise the hard limit (ulimit -Hn 20000)"
+  fi
 }
 
 # Loads a server of its own; nothing may be lost.
@@ -166,6 +175,14 @@ stage_compare() {
   need_command taskset util-linux
   (cd benches/compare && python3 -m unittest)
   benches/compare/run.sh --check
+}
+
+stage_plan() {
+  need_command python3 python3
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || skip "Python is too old, 3.11 or newer is needed"
+  need_command taskset util-linux
+  (cd benches/plan && PYTHONPATH=../compare python3 -m unittest)
+  benches/plan/run.sh --check --runs few,thousand,large,far,four-thousand,full
 }
 
 stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked; }

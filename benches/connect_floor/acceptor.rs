@@ -18,7 +18,7 @@ use crate::{FloorError, MESSAGE, Shared};
 const ACCEPT: u8 = 1;
 const RECEIVE: u8 = 2;
 const BACKLOG: i32 = 4_096;
-const LONGEST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
 /// A listener, and what its ring is to be.
 pub(crate) struct Plan {

@@ -16,7 +16,7 @@ const RECEIVE: u8 = 5;
 /// Connections that one ring opens at the same time.
 const AT_ONCE: u32 = 64;
 const FIRST_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
-const LONGEST_WAIT: Duration = Duration::from_millis(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
 /// Where to connect, and how often.
 pub(crate) struct Plan {

@@ -165,6 +165,17 @@ impl Check {
         inside(known, from..u32::MAX, &published)
     }
 
+    /// Whether the subscriber has everything that it must get of what its publishers have sent.
+    pub fn has_all(&self, subscriber: usize, sent: impl Fn(usize) -> u32) -> bool {
+        self.pairs(subscriber).enumerate().all(|(publisher, pair)| {
+            let sent = sent(publisher);
+            match self.absences.get(&pair).filter(|_| self.next[pair] == AWAY) {
+                Some(absence) => absence.back.is_some_and(|back| back >= sent),
+                None => self.next[pair] >= sent && !self.gaps.contains_key(&pair),
+            }
+        })
+    }
+
     /// The ranges inside `published` that `subscriber` did not receive because it was away, ascending.
     pub fn missed_away(&self, subscriber: usize, publisher: usize, published: Range<u32>) -> Vec<Range<u32>> {
         let pair = self.pair(subscriber, publisher);
@@ -198,6 +209,10 @@ pub fn overlap(a: &Range<u32>, b: &Range<u32>) -> Range<u32> {
 
 /// Sequences of `range` that are not among the ascending `refused`.
 pub fn count_accepted(range: &Range<u32>, refused: &[u32]) -> u64 {
+    // What overlaps nothing may end before it begins.
+    if range.is_empty() {
+        return 0;
+    }
     let below = |end| refused.partition_point(|sequence| *sequence < end);
     range.len() as u64 - (below(range.end) - below(range.start)) as u64
 }
@@ -220,6 +235,14 @@ mod tests {
 
     fn receive_all(check: &mut Check, sequences: &[u32]) -> Vec<Arrival> {
         sequences.iter().map(|&sequence| check.receive(0, 0, sequence)).collect()
+    }
+
+    #[test]
+    fn nothing_is_counted_where_ranges_do_not_meet() {
+        let apart = overlap(&(3..5), &(9..20));
+        assert_eq!(apart, Range { start: 9, end: 5 });
+        assert_eq!(count_accepted(&apart, &[6, 7, 8]), 0);
+        assert_eq!(count_accepted(&(3..9), &[1, 6, 7, 9]), 4);
     }
 
     #[test]
@@ -363,6 +386,25 @@ mod tests {
         assert_eq!((check.missing(0, 0, 0..9), check.missed_away(0, 0, 0..9)), (vec![], vec![3..6]));
         assert_eq!(check.missed_away(0, 0, 4..5), [4..5]);
         assert_eq!(check.missing(1, 0, 0..9), [0..9], "the other one stayed");
+    }
+
+    #[test]
+    fn nothing_more_is_waited_for_when_all_is_there_that_must_be() {
+        let mut check = Check::new(1, 2);
+        let has_all = |check: &Check, sent: [u32; 2]| check.has_all(0, |publisher| sent[publisher]);
+        assert!(has_all(&check, [0, 0]) && !has_all(&check, [0, 1]));
+        check.receive(0, 1, 0);
+        assert!(has_all(&check, [0, 1]));
+        check.leave(0);
+        assert!(!has_all(&check, [0, 1]), "it may come back");
+        check.come_back(0, |_| 4);
+        assert!(has_all(&check, [4, 3]) && !has_all(&check, [5, 4]));
+        check.receive(0, 0, 2);
+        assert!(has_all(&check, [3, 4]) && !has_all(&check, [4, 4]));
+        check.receive(0, 0, 4);
+        assert!(!has_all(&check, [5, 4]), "3 may still come");
+        check.receive(0, 0, 3);
+        assert!(has_all(&check, [5, 4]));
     }
 
     #[test]

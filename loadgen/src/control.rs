@@ -55,12 +55,20 @@ pub(crate) struct Control {
 #[repr(align(128))]
 pub(crate) struct WorkerBoard {
     pub(crate) open: AtomicU32,
+    /// When the last one was opened.
+    pub(crate) opened_ns: AtomicU64,
     pub(crate) failed: AtomicU32,
     /// No connection is being opened any more.
     pub(crate) settled: AtomicBool,
     /// Measured messages received for the first time.
     pub(crate) received: AtomicU64,
     pub(crate) lost_connections: AtomicU32,
+    /// Of slow subscribers, whose messages nobody waits for.
+    pub(crate) lost_slow: AtomicU32,
+    /// Nobody is away, and all have everything that was published. Told when some come and go, once publishing is over.
+    pub(crate) has_all: AtomicBool,
+    /// Publishers' connections that were made.
+    pub(crate) open_publishing: AtomicU32,
     pub(crate) pings: AtomicU64,
     pub(crate) pongs: AtomicU64,
     /// No pong is waited for any more.

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use crate::output::print;
 use crate::report::{ReadError, Report};
-use crate::series::Written;
+use crate::written::Written;
 pub use figures::{Better, Kind};
 use figures::{FIGURES, Figure};
 use noise::Noise;
@@ -61,6 +62,8 @@ pub enum DiffError {
     ManyAsJson,
     #[error("cannot write the comparison to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: std::io::Error },
+    #[error("cannot print the comparison: {0}")]
+    NotPrinted(std::io::Error),
 }
 
 /// Runs of one side.
@@ -158,22 +161,22 @@ fn show(comparison: &Comparison, json: Option<&Path>) -> Result<(), DiffError> {
         text.expect("a comparison has no maps with other keys than strings") + "\n"
     };
     match json {
-        Some(path) if path == Path::new("-") => print!("{}", as_json()),
+        Some(path) if path == Path::new("-") => print(&as_json()),
         Some(path) => {
-            print!("{comparison}");
             let written = std::fs::write(path, as_json());
             written.map_err(|cause| DiffError::NotWritten { path: path.to_owned(), cause })?;
+            print(&comparison.to_string())
         }
-        None => print!("{comparison}"),
+        None => print(&comparison.to_string()),
     }
-    Ok(())
+    .map_err(DiffError::NotPrinted)
 }
 
 impl Group {
     fn read(paths: &[PathBuf]) -> Result<Self, DiffError> {
         let (mut files, mut reports) = (Vec::new(), Vec::new());
         for path in paths {
-            let runs = Written::read(path)?.into_runs();
+            let runs = Written::read_runs(path)?;
             files.extend((1..=runs.len()).map(|number| match runs.len() {
                 1 => path.display().to_string(),
                 _ => format!("{} (run {number})", path.display()),

@@ -21,7 +21,7 @@ use crate::preset::Via;
 use crate::scenario::{Load, Scenario};
 use crate::stamp::Stamp;
 use crate::text::{plural, thousands};
-use crate::worker::{RECEIVE_BUFFER_BYTES, receive_buffers};
+use crate::worker::{RECEIVE_BUFFERS, receive_buffer_bytes};
 
 /// IPv4 or IPv6 header, and TCP's with timestamps.
 const SEGMENT_BYTES: [u32; 2] = [52, 72];
@@ -328,7 +328,9 @@ fn memory(scenario: &Scenario) -> String {
         ("messages", publishers * f64::from(scenario.sizes.largest())),
         (
             "receive buffers",
-            threads * f64::from(receive_buffers(scenario.workers.len())) * f64::from(RECEIVE_BUFFER_BYTES),
+            threads
+                * f64::from(RECEIVE_BUFFERS)
+                * f64::from(receive_buffer_bytes(scenario.workers.len(), scenario.connections())),
         ),
     ];
     let mebibytes = |bytes: f64| format!("{:.1} MiB", bytes / f64::from(1 << 20));

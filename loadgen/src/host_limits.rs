@@ -34,7 +34,7 @@ impl HostLimits {
                 .unwrap_or(DEFAULT_LOCAL_PORTS),
             available_bytes: available_bytes(&read("/proc/meminfo")).unwrap_or(u64::MAX),
             system_files: free_files(&read("/proc/sys/fs/file-nr")).filter(|_| !geteuid().is_root()),
-            conntrack: left(&conntrack("max"), &conntrack("count")),
+            conntrack: tracked(&conntrack("max"), &conntrack("count")),
         }
     }
 }
@@ -58,6 +58,11 @@ fn free_files(file_nr: &str) -> Option<u64> {
     left(fields.nth(2)?, file_nr.split_ascii_whitespace().next()?)
 }
 
+/// A host that tracks connections has some: where there are none, the module is loaded but no rule uses it.
+fn tracked(most: &str, count: &str) -> Option<u64> {
+    left(most, count).filter(|_| count.trim() != "0")
+}
+
 fn left(most: &str, taken: &str) -> Option<u64> {
     let (most, taken) = (most.trim().parse::<u64>().ok()?, taken.trim().parse::<u64>().ok()?);
     Some(most.saturating_sub(taken))
@@ -77,8 +82,8 @@ mod tests {
     #[test]
     fn what_is_left_is_the_maximum_without_what_is_taken() {
         assert_eq!(free_files("619\t0\t2466177\n"), Some(2_465_558));
-        assert_eq!(left("65536\n", "36\n"), Some(65_500));
-        assert_eq!(left("", ""), None);
+        assert_eq!(tracked("65536\n", "36\n"), Some(65_500));
+        assert_eq!((tracked("65536\n", "0\n"), tracked("", "")), (None, None));
         assert_eq!(available_bytes("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"), Some(2 << 20));
     }
 }

@@ -144,14 +144,14 @@ impl Report {
             ("reap lag", "How long an arrival may have waited to be seen", Some(&self.generator.reap_lag)),
         ];
         body.push_str(
-            "<section><h2>Times</h2><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\">p50</th>\
+            "<section><h2>Times</h2><div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">what</th><th scope=\"col\">min</th><th scope=\"col\">p50</th>\
              <th scope=\"col\">p90</th><th scope=\"col\">p99</th><th scope=\"col\">p99.9</th><th scope=\"col\">max</th>\
              <th scope=\"col\">count</th></tr></thead>\n<tbody>\n",
         );
         for (name, meaning, percentiles) in rows {
             let Some(all) = percentiles else { continue };
             let _ = write!(body, "<tr><th scope=\"row\">{name}<small>{meaning}</small></th>");
-            for ns in [all.p50_ns, all.p90_ns, all.p99_ns, all.p999_ns, all.max_ns] {
+            for ns in [all.min_ns, all.p50_ns, all.p90_ns, all.p99_ns, all.p999_ns, all.max_ns] {
                 let _ = write!(body, "<td>{}</td>", shown_time(all, ns));
             }
             let _ = writeln!(body, "<td>{}</td></tr>", thousands(all.count));

@@ -46,6 +46,7 @@ pub mod output;
 mod pacing;
 mod packed;
 mod part;
+pub mod plan;
 mod plot;
 pub mod preflight;
 pub mod preset;
@@ -71,6 +72,7 @@ pub mod units;
 mod verdict;
 mod worker;
 pub mod workload;
+pub mod written;
 
 pub use distributed::{HostError, WorkerOptions, WorkerServer};
 pub use options::RunOptions;

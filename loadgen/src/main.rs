@@ -11,9 +11,10 @@ use corecast_load::autobahn::AutobahnOptions;
 use corecast_load::diff::{DiffOptions, diff};
 use corecast_load::dry_run::DryRun;
 use corecast_load::options::shown_command_line;
-use corecast_load::output::OutputOptions;
+use corecast_load::output::{OutputOptions, print};
+use corecast_load::plan::{PlanOptions, print_plan};
 use corecast_load::scenario_file::with_scenario;
-use corecast_load::series::Written;
+use corecast_load::written::Written;
 use corecast_load::{
     RunOptions, Scenario, SearchOptions, VERSION, WorkerOptions, WorkerServer, run, run_series, search,
 };
@@ -52,6 +53,9 @@ enum Command {
     /// (Welch's t). With one run each it is estimated from the intervals of the two runs (batch means). What happens between
     /// runs, such as another placement of threads, is not in that: repeat runs before you trust a small difference.
     Diff(DiffOptions),
+    /// Say what a service needs of cores, memory, bandwidth and hosts, from measured runs
+    // Boxed as well.
+    Plan(Box<PlanOptions>),
     /// Have Autobahn's fuzzing server test this generator's client
     Autobahn(AutobahnOptions),
 }
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Worker(options) => take_part(&options),
         Command::Show(options) => show(&options),
         Command::Diff(options) => diff(&options).map_err(Into::into),
+        Command::Plan(options) => print_plan(&options).map_err(Into::into),
         Command::Autobahn(options) => be_tested(&options),
     };
     match result {
@@ -96,9 +101,7 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     let scenario = Scenario::from_options(options)?;
     if options.dry_run {
-        let dry_run = DryRun::of(&scenario)?;
-        print!("{dry_run}");
-        return Ok(if dry_run.falls_short() { WRONG_OPTIONS } else { 0 });
+        return foretell(&scenario);
     }
     let mut display = ProgressDisplay::new(options.quiet)?;
     let command_line = shown_command_line(std::env::args());
@@ -110,6 +113,13 @@ fn execute(options: &RunOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let report = report?;
     options.output.write(&report)?;
     Ok(report.verdict.exit_code)
+}
+
+/// What would happen.
+fn foretell(scenario: &Scenario) -> Result<u8, Box<dyn std::error::Error>> {
+    let dry_run = DryRun::of(scenario)?;
+    print(&dry_run.to_string())?;
+    Ok(if dry_run.falls_short() { WRONG_OPTIONS } else { 0 })
 }
 
 fn repeat(
@@ -129,6 +139,12 @@ fn repeat(
 
 fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.run.output.check()?;
+    if options.run.dry_run {
+        if let Some(mistake) = options.mistake() {
+            return Err(mistake.into());
+        }
+        return foretell(&Scenario::from_options(&options.first_run())?);
+    }
     let mut display = ProgressDisplay::new(options.run.quiet)?;
     let is_quiet = options.run.quiet;
     let mut head = true;
@@ -163,7 +179,7 @@ fn take_part(options: &WorkerOptions) -> Result<u8, Box<dyn std::error::Error>> 
 
 #[derive(Debug, clap::Args)]
 struct ShowOptions {
-    /// What `run --json` wrote
+    /// What --json wrote: a run, several of them, or a search
     report: PathBuf,
     #[command(flatten)]
     output: OutputOptions,
@@ -173,6 +189,7 @@ fn show(options: &ShowOptions) -> Result<u8, Box<dyn std::error::Error>> {
     options.output.check()?;
     match Written::read(&options.report)? {
         Written::Run(report) => options.output.write(&report)?,
+        Written::Search(search) => options.output.write_search(&search)?,
         Written::Series(series) => {
             options.output.check_series()?;
             options.output.write_series(&series)?;

@@ -173,6 +173,11 @@ pub struct RunOptions {
     #[arg(long, value_name = "TEMPLATE")]
     pub message_prefix: Option<String>,
 
+    /// Messages with this text are not unexpected, whoever sent them: notices and heartbeats of the server (repeatable)
+    /// [default: the preset's]
+    #[arg(long, value_name = "TEXT")]
+    pub ignore: Vec<String>,
+
     /// Additional request header, "Name: value" (repeatable)
     #[arg(long, value_name = "HEADER")]
     pub header: Vec<String>,
@@ -199,7 +204,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "PORTION", default_value = "10%")]
     pub churn_subscribers: Portion,
 
-    /// Subscribers that read slowly: 50, or 5% of them. What they miss and what becomes of them is told apart from the others
+    /// Subscribers that read slowly: 50, or 5% of them. What they miss and what becomes of them is told apart from the others; they do not connect again
     #[arg(long, value_name = "PORTION", default_value = "0")]
     pub slow_subscribers: Portion,
 
@@ -266,7 +271,7 @@ pub struct RunOptions {
     #[command(flatten)]
     pub output: OutputOptions,
 
-    /// Print what would happen and connect nothing; exit status 1 when this host falls short of it
+    /// Print what would happen (of a search, its first run) and connect nothing; exit status 1 when this host falls short of it
     #[arg(long)]
     pub dry_run: bool,
 

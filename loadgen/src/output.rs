@@ -40,6 +40,8 @@ pub enum OutputError {
     Both { first: &'static str, second: &'static str },
     #[error("--{option} -: there are several reports; give a file, whose name gets the number of each run")]
     Several { option: &'static str },
+    #[error("--hlog: a search has no log of its histograms; --json has them all")]
+    NoLog,
     #[error("cannot write the report to {}: {cause}", path.display())]
     NotWritten { path: PathBuf, cause: io::Error },
     #[error("cannot print the report: {0}")]
@@ -106,7 +108,7 @@ impl OutputOptions {
     /// As with a single report.
     pub fn write_series(&self, series: &Series) -> Result<(), OutputError> {
         let together = Self { json: self.json.clone(), ..Self::default() };
-        together.write_forms(series, |_| Ok(series.to_json()))?;
+        let first = together.write_forms(series, |_| Ok(series.to_json()));
         for (number, run) in (1..).zip(&series.runs) {
             if let Some(path) = &self.hlog {
                 write_file(&numbered(path, number), &run.to_hlog()?)?;
@@ -115,7 +117,7 @@ impl OutputOptions {
                 write_file(&numbered(path, number), &run.to_html()?)?;
             }
         }
-        Ok(())
+        first
     }
 
     /// The same of a search, which has no log.
@@ -123,8 +125,10 @@ impl OutputOptions {
     /// # Errors
     /// As with a single report.
     pub fn write_search(&self, search: &SearchReport) -> Result<(), OutputError> {
-        self.write_forms(search, |option| {
-            Ok(if option == "json" { search.to_json() } else { search.to_html() })
+        self.write_forms(search, |option| match option {
+            "json" => Ok(search.to_json()),
+            "hlog" => Err(OutputError::NoLog),
+            _ => Ok(search.to_html()),
         })
     }
 
@@ -144,17 +148,26 @@ impl OutputOptions {
                 files.push((path, written));
             }
         }
-        // First, so that a full disk costs no more than files.
-        let shown = shown.unwrap_or_else(|| text.to_string());
-        let mut out = io::stdout().lock();
-        out.write_all(shown.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::NotPrinted)?;
-        files.into_iter().try_for_each(|(path, written)| write_file(path, &written))
+        // Neither a full disk nor a reader that is gone may cost the other.
+        let printed = print(&shown.unwrap_or_else(|| text.to_string())).map_err(OutputError::NotPrinted);
+        let written: Vec<_> = files.into_iter().map(|(path, written)| write_file(path, &written)).collect();
+        written.into_iter().chain([printed]).collect()
     }
 
     fn given(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let options = [("json", &self.json), ("hlog", &self.hlog), ("html", &self.html)];
         options.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)))
     }
+}
+
+/// Prints a text. `print!` would panic when nobody reads, as behind a pipe that `head` has left.
+///
+/// # Errors
+/// When it cannot be printed.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// `runs.html` becomes `runs-2.html`.

@@ -133,6 +133,14 @@ impl Preset {
         self.if_json(json_dialect::MESSAGE)
     }
 
+    /// Texts in messages that the server sends on its own account.
+    pub const fn ignored(self) -> &'static [&'static str] {
+        match self {
+            Self::Bun => &["has entered the chat", "has left the chat"],
+            _ => &[],
+        }
+    }
+
     /// Port of the metrics page at `/metrics`, as such servers have it by default.
     pub const fn metrics_port(self) -> Option<u16> {
         match self {

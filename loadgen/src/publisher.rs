@@ -33,8 +33,8 @@ pub(crate) struct Publisher {
     /// Around messages that are posted.
     head: Option<RequestHead>,
     is_dead: bool,
-    /// Messages of which some may have gone down with a connection.
-    broken_at: u32,
+    /// Its next sequence at each end of a connection.
+    breaks: Vec<u32>,
     /// Measured messages that the server refused.
     measured_refused: u32,
     window: ClosedWindow,
@@ -92,7 +92,7 @@ impl Publisher {
             message: Message::new(scenario, index),
             head: (scenario.via == Via::Http).then(|| RequestHead::new(scenario, scenario.topic_of(index))),
             is_dead: false,
-            broken_at: 0,
+            breaks: Vec::new(),
             measured_refused: 0,
             window: ClosedWindow::default(),
             answers: scenario.is_acknowledged.then_some(0),
@@ -119,15 +119,15 @@ impl Publisher {
 
     /// The connection is gone and will be made again. Answers that are still to come never will: how many.
     pub(crate) fn break_off(&mut self) -> u32 {
-        self.broken_at = self.sequence;
+        self.breaks.push(self.sequence);
         let unanswered = self.unanswered();
         self.answers = self.answers.map(|answers| answers + unanswered);
         unanswered
     }
 
-    /// Messages below this sequence may have gone down with a connection.
-    pub(crate) fn broken_at(&self) -> u32 {
-        self.broken_at
+    /// Its next sequence at each end of a connection, ascending: messages right before may have gone down with it.
+    pub(crate) fn breaks(&self) -> &[u32] {
+        &self.breaks
     }
 
     /// The server refused these messages too. In the closed loop others may take their place.

@@ -46,6 +46,8 @@ pub(crate) struct Receiver {
     /// How every message of a topic begins, by topic; empty when that is not known.
     prefixes: Box<[Box<[u8]>]>,
     topic_prefix: Box<str>,
+    /// Messages with one of these are the server's own.
+    ignored: Box<[Box<[u8]>]>,
     /// The server tells which offsets messages get.
     is_acknowledged: bool,
     /// Announcements of which it is not known yet whether measured messages are among them: subscriber, topic and range.
@@ -83,6 +85,7 @@ impl Receiver {
             publishers_per_topic: scenario.publishers_per_topic(),
             prefixes: message_prefixes(scenario),
             topic_prefix: scenario.topic_prefix.as_str().into(),
+            ignored: scenario.ignored.iter().map(|text| text.as_bytes().into()).collect(),
             is_acknowledged: scenario.is_acknowledged,
             undecided: Vec::new(),
             absences: HashMap::new(),
@@ -255,7 +258,8 @@ impl Receiver {
     #[cold]
     fn unexpected(&mut self, subscriber: usize, first_topic: u32, message: &[u8], control: &Control) {
         self.repeats.forget();
-        if !self.is_counting {
+        let is_ignored = |text: &[u8]| message.windows(text.len().max(1)).any(|window| window == text);
+        if !self.is_counting || self.ignored.iter().any(|text| is_ignored(text)) {
             return;
         }
         let Some(missed) = missed(message) else {
@@ -421,6 +425,15 @@ mod tests {
         bench.receiver.is_counting = false;
         bench.receiver.receive(0, 0, b"welcome", 10_000, &bench.control);
         assert_eq!(bench.receiver.measure.counts.unexpected, 0);
+    }
+
+    #[test]
+    fn what_the_server_says_on_its_own_account_can_be_left_out() {
+        let mut bench = bench_of(&["--ignore", "joined", "--ignore", "left"]);
+        for message in [&b"ann joined"[..], b"left: bob", b"joine", b""] {
+            bench.receiver.receive(0, 0, message, 10_000, &bench.control);
+        }
+        assert_eq!(bench.receiver.measure.counts.unexpected, 2);
     }
 
     #[test]

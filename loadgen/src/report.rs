@@ -21,6 +21,7 @@ use crate::server_process::{KernelMemory, ServerSnapshot};
 use crate::shards::Shard;
 use crate::timeline::{Interval, IntervalHistograms};
 
+pub(crate) use apart::problems as apart_problems;
 pub use apart::{Churn, Reconnect, Slow, Storm};
 pub use read::ReadError;
 
@@ -137,6 +138,7 @@ pub struct Connect {
     pub connected: u32,
     pub failed: u32,
     pub failures: Vec<Reason>,
+    /// From the start until the last one was open.
     pub seconds: f64,
     pub per_second: f64,
     /// From asking for a socket to the subscribed, or accepted, connection.
@@ -323,6 +325,9 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     pub count: u64,
+    /// The first one: of one broadcast, its first receipt.
+    #[serde(default)]
+    pub min_ns: u64,
     pub p50_ns: u64,
     pub p90_ns: u64,
     pub p99_ns: u64,
@@ -339,6 +344,7 @@ impl Percentiles {
         let at = |quantile| histogram.value_at_quantile(quantile);
         Self {
             count: histogram.len(),
+            min_ns: if histogram.is_empty() { 0 } else { histogram.min() },
             p50_ns: at(0.5),
             p90_ns: at(0.9),
             p99_ns: at(0.99),

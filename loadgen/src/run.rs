@@ -137,6 +137,8 @@ struct Coordinator<'a> {
     shards: Vec<Shard>,
     kernel_before: KernelMemory,
     kernel_connected: KernelMemory,
+    /// When the workers were.
+    started_ns: u64,
     connect_seconds: f64,
     ping_seconds: f64,
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -158,6 +160,7 @@ impl<'a> Coordinator<'a> {
             shards: Vec::new(),
             kernel_before: KernelMemory::now(),
             kernel_connected: KernelMemory::default(),
+            started_ns: 0,
             connect_seconds: 0.0,
             ping_seconds: 0.0,
             progress,
@@ -176,6 +179,7 @@ impl<'a> Coordinator<'a> {
     ) -> Result<Report, RunError> {
         let interval_ns = interval_ns(self.scenario.duration);
         let mut sampler = Sampler::new(&crew, self.server, interval_ns, now_ns());
+        self.started_ns = now_ns();
         crew.begin();
         self.connect(&crew, &mut sampler);
         let has_all_roles = self.has_all_roles(&crew);
@@ -221,7 +225,6 @@ impl<'a> Coordinator<'a> {
 
     /// Until every connection is open or has failed.
     fn connect(&mut self, crew: &dyn Crew, sampler: &mut Sampler) {
-        let started_ns = now_ns();
         loop {
             let tally = crew.tally();
             let is_settled = tally.is_settled();
@@ -235,15 +238,17 @@ impl<'a> Coordinator<'a> {
             sampler.connecting(crew, now_ns());
             thread::sleep(LOOK);
         }
-        self.connect_seconds = (now_ns() - started_ns) as f64 / 1e9;
+        // Not when it was noticed, nor when the last failure was given up.
+        let opened_ns = crew.tally().opened_ns;
+        self.connect_seconds = opened_ns.saturating_sub(self.started_ns) as f64 / 1e9;
         sampler.connected(crew, now_ns());
         self.history.connected = self.snapshot();
         self.kernel_connected = KernelMemory::now();
     }
 
     fn has_all_roles(&self, crew: &dyn Crew) -> bool {
-        let Tally { open, subscriptions, .. } = crew.tally();
-        subscriptions > 0 && open > subscriptions / self.scenario.topics_per_subscriber
+        let Tally { subscriptions, publishing, .. } = crew.tally();
+        subscriptions > 0 && publishing > 0
     }
 
     /// Until the connections have been idle for long enough.
@@ -339,9 +344,12 @@ impl<'a> Coordinator<'a> {
             // In this order: what is received later is not missed.
             let (awaited, tally) = (crew.awaited(), crew.tally());
             // A subscriber that is gone may have received more than counts here: wait for the others in any case.
-            // Those that come and go are not counted there: they have the whole time.
-            let is_whole = tally.lost == 0 && self.scenario.churn.is_none() && !self.scenario.reconnect;
-            let has_all = is_whole && awaited.all_published && tally.received >= awaited.deliveries;
+            let is_there = match self.scenario.has_returning() {
+                // What they are to get depends on when they were there.
+                true => tally.has_all == tally.workers,
+                false => tally.lost == 0 && tally.received >= awaited.deliveries,
+            };
+            let has_all = awaited.all_published && is_there;
             if has_all || now_ns() >= deadline_ns || crew.has_ended_early() {
                 break;
             }

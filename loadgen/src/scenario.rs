@@ -2,6 +2,7 @@
 
 mod local;
 mod mistakes;
+mod urls;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use mistakes::{Mistake, Mistakes};
 use mistakes::{
     check_hosts, check_lines, check_sizes, check_sources, check_template, check_topics, choose_groups,
 };
+use urls::{publish_url, subscribe_url, with_query};
 
 /// Everything a run needs to know. As it is written to other processes it lacks what each of them decides for itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,6 +70,8 @@ pub struct Scenario {
     pub publisher_message: Option<String>,
     /// How every message of a topic begins, where that is known.
     pub message_prefix: Option<String>,
+    /// Messages with one of these are no concern of the run.
+    pub ignored: Vec<String>,
     pub headers: Vec<(String, String)>,
     pub origin: Option<String>,
     pub subprotocols: Vec<String>,
@@ -253,6 +257,10 @@ impl Scenario {
             subscribed_match,
             publisher_message: options.publisher_message.clone(),
             message_prefix: options.message_prefix.clone().or_else(|| owned(preset.message_prefix())),
+            ignored: match options.ignore.as_slice() {
+                [] => preset.ignored().iter().map(|text| (*text).to_owned()).collect(),
+                given => given.to_vec(),
+            },
             headers,
             origin: options.origin.clone(),
             subprotocols: match options.subprotocol.as_slice() {
@@ -320,6 +328,11 @@ impl Scenario {
         self.topics_per_subscriber * self.publishers_per_topic()
     }
 
+    /// Connections end and are made again in the course of a run.
+    pub const fn has_returning(&self) -> bool {
+        self.churn.is_some() || self.reconnect
+    }
+
     /// `SO_RCVBUF` of a subscriber's socket. A slow one has little room, or it would seem fast for long.
     pub fn receive_buffer_of(&self, subscriber: u32) -> Option<u32> {
         let is_slow = self.groups.of(subscriber) == Group::Slow;
@@ -334,37 +347,6 @@ impl Scenario {
 /// `SO_RCVBUF` of slow subscribers.
 const SLOW_RECEIVE_BUFFER: u32 = 4 << 10;
 
-/// The URL without the role query, which the target gets later: HTTP publishing derives from it.
-fn subscribe_url(options: &RunOptions, preset: Preset) -> String {
-    match &options.url {
-        None => format!("ws://{}{}", preset.authority(), preset.subscribe_path()),
-        Some(url) => {
-            let bare = url.trim_end_matches('/');
-            // Scheme and authority alone: the preset knows the path.
-            if bare.matches('/').count() == 2 && !bare.contains('?') {
-                format!("{bare}{}", preset.subscribe_path())
-            } else {
-                url.clone()
-            }
-        }
-    }
-}
-
-fn publish_url(options: &RunOptions, preset: Preset, via: Via, subscribe_url: &str) -> String {
-    if let Some(url) = &options.publish_url {
-        return url.clone();
-    }
-    let rest = subscribe_url.split_once("://").map_or(subscribe_url, |(_, rest)| rest);
-    let scheme = match via {
-        Via::Ws => subscribe_url.split_once("://").map_or("ws", |(scheme, _)| scheme),
-        Via::Http => "http",
-    };
-    match (preset.publish_path(via), rest.split_once('/')) {
-        (Some(path), Some((authority, _))) => format!("{scheme}://{authority}{path}"),
-        _ => format!("{scheme}://{rest}"),
-    }
-}
-
 fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
@@ -373,19 +355,6 @@ pub(crate) const fn encoding(kind: MessageKind) -> Encoding {
     match kind {
         MessageKind::Text => Encoding::Text,
         MessageKind::Binary => Encoding::Binary,
-    }
-}
-
-/// Adds a query, unless the URL has this key already.
-fn with_query(url: &str, query: Option<&str>) -> String {
-    let Some(query) = query else { return url.to_owned() };
-    let key = query.split_once('=').map_or(query, |(key, _)| key);
-    match url.split_once('?') {
-        None => format!("{url}?{query}"),
-        Some((_, given)) if given.split('&').any(|pair| pair.split('=').next() == Some(key)) => {
-            url.to_owned()
-        }
-        Some(_) => format!("{url}&{query}"),
     }
 }
 

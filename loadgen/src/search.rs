@@ -22,6 +22,7 @@ use crate::series::rest;
 use bisection::Next;
 use judging::Jury;
 pub use judging::Outcome;
+use objective::Judgement;
 pub use objective::Objective;
 pub use options::SearchOptions;
 pub use report::{Answer, SCHEMA, SearchReport, Step, Stopped, Time};
@@ -111,7 +112,10 @@ fn take_step(
         match run(&scenario, command_line, progress) {
             Ok(report) if report.verdict.interrupted => return Ok(Err(Stopped::Interrupted)),
             Ok(report) => {
-                let judgement = options.objective.judge(&report);
+                let judgement = match options.vary.shortfall(number, &report) {
+                    Some(shortfall) => Judgement::TooSlow(shortfall),
+                    None => options.objective.judge(&report),
+                };
                 // What limits comes last among the reasons.
                 let limit =
                     report.verdict.reasons.last().filter(|_| report.verdict.generator_limited).cloned();
@@ -139,7 +143,6 @@ fn behind(run: &Report) -> Duration {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::bisection::Bisection;
-    use super::objective::Judgement;
     pub(crate) use super::report::tests::a_search;
     use super::*;
 

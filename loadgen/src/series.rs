@@ -1,8 +1,6 @@
 //! The same run several times, each with new connections: what all of them together measured, and how far apart they are.
 
-use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::encoded_histogram::{DecodeError, EncodedHistogram};
 use crate::figures::{Figure, figures};
 use crate::measure::Recorder;
-use crate::report::{Delivery, Histograms, Latency, Percentiles, ReadError, Report, json, ratio};
+use crate::report::{Delivery, Histograms, Latency, Percentiles, Report, json, ratio};
 use crate::run::{Progress, RunError, run};
 use crate::scenario::Scenario;
 
@@ -158,42 +156,6 @@ impl Series {
             ended_early,
             runs,
         })
-    }
-}
-
-/// What `run --json` wrote.
-#[derive(Clone, Debug)]
-pub enum Written {
-    Run(Box<Report>),
-    Series(Box<Series>),
-}
-
-impl Written {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// When there is no such file, or it is neither a report nor a series of this version.
-    pub fn read(path: &Path) -> Result<Self, ReadError> {
-        #[derive(Deserialize)]
-        struct Head {
-            schema: String,
-        }
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let is_series = serde_json::from_str(&text).is_ok_and(|head: Head| head.schema == SCHEMA);
-        if !is_series {
-            return Report::read(path).map(|report| Self::Run(Box::new(report)));
-        }
-        let series = serde_json::from_str::<Series>(&text)
-            .map_err(|cause| ReadError::Incomplete { path: path.to_owned(), cause })?;
-        Ok(Self::Series(Box::new(series)))
-    }
-
-    /// At least one.
-    pub fn into_runs(self) -> Vec<Report> {
-        match self {
-            Self::Run(report) => vec![*report],
-            Self::Series(series) => series.runs,
-        }
     }
 }
 
@@ -354,24 +316,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn files_hold_a_run_or_a_series() {
-        let write = |name: &str, json: String| {
-            let path = std::env::temp_dir().join(format!("corecast-load-{}-{name}", std::process::id()));
-            std::fs::write(&path, json).expect("a file");
-            path
-        };
-        let series = series(&[a_run(&[1], 0, 0), a_run(&[2], 0, 0)]);
-        let paths = [write("series.json", series.to_json()), write("run.json", series.runs[0].to_json())];
-        let runs = paths.each_ref().map(|path| Written::read(path).expect("just written").into_runs());
-        assert_eq!((runs[0].as_slice(), runs[1].as_slice()), (&series.runs[..], &series.runs[..1]));
-        let damaged = write("damaged.json", format!("{{\"schema\": \"{SCHEMA}\"}}"));
-        let error = Written::read(&damaged).unwrap_err().to_string();
-        assert!(error.contains("is no complete report: missing field"), "{error}");
-        assert!(matches!(Written::read(Path::new("/nonexistent")), Err(ReadError::Unreadable { .. })));
-        paths.iter().chain([&damaged]).for_each(|path| std::fs::remove_file(path).expect("just written"));
-    }
-
-    #[test]
     fn text_has_all_runs_first_and_then_how_they_differ() {
         let mut second = a_run(&[1, 3], 4, 2);
         second.verdict.reasons = vec!["4 deliveries were lost".into()];
@@ -390,7 +334,7 @@ pub(crate) mod tests {
             |name: &str| lines.iter().filter(|line| line.starts_with(name)).copied().collect::<Vec<_>>();
         assert_eq!(
             rows("  from intended"),
-            ["  from intended    1.00 ms   3.00 ms   3.00 ms   3.00 ms   3.00 ms             4"]
+            ["  from intended   1.00 ms  1.00 ms  3.00 ms  3.00 ms  3.00 ms  3.00 ms             4"]
         );
         assert_eq!(
             rows("  intended p99 "),

@@ -19,6 +19,10 @@ pub struct Shard {
     /// Messages that came from other shards, in the window.
     pub relayed: Option<u64>,
     pub deliveries: Option<u64>,
+    /// Sends to the kernel: one may carry several deliveries.
+    pub sends: Option<u64>,
+    /// Encoded bytes of the deliveries.
+    pub delivered_bytes: Option<u64>,
     pub busy_seconds: Option<f64>,
     /// Part of the window.
     pub busy_share: Option<f64>,
@@ -38,6 +42,8 @@ struct Sums {
     published: Option<f64>,
     relayed: Option<f64>,
     deliveries: Option<f64>,
+    sends: Option<f64>,
+    delivered_bytes: Option<f64>,
     busy_seconds: Option<f64>,
 }
 
@@ -60,6 +66,8 @@ impl ShardSnapshot {
                 "messages_published_total" => &mut sums.published,
                 "relayed_total" => &mut sums.relayed,
                 "deliveries_total" => &mut sums.deliveries,
+                "sends_total" => &mut sums.sends,
+                "delivered_bytes_total" => &mut sums.delivered_bytes,
                 "busy_seconds_total" => &mut sums.busy_seconds,
                 _ => continue,
             };
@@ -91,6 +99,8 @@ impl ShardSnapshot {
                 published: count(grown(now.published, before.published)),
                 relayed: count(grown(now.relayed, before.relayed)),
                 deliveries: count(grown(now.deliveries, before.deliveries)),
+                sends: count(grown(now.sends, before.sends)),
+                delivered_bytes: count(grown(now.delivered_bytes, before.delivered_bytes)),
                 busy_seconds,
                 busy_share: busy_seconds.filter(|_| seconds > 0.0).map(|busy| busy / seconds),
             }
@@ -114,6 +124,8 @@ corecast_shard_messages_published_total{shard="0"} 100
 corecast_shard_messages_published_total{shard="1"} 50
 corecast_shard_relayed_total{shard="1"} 7
 corecast_shard_deliveries_total{shard="0"} 1000
+corecast_shard_sends_total{shard="0"} 900
+corecast_shard_delivered_bytes_total{shard="0"} 66000
 corecast_shard_busy_seconds_total{shard="0"} 1.5
 corecast_connections 7
 "#;
@@ -127,6 +139,8 @@ corecast_shard_messages_published_total{shard="0"} 350
 corecast_shard_messages_published_total{shard="1"} 50
 corecast_shard_relayed_total{shard="1"} 257
 corecast_shard_deliveries_total{shard="0"} 21000
+corecast_shard_sends_total{shard="0"} 5900
+corecast_shard_delivered_bytes_total{shard="0"} 1386000
 corecast_shard_busy_seconds_total{shard="0"} 2.25
 corecast_shard_something_else{shard="99"} 1
 "#;
@@ -143,6 +157,8 @@ corecast_shard_something_else{shard="99"} 1
             published: Some(250),
             relayed: None,
             deliveries: Some(20_000),
+            sends: Some(5_000),
+            delivered_bytes: Some(1_320_000),
             busy_seconds: Some(0.75),
             busy_share: Some(0.25),
         };

@@ -141,15 +141,25 @@ impl Finder {
 
     fn look_further(&mut self, message: &[u8]) -> Option<Stamp> {
         if self.is_mixed {
-            self.encoding = match self.encoding {
-                Encoding::Binary => Encoding::Text,
-                Encoding::Text => Encoding::Binary,
-            };
+            self.change_encoding();
             if let Some(stamp) = read_at(message, self.last_at, self.encoding) {
                 return Some(stamp);
             }
         }
-        self.search(message)
+        self.search(message).or_else(|| {
+            if self.is_mixed {
+                self.change_encoding();
+                return self.search(message);
+            }
+            None
+        })
+    }
+
+    fn change_encoding(&mut self) {
+        self.encoding = match self.encoding {
+            Encoding::Binary => Encoding::Text,
+            Encoding::Text => Encoding::Binary,
+        };
     }
 
     #[cold]
@@ -226,6 +236,18 @@ mod tests {
             let message =
                 format!("{{\"offset\":{offset},\"data\":\"{}\"}}", std::str::from_utf8(LETTERS).unwrap());
             assert_eq!(finder.find(message.as_bytes()), Some(STAMP), "offset {offset}");
+        }
+    }
+
+    #[test]
+    fn stamps_of_both_encodings_are_found_behind_changing_prefixes() {
+        let mut finder = Finder::mixed();
+        for (offset, is_text) in
+            [(5, true), (6, true), (6, false), (8, false), (9, true), (30, true), (2, false)]
+        {
+            let stamp = if is_text { &LETTERS[..] } else { &BYTES[..] };
+            let message = [&b"-".repeat(offset), stamp].concat();
+            assert_eq!(finder.find(&message), Some(STAMP), "offset {offset}, text {is_text}");
         }
     }
 

@@ -110,8 +110,8 @@ impl Report {
     fn write_times(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n  {:14}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}",
-            "", "p50", "p90", "p99", "p99.9", "max", "count"
+            "\n  {:14}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>14}",
+            "", "min", "p50", "p90", "p99", "p99.9", "max", "count"
         )?;
         let latency = &self.latency;
         if let Some(from_intended) = &latency.from_intended {
@@ -330,26 +330,27 @@ fn write_reasons(f: &mut fmt::Formatter<'_>, reasons: &[Reason]) -> fmt::Result 
 }
 
 fn times(f: &mut fmt::Formatter<'_>, name: &str, percentiles: &Percentiles) -> fmt::Result {
-    let Percentiles { count, p50_ns, p90_ns, p99_ns, p999_ns, max_ns } = *percentiles;
+    let Percentiles { count, min_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns } = *percentiles;
     write!(f, "  {name:14}")?;
-    for ns in [p50_ns, p90_ns, p99_ns, p999_ns, max_ns] {
+    for ns in [min_ns, p50_ns, p90_ns, p99_ns, p999_ns, max_ns] {
         let text = if count == 0 { "-".to_owned() } else { time(ns) };
-        write!(f, "{text:>10}")?;
+        write!(f, "{text:>9}")?;
     }
     writeln!(f, "{:>14}", thousands(count))
 }
 
 /// Three significant digits with a unit.
 pub(crate) fn time(ns: u64) -> String {
+    // The bounds are where rounding makes a digit more.
     let (value, unit) = match ns {
         0..1_000 => return format!("{ns} ns"),
-        1_000..1_000_000 => (ns as f64 / 1e3, "us"),
-        1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
+        1_000..999_500 => (ns as f64 / 1e3, "us"),
+        999_500..999_500_000 => (ns as f64 / 1e6, "ms"),
         _ => (ns as f64 / 1e9, "s"),
     };
     let digits = match value {
-        ..10.0 => 2,
-        10.0..100.0 => 1,
+        ..9.995 => 2,
+        9.995..99.95 => 1,
         _ => 0,
     };
     format!("{value:.digits$} {unit}")
@@ -395,15 +396,15 @@ corecast-load 0.1.0 (abc1234)
   connected     1,000 of 1,001 in 0.25 s, 4,000/s; 1 failed
                 1 x cannot connect
 
-                       p50       p90       p99     p99.9       max         count
-  from intended     123 us    456 us   1.23 ms   45.7 ms    1.50 s       999,990
-  from sent        12.3 us   45.6 us    123 us   4.57 ms    150 ms       999,990
-  spread           1.23 us   4.56 us   12.3 us    457 us   15.0 ms           990
-  handshake         123 us    456 us   1.23 ms   45.7 ms    1.50 s         1,000
-  ping             12.3 us   45.6 us    123 us   4.57 ms    150 ms         1,000
-  schedule lag      123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
-    own part        123 ns    456 ns   1.23 us   45.7 us   1.50 ms         1,000
-  reap lag               -         -         -         -         -             0
+                      min      p50      p90      p99    p99.9      max         count
+  from intended   78.0 us   123 us   456 us  1.23 ms  45.7 ms   1.50 s       999,990
+  from sent       7.80 us  12.3 us  45.6 us   123 us  4.57 ms   150 ms       999,990
+  spread           780 ns  1.23 us  4.56 us  12.3 us   457 us  15.0 ms           990
+  handshake       78.0 us   123 us   456 us  1.23 ms  45.7 ms   1.50 s         1,000
+  ping            7.80 us  12.3 us  45.6 us   123 us  4.57 ms   150 ms         1,000
+  schedule lag      78 ns   123 ns   456 ns  1.23 us  45.7 us  1.50 ms         1,000
+    own part        78 ns   123 ns   456 ns  1.23 us  45.7 us  1.50 ms         1,000
+  reap lag              -        -        -        -        -        -             0
 
   delivery      99.9990 %: 999,990 of 1,000,000 received
                 lost 10, announced missed 0, duplicated 0, reordered 0, unexpected 0
@@ -493,6 +494,8 @@ verdict: not valid; generator-limited: no
             published: Some(1_000),
             relayed: Some(1_000_000),
             deliveries: Some(1_500_000_000),
+            sends: Some(1_000_000),
+            delivered_bytes: None,
             busy_seconds: Some(4.2),
             busy_share: Some(0.42),
         };
@@ -511,9 +514,13 @@ verdict: not valid; generator-limited: no
 
     #[test]
     fn times_have_three_digits_and_a_unit() {
-        let shown = [0, 999, 1_000, 9_994, 12_345, 999_499, 1_000_000, 123_456_789, 61_000_000_000].map(time);
-        let expected =
-            ["0 ns", "999 ns", "1.00 us", "9.99 us", "12.3 us", "999 us", "1.00 ms", "123 ms", "61.0 s"];
+        let shown =
+            [0, 999, 1_000, 9_994, 9_996, 12_345, 99_970, 999_499, 999_936, 123_456_789, 61_000_000_000]
+                .map(time);
+        let expected = [
+            "0 ns", "999 ns", "1.00 us", "9.99 us", "10.0 us", "12.3 us", "100 us", "999 us", "1.00 ms",
+            "123 ms", "61.0 s",
+        ];
         assert_eq!(shown, expected);
     }
 

@@ -39,7 +39,7 @@ impl Verdict {
         if !problems.is_empty() {
             self.valid = false;
             self.exit_code = if self.exit_code == 1 { 1 } else { 2 };
-            self.reasons.extend(problems);
+            self.reasons.splice(0..0, problems);
         }
         self
     }

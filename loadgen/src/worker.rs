@@ -57,10 +57,12 @@ const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
 /// ones more system calls.
 const COMPLETION_ENTRIES: u32 = 1_024;
 /// Twice the completions of a turn, so that buffers do not run out before they are given back.
-const RECEIVE_BUFFERS: u16 = 2_048;
-/// Many workers share few cores: they do not need as many at the same time, and 60 of them would take a gigabyte.
-const FEWEST_RECEIVE_BUFFERS: u16 = 256;
-/// Up to so many workers each have all their buffers.
+pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
+/// Of many workers, 60 for instance, whose large buffers would take a gigabyte. They are for many connections that each get little.
+const SMALL_RECEIVE_BUFFER_BYTES: u32 = 1 << 10;
+/// Those have so many connections each, on average: with fewer the large ones hold more of what comes together.
+const MANY_CONNECTIONS: u32 = 8_192;
+/// Up to so many workers always have large ones.
 const FEW_WORKERS: usize = 8;
 pub(crate) const RECEIVE_BUFFER_BYTES: u32 = 8 << 10;
 
@@ -134,8 +136,8 @@ pub(crate) struct PublisherOutcome {
     pub(crate) unsent: u64,
     /// Sent, and neither acknowledged nor refused, where the server does one of both.
     pub(crate) unanswered: u64,
-    /// Messages below this sequence may have gone down with a connection.
-    pub(crate) broken_at: u32,
+    /// Its next sequence at each end of a connection, ascending: messages right before may have gone down with it.
+    pub(crate) breaks: Vec<u32>,
 }
 
 /// What the worker's thread did during the measured window.
@@ -174,8 +176,11 @@ pub(crate) struct Worker<'a> {
     to_send: Vec<u32>,
     /// Receives that ended for want of a buffer.
     to_rearm: Vec<u32>,
-    /// Closing handshakes that are not complete.
+    /// Endpoints whose closing has begun, the first ones.
+    closing_began: usize,
+    /// Closing handshakes that are not complete, and those of them that the server has not answered.
     closing: usize,
+    unanswered: usize,
     phase: Phase,
 
     failures: Reasons,
@@ -213,11 +218,12 @@ impl<'a> Worker<'a> {
             }));
         }
         let groups = scenario.groups.share(number, workers);
+        let own_workers = shared.part.workers().count();
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
-            receive_buffers: receive_buffers(shared.part.workers().count()),
-            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            receive_buffers: RECEIVE_BUFFERS,
+            receive_buffer_bytes: receive_buffer_bytes(own_workers, (endpoints.len() * own_workers) as u32),
             ..RingConfig::default()
         })?;
         Ok(Self {
@@ -240,7 +246,9 @@ impl<'a> Worker<'a> {
             opening_count: 0,
             to_send: Vec::new(),
             to_rearm: Vec::new(),
+            closing_began: 0,
             closing: 0,
+            unanswered: 0,
             phase: Phase::Connect,
             failures: Reasons::default(),
             disconnections: Reasons::default(),
@@ -264,7 +272,7 @@ impl<'a> Worker<'a> {
         let mut now = now_ns();
         let pacing = Pacing::new(scenario.connect_rate, scenario.connect_concurrency, workers, now);
         let mut completions: Vec<Completion> = Vec::new();
-        let mut closing = (usize::MAX, 0);
+        let mut closing = None;
         let mut has_more = false;
         let mut reap_lag = ReapLag::default();
         loop {
@@ -304,13 +312,18 @@ impl<'a> Worker<'a> {
                     self.tend_returning(now, &timing);
                     self.tend_slow(now);
                     has_more = self.publish(&timing);
+                    self.look_whether_all_is_there(now, &timing);
                 }
                 Phase::Close => {
                     has_more = false;
-                    if self.closing < closing.0 {
-                        closing = (self.closing, now + CLOSE_TIMEOUT_NS);
+                    self.close_more();
+                    let done = self.closing_began - self.closing;
+                    let answered = self.closing_began - self.unanswered;
+                    if closing.is_none_or(|(before, _)| before != (done, answered)) {
+                        closing = Some(((done, answered), now + CLOSE_TIMEOUT_NS));
                     }
-                    if self.closing == 0 || now >= closing.1 {
+                    let is_late = closing.is_some_and(|(_, deadline_ns)| now >= deadline_ns);
+                    if done == self.endpoints.len() || is_late {
                         break;
                     }
                 }
@@ -383,7 +396,11 @@ impl<'a> Worker<'a> {
                 self.receiver.is_counting = true;
                 self.publishing.start(&self.surroundings(self.shared.control.timing()));
             }
-            Phase::Close => self.close_all(),
+            Phase::Close => {
+                // That others leave may be told to those that are still there.
+                self.receiver.is_counting = false;
+                self.hurry_slow();
+            }
         }
     }
 
@@ -406,6 +423,8 @@ impl<'a> Worker<'a> {
         self.receiver.finish(self.shared.control);
         let intervals = self.ledger.finish(&mut self.receiver.measure, self.idle_ns);
         let subscribers = &self.endpoints[..self.subscribers];
+        let rest = self.endpoints.iter().skip(self.closing_began);
+        let not_begun = rest.filter(|endpoint| endpoint.socket.stage == Stage::Up).count() as u64;
         // Of some the server has not ended TCP.
         let endings = self.endpoints.iter().filter(|endpoint| endpoint.socket.stage == Stage::Closing);
         let complete = endings.filter(|endpoint| endpoint.is_closed()).count() as u64;
@@ -416,7 +435,7 @@ impl<'a> Worker<'a> {
             refused: boards[publisher.index() as usize].refused_sequences(),
             unsent: publisher.unsent(&timing),
             unanswered: publisher.unanswered().into(),
-            broken_at: publisher.broken_at(),
+            breaks: publisher.breaks().to_vec(),
         });
         let (away, publishers_away): (Vec<usize>, Vec<usize>) =
             self.returning.away().partition(|at| *at < self.subscribers);
@@ -431,7 +450,7 @@ impl<'a> Worker<'a> {
             disconnections: self.disconnections,
             refusals: self.publishing.refusals,
             closed: self.closed + complete,
-            not_closed: self.not_closed + self.closing as u64 - complete,
+            not_closed: self.not_closed + self.closing as u64 - complete + not_begun,
             usage: self.usage.usage,
             receives_without_buffer: self.usage.receives_without_buffer,
             receives: self.usage.receives,
@@ -450,9 +469,13 @@ fn place_of(number: usize, part: &Part) -> (usize, usize) {
     (own.clone().position(|own| own == number).expect("a worker is in its own part"), own.count())
 }
 
-/// Receive buffers of each of so many workers.
-pub(crate) const fn receive_buffers(workers: usize) -> u16 {
-    if workers > FEW_WORKERS { FEWEST_RECEIVE_BUFFERS } else { RECEIVE_BUFFERS }
+/// Size of the receive buffers of each of so many workers, with so many connections in all.
+pub(crate) const fn receive_buffer_bytes(workers: usize, connections: u32) -> u32 {
+    if workers > FEW_WORKERS && connections / workers as u32 >= MANY_CONNECTIONS {
+        SMALL_RECEIVE_BUFFER_BYTES
+    } else {
+        RECEIVE_BUFFER_BYTES
+    }
 }
 
 /// Slots of a worker's table: posters that connect again need a second one while the first is being closed.
@@ -509,12 +532,12 @@ impl UsageMeter {
             return;
         };
         self.is_over = true;
-        self.usage = Usage {
-            wall_ns: snapshot.now_ns - begin.now_ns,
-            // Looking for work is timed by the clock, which goes on when the thread is interrupted.
-            cpu_ns: (snapshot.cpu_ns - begin.cpu_ns).saturating_sub(snapshot.idle_ns - begin.idle_ns),
-            run_queue_ns: snapshot.run_queue_ns - begin.run_queue_ns,
-        };
+        let wall_ns = snapshot.now_ns - begin.now_ns;
+        // Looking for work is timed by the clock, which goes on when the thread is interrupted.
+        let cpu_ns = (snapshot.cpu_ns - begin.cpu_ns).saturating_sub(snapshot.idle_ns - begin.idle_ns);
+        // The kernel enters a wait when it ends: one that began before may be longer than the window.
+        let run_queue_ns = (snapshot.run_queue_ns - begin.run_queue_ns).min(wall_ns.saturating_sub(cpu_ns));
+        self.usage = Usage { wall_ns, cpu_ns, run_queue_ns };
         self.receives_without_buffer = snapshot.receives_without_buffer - begin.receives_without_buffer;
         self.receives = snapshot.receives - begin.receives;
     }

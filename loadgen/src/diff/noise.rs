@@ -21,8 +21,12 @@ impl Noise {
     pub(super) fn between_runs(base: &[f64], new: &[f64]) -> Self {
         let (base, new) = match (Sample::of(base), Sample::of(new)) {
             (Some(base), Some(new)) => (base, new),
-            (Some(base), None) => (base, base.alone()),
-            (None, Some(new)) => (new.alone(), new),
+            // The variance of both is one estimate, of the group's: no more certain for being used twice.
+            (Some(group), None) | (None, Some(group)) => {
+                let error = group.variance * (1.0 + 1.0 / group.count);
+                let noise = Self::UpTo(student(group.freedom) * error.sqrt());
+                return noise.at_least(group.mean.abs() * PRECISION);
+            }
             (None, None) => return Self::Unknown,
         };
         let mean = base.mean.abs().max(new.mean.abs());
@@ -88,11 +92,6 @@ impl Sample {
         let freedom = (values.len() - 1) as f64;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / freedom;
         Some(Self { mean, variance, count: values.len() as f64, freedom })
-    }
-
-    /// One value that scatters as these do.
-    fn alone(self) -> Self {
-        Self { count: 1.0, ..self }
     }
 }
 
@@ -161,8 +160,8 @@ mod tests {
 
     #[test]
     fn a_single_run_scatters_as_the_others() {
-        // With 3.2 degrees of freedom: 3.0805 * sqrt(1/3 + 1).
-        assert_eq!(up_to(Noise::between_runs(&[9.0, 10.0, 11.0], &[20.0])), 3.557);
+        // With the two degrees of freedom of three runs: 4.303 * sqrt(1/3 + 1).
+        assert_eq!(up_to(Noise::between_runs(&[9.0, 10.0, 11.0], &[20.0])), 4.969);
         assert_eq!(Noise::between_runs(&[1.0], &[2.0]), Noise::Unknown);
     }
 

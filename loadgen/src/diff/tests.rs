@@ -16,6 +16,7 @@ fn steady(scale: u64) -> Report {
     let mut report = valid();
     let of = Percentiles {
         count: 1_000,
+        min_ns: 50_000 * scale,
         p50_ns: 100_000 * scale,
         p90_ns: 200_000 * scale,
         p99_ns: 300_000 * scale,

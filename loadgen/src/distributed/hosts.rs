@@ -229,7 +229,10 @@ impl Crew for Hosts {
 
     fn tally(&self) -> Tally {
         let mut all = Tally::default();
-        self.hosts.iter().for_each(|host| all += host.link.progress().tally);
+        for host in &self.hosts {
+            let tally = host.link.progress().tally;
+            all += Tally { opened_ns: host.clock.here(tally.opened_ns), ..tally };
+        }
         all
     }
 

@@ -133,6 +133,7 @@ struct Milestone {
     is_settled: bool,
     is_pinged: bool,
     all_published: bool,
+    has_all: bool,
 }
 
 /// While connections are open.
@@ -197,6 +198,7 @@ impl Work<'_, '_, '_> {
             is_settled: tally.is_settled(),
             is_pinged: tally.is_pinged(),
             all_published: is_over && control.all_published(),
+            has_all: tally.has_all == tally.workers,
         }
     }
 

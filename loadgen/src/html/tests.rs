@@ -67,7 +67,7 @@ fn figures_and_tables_have_the_reports_values() {
         )
     );
     let row = "<tr><th scope=\"row\">from intended<small>From the time a message was due to its arrival</small></th>\
-               <td>123 us</td><td>456 us</td><td>1.23 ms</td><td>45.7 ms</td><td>1.50 s</td><td>999,990</td></tr>";
+               <td>78.0 us</td><td>123 us</td><td>456 us</td><td>1.23 ms</td><td>45.7 ms</td><td>1.50 s</td><td>999,990</td></tr>";
     assert!(page.contains(row));
     assert!(page.contains("corecast-load, 2026-11-20 22:00:00 UTC"));
     let interval = "<tr><th scope=\"row\">6.30 s</th><td>measure</td><td>1,000</td><td>250</td><td>0</td><td>-</td><td>-</td>\

@@ -119,3 +119,38 @@ pub struct Storm {
     pub peak_attempts_per_second: u64,
     pub peak_returns_per_second: u64,
 }
+
+/// What spoils a run of what is told apart, in the words of the verdict.
+pub(crate) fn problems(
+    churn: Option<&Churn>,
+    slow: Option<&Slow>,
+    reconnect: Option<&Reconnect>,
+) -> Vec<String> {
+    let mut counts = Vec::new();
+    if let Some(churn) = churn {
+        counts.extend([
+            (churn.lost, "deliveries were lost inside of stays"),
+            (churn.announced_missed, "deliveries to stays were left out by the server, which said so"),
+            (churn.duplicated, "deliveries to stays came twice"),
+            (churn.reordered, "deliveries to stays came out of order"),
+            (churn.unexpected, "messages to stays were not of this run or topic"),
+            (if reconnect.is_some() { 0 } else { churn.disconnected }, "stays were ended by the server"),
+            (churn.nobody_left, "leaves were due when nobody was there: give more --churn-subscribers"),
+        ]);
+    }
+    if let Some(slow) = slow {
+        counts.extend([
+            (slow.duplicated, "deliveries to slow subscribers came twice"),
+            (slow.reordered, "deliveries to slow subscribers came out of order"),
+            (slow.unexpected, "messages to slow subscribers were not of this run or topic"),
+            (slow.skipped, "deliveries to slow subscribers were left out, and nothing was said"),
+        ]);
+    }
+    if let Some(reconnect) = reconnect {
+        counts.extend([
+            (reconnect.away, "subscribers were not back at the end"),
+            (reconnect.publishers_away, "publishers' connections were not back at the end"),
+        ]);
+    }
+    counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
+}

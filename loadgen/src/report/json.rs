@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn inner_parts_are_lines() {
         let json = sample::report().to_json();
-        let line = "    \"handshake\": {\"count\": 1000, \"p50_ns\": 123000, \"p90_ns\": 456000, \"p99_ns\": 1234000, \
+        let line = "    \"handshake\": {\"count\": 1000, \"min_ns\": 78000, \"p50_ns\": 123000, \"p90_ns\": 456000, \"p99_ns\": 1234000, \
                     \"p999_ns\": 45678000, \"max_ns\": 1500000000},\n    \"ping\": {";
         assert!(json.contains(line), "{json}");
         assert!(

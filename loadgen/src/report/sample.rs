@@ -12,6 +12,7 @@ use crate::timeline::{Interval, Phase};
 fn percentiles(scale: u64, count: u64) -> Percentiles {
     Percentiles {
         count,
+        min_ns: 78 * scale,
         p50_ns: 123 * scale,
         p90_ns: 456 * scale,
         p99_ns: 1_234 * scale,

@@ -45,40 +45,9 @@ impl Apart {
         let reconnect = scenario.reconnect.then(|| reconnect(scenario, timing, outcomes, silence));
         Self { churn, slow, reconnect }
     }
-
-    /// What spoils a run, in the words of the verdict.
-    pub(super) fn problems(&self) -> Vec<String> {
-        let mut counts = Vec::new();
-        if let Some(churn) = &self.churn {
-            counts.extend([
-                (churn.lost, "deliveries were lost inside of stays"),
-                (churn.announced_missed, "deliveries to stays were left out by the server, which said so"),
-                (churn.duplicated, "deliveries to stays came twice"),
-                (churn.reordered, "deliveries to stays came out of order"),
-                (churn.unexpected, "messages to stays were not of this run or topic"),
-                (churn.disconnected, "stays were ended by the server"),
-                (churn.nobody_left, "leaves were due when nobody was there: give more --churn-subscribers"),
-            ]);
-        }
-        if let Some(slow) = &self.slow {
-            counts.extend([
-                (slow.duplicated, "deliveries to slow subscribers came twice"),
-                (slow.reordered, "deliveries to slow subscribers came out of order"),
-                (slow.unexpected, "messages to slow subscribers were not of this run or topic"),
-                (slow.skipped, "deliveries to slow subscribers were left out, and nothing was said"),
-            ]);
-        }
-        if let Some(reconnect) = &self.reconnect {
-            counts.extend([
-                (reconnect.away, "subscribers were not back at the end"),
-                (reconnect.publishers_away, "publishers' connections were not back at the end"),
-            ]);
-        }
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
-    }
 }
 
-/// For each publisher the measured messages that were lost with a connection of its own: sent before that ended, and received
+/// For each publisher the measured messages that were lost with a connection of its own: the last ones before that ended, received
 /// by no steady subscriber. Whether the server ever had them is not known, so they are not its loss.
 pub(super) fn lost_with_publishers(
     scenario: &Scenario,
@@ -86,7 +55,8 @@ pub(super) fn lost_with_publishers(
     publishers: &[PublisherOutcome],
 ) -> Vec<Vec<Range<u32>>> {
     let lost = |publisher: &PublisherOutcome| {
-        let doubtful = overlap(&publisher.measured, &(0..publisher.broken_at));
+        let last_break = publisher.breaks.last().copied().unwrap_or(0);
+        let doubtful = overlap(&publisher.measured, &(0..last_break));
         let mut nobodys = if doubtful.is_empty() { Vec::new() } else { vec![doubtful.clone()] };
         for (outcome, local, first) in subscribers(scenario, outcomes, Group::Steady) {
             if nobodys.is_empty() {
@@ -98,9 +68,23 @@ pub(super) fn lost_with_publishers(
             missed.sort_by_key(|range| range.start);
             nobodys = intersection(&nobodys, &missed);
         }
-        nobodys
+        last_of_each(&publisher.breaks, &nobodys)
     };
     publishers.iter().map(lost).collect()
+}
+
+/// Of the ranges that nobody has, those that end where a connection did: its messages went out in order, so what is missing
+/// before one that arrived was lost elsewhere.
+fn last_of_each(breaks: &[u32], nobodys: &[Range<u32>]) -> Vec<Range<u32>> {
+    let mut before = 0;
+    let last = breaks.iter().filter_map(|&end| {
+        let of_connection = std::mem::replace(&mut before, end)..end;
+        nobodys
+            .iter()
+            .map(|range| overlap(range, &of_connection))
+            .find(|range| !range.is_empty() && range.end == end)
+    });
+    last.collect()
 }
 
 /// The subscribed ones of a group: outcome, number there, first topic.
@@ -352,6 +336,16 @@ fn peak(times: &[u64]) -> u64 {
 #[allow(clippy::single_range_in_vec_init)] // lists of ranges, of which some have one
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_last_messages_of_a_connection_went_down_with_it() {
+        // 3 and 4 are missing before 5 arrived: the server lost those itself.
+        assert_eq!(last_of_each(&[10], &[3..5, 8..10]), [8..10]);
+        assert_eq!(last_of_each(&[10], &[3..5]), []);
+        // The second connection lost nothing, the third all it had.
+        assert_eq!(last_of_each(&[10, 20, 25], &[9..10, 12..13, 18..25]), [9..10, 18..20, 20..25]);
+        assert_eq!(last_of_each(&[], &[3..5]), []);
+    }
 
     const MS: u64 = 1_000_000;
 

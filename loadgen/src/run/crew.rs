@@ -63,17 +63,24 @@ pub(crate) struct HostFacts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) open: u32,
+    /// Publishers' connections among those that were opened.
+    pub(crate) publishing: u32,
+    /// When the last one was opened.
+    pub(crate) opened_ns: u64,
     pub(crate) failed: u32,
     pub(crate) lost: u32,
+    /// Of slow subscribers.
+    pub(crate) lost_slow: u32,
     /// Topics that steady subscribers listen to, each counted for itself.
     pub(crate) subscriptions: u32,
     /// Measured messages received for the first time.
     pub(crate) received: u64,
     pub(crate) pings: u64,
     pub(crate) pongs: u64,
-    /// Workers that open no connection any more, that wait for no pong, and all.
+    /// Workers that open no connection any more, that wait for no pong, whose subscribers have all that they will get, and all.
     pub(crate) settled: usize,
     pub(crate) pinged: usize,
+    pub(crate) has_all: usize,
     pub(crate) workers: usize,
 }
 
@@ -96,17 +103,35 @@ pub(crate) struct Resources {
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         // Named one by one so that a new field cannot be forgotten.
-        let Self { open, failed, lost, subscriptions, received, pings, pongs, settled, pinged, workers } =
-            other;
+        let Self {
+            open,
+            publishing,
+            opened_ns,
+            failed,
+            lost,
+            lost_slow,
+            subscriptions,
+            received,
+            pings,
+            pongs,
+            settled,
+            pinged,
+            has_all,
+            workers,
+        } = other;
         self.open += open;
+        self.publishing += publishing;
+        self.opened_ns = self.opened_ns.max(opened_ns);
         self.failed += failed;
         self.lost += lost;
+        self.lost_slow += lost_slow;
         self.subscriptions += subscriptions;
         self.received += received;
         self.pings += pings;
         self.pongs += pongs;
         self.settled += settled;
         self.pinged += pinged;
+        self.has_all += has_all;
         self.workers += workers;
     }
 }
@@ -178,14 +203,18 @@ impl Crew for Threads<'_, '_> {
         for board in self.shared.part.workers().map(|number| &control.workers[number]) {
             tally += Tally {
                 open: board.open.load(Ordering::Relaxed),
+                publishing: board.open_publishing.load(Ordering::Relaxed),
+                opened_ns: board.opened_ns.load(Ordering::Relaxed),
                 failed: board.failed.load(Ordering::Relaxed),
                 lost: board.lost_connections.load(Ordering::Relaxed),
+                lost_slow: board.lost_slow.load(Ordering::Relaxed),
                 subscriptions: 0,
                 received: board.received.load(Ordering::Relaxed),
                 pings: board.pings.load(Ordering::Relaxed),
                 pongs: board.pongs.load(Ordering::Relaxed),
                 settled: board.settled.load(Ordering::Acquire).into(),
                 pinged: board.pinged.load(Ordering::Acquire).into(),
+                has_all: board.has_all.load(Ordering::Acquire).into(),
                 workers: 1,
             };
         }

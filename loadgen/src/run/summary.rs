@@ -14,7 +14,7 @@ use crate::measure::{Counts, Measure};
 use crate::receiver::Absence;
 use crate::report::{
     Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, LoadHost, Percentiles, Ping, Reason,
-    Report, SCHEMA, Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, ratio,
+    Report, SCHEMA, Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, apart_problems, ratio,
 };
 use crate::run::apart::{Apart, intersection, lost_with_publishers, subscribers};
 use crate::run::crew::HostFacts;
@@ -129,7 +129,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         reap_lag: EncodedHistogram::of(measure.reap_lag.histogram()),
     };
     let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted)
-        .with_losses(apart.problems());
+        .with_losses(apart_problems(apart.churn.as_ref(), apart.slow.as_ref(), apart.reconnect.as_ref()));
     let (can_share, generator_cores) = cores_here(scenario, &findings.hosts);
     let window_seconds = timing.until_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
     let is_local = scenario.subscribe.address.ip().is_loopback();

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::encoded_histogram::EncodedHistogram;
-use crate::report::{Report, ratio};
+use crate::report::{Report, apart_problems, ratio};
 use crate::text::{thousands, time};
 use crate::units::{parse_duration, parse_share};
 
@@ -89,6 +89,10 @@ impl Objective {
         self.terms.iter().any(|term| matches!(term.figure, Figure::Time(Times::Intended, _)))
     }
 
+    pub fn needs_pings(&self) -> bool {
+        self.terms.iter().any(|term| matches!(term.figure, Figure::Time(Times::Ping, _)))
+    }
+
     /// A figure of a run, by its name in objectives; times in nanoseconds.
     pub fn value(name: &str, report: &Report) -> Option<f64> {
         parse_figure(name).ok()?.of(report)
@@ -107,6 +111,7 @@ fn problem(report: &Report) -> Option<String> {
     let missing = u64::from(connect.wanted.saturating_sub(connect.connected));
     let problems = [
         (missing, "connection", "not made"),
+        (connect.ping.map_or(0, |ping| ping.sent.saturating_sub(ping.answered)), "ping", "not answered"),
         (delivery.disconnected, "connection", "ended early"),
         (delivery.refused, "message", "refused"),
         (delivery.unsent, "message", "not taken in time"),
@@ -119,7 +124,14 @@ fn problem(report: &Report) -> Option<String> {
         1 => format!("1 {noun} {what}"),
         count => format!("{} {}s {what}", thousands(count), noun.replace("delivery", "deliverie")),
     });
-    first.or_else(|| (delivery.expected == 0).then(|| "no delivery was to be expected".to_owned()))
+    // What is told apart in the report, in the words of its verdict.
+    let apart = || {
+        let (churn, slow) = (report.churn.as_ref(), report.slow.as_ref());
+        apart_problems(churn, slow, report.reconnect.as_ref()).into_iter().next()
+    };
+    first
+        .or_else(apart)
+        .or_else(|| (delivery.expected == 0).then(|| "no delivery was to be expected".to_owned()))
 }
 
 impl Term {

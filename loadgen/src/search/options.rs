@@ -19,7 +19,7 @@ use crate::units::{parse_duration, parse_number, parse_share};
     after_help = "A step meets the objective when more than half of its runs do. What bounds a count (loss, delivery) must hold in \
                   every run, and so must what no objective can do without: all connections made and kept, everything due \
                   published, nothing doubled or out of order.\n\
-                  Exit status: 0 a value was found, 1 wrong options, or the server went away, 2 not even the first value meets \
+                  Exit status: 0 a value was found, 1 wrong options, the server went away, or the time was up before anything was known, 2 not even the first value meets \
                   the objective, 3 the generator was the limit: the server may do more."
 )]
 pub struct SearchOptions {
@@ -68,13 +68,21 @@ impl SearchOptions {
         self.to.unwrap_or_else(|| self.vary.largest()).min(self.vary.largest())
     }
 
+    /// The runs of the first step.
+    pub fn first_run(&self) -> RunOptions {
+        self.vary.set(self.steps(self.first()), &self.run)
+    }
+
     pub(super) fn bisection(&self) -> Bisection {
-        let steps = |value: f64| (value * self.vary.steps_per_unit()).round() as u64;
-        Bisection::new(steps(self.first()), steps(self.last()), self.precision)
+        Bisection::new(self.steps(self.first()), self.steps(self.last()), self.precision)
+    }
+
+    fn steps(&self, value: f64) -> u64 {
+        (value * self.vary.steps_per_unit()).round() as u64
     }
 
     /// What does not fit together.
-    pub(super) fn mistake(&self) -> Option<String> {
+    pub fn mistake(&self) -> Option<String> {
         let is_closed = self.run.in_flight.is_some() || self.vary == Vary::InFlight;
         if is_closed && self.vary == Vary::Rate {
             return Some(
@@ -86,6 +94,9 @@ impl SearchOptions {
                 "--objective {}: in the closed loop there are no intended times; write sent.p99 instead of p99",
                 self.objective
             ));
+        }
+        if self.objective.needs_pings() && !self.run.ping {
+            return Some(format!("--objective {}: nothing is pinged without --ping", self.objective));
         }
         if self.last() < self.first() {
             return Some(format!("--to {} is below the first value, {}", self.last(), self.first()));
@@ -115,6 +126,7 @@ mod tests {
             (300.0, 1e7, 0.05, 3)
         );
         assert_eq!(search.bisection().next(), Next::Try(300_000));
+        assert_eq!(search.first_run().rate.per_second(), 300.0);
         let search = options(&["--vary", "subscribers", "--from", "2k", "--to", "1M", "--repeat", "5"]);
         let search = search.expect("valid options");
         assert_eq!((search.first(), search.last(), search.repeats()), (2_000.0, 1e6, 5));
@@ -135,6 +147,10 @@ mod tests {
             Some(
                 "--objective p99<50ms: in the closed loop there are no intended times; write sent.p99 instead of p99"
             )
+        );
+        assert_eq!(
+            mistake(&["--objective", "ping.p99<1s"]).as_deref(),
+            Some("--objective ping.p99<1s: nothing is pinged without --ping")
         );
         assert_eq!(
             mistake(&["--from", "10", "--to", "9"]).as_deref(),

@@ -163,7 +163,10 @@ impl Answer {
             because: because(&stopped, highest, lowest, precision, to),
             exit_code: match &stopped {
                 Stopped::Found | Stopped::UpperBound => 0,
+                Stopped::TimeLimit if is_limited => 3,
                 Stopped::TimeLimit if has_answer => 0,
+                // Nothing is known of the first value.
+                Stopped::TimeLimit if lowest.is_none() => 1,
                 Stopped::StartFails | Stopped::TimeLimit => 2,
                 Stopped::GeneratorLimited => 3,
                 Stopped::ServerGone { .. } | Stopped::Interrupted => 1,
@@ -194,10 +197,26 @@ fn because(
             format!("the first value, {failed}, did not meet the objective ({why}): begin lower, with --from")
         }
         Stopped::GeneratorLimited => {
-            format!("at {failed} the generator was the limit, not the server ({why}): give it more cores")
+            // Without a run it is this host that has too little of something, as the text says.
+            let remedy =
+                if lowest.is_some_and(|step| step.runs.is_empty()) { "" } else { ": give it more cores" };
+            format!("at {failed} the generator was the limit, not the server ({why}){remedy}")
         }
         Stopped::ServerGone { error } => format!("the server is gone: {error}"),
-        Stopped::TimeLimit => "--time-limit is up".to_owned(),
+        Stopped::TimeLimit => match (highest, lowest) {
+            (Some(_), Some(_)) => {
+                format!(
+                    "--time-limit is up: {met} met the objective and {failed} did not ({why}), what lies between was not tried"
+                )
+            }
+            (Some(_), None) => {
+                format!("--time-limit is up: {met} met the objective, no higher value was tried to the end")
+            }
+            (None, Some(_)) => format!(
+                "--time-limit is up: {failed} did not meet the objective ({why}), no lower value was tried"
+            ),
+            (None, None) => "--time-limit is up before the first value was judged".to_owned(),
+        },
         Stopped::Interrupted => "it was interrupted".to_owned(),
     }
 }
@@ -302,8 +321,13 @@ pub(crate) mod tests {
             answer(&both, gone),
             (Some(150.0), Some(200.0), false, 1, "the server is gone: connection refused".into())
         );
-        assert_eq!(answer(&both, Stopped::TimeLimit).3, 0);
-        assert_eq!(answer(&[], Stopped::TimeLimit), (None, None, true, 2, "--time-limit is up".into()));
+        let between = "--time-limit is up: 150 met the objective and 200 did not (p99 was 80 ms), what lies between was not tried";
+        assert_eq!(answer(&both, Stopped::TimeLimit), (Some(150.0), Some(200.0), false, 0, between.into()));
+        assert_eq!(answer(&[(100.0, 80)], Stopped::TimeLimit).3, 2);
+        assert_eq!(
+            answer(&[], Stopped::TimeLimit),
+            (None, None, true, 1, "--time-limit is up before the first value was judged".into())
+        );
         assert_eq!(answer(&both, Stopped::Interrupted).3, 1);
     }
 
@@ -319,6 +343,7 @@ pub(crate) mod tests {
             answer(&[(200.0, 1_000)], Stopped::StartFails),
             (None, Some(200.0), true, 3, limit.into())
         );
+        assert_eq!(answer(&[(100.0, 5), (200.0, 1_000)], Stopped::TimeLimit).3, 3);
         let other = answer(&[(100.0, 5), (400.0, 1_000), (200.0, 80)], Stopped::Found);
         assert_eq!((other.0, other.1, other.2, other.3), (Some(100.0), Some(200.0), false, 0));
     }

@@ -4,7 +4,12 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::options::RunOptions;
+use crate::report::Report;
+use crate::text::thousands;
 use crate::units::Rate;
+
+/// Part of a rate that has to take place.
+const REACHED_SHARE: f64 = 0.9;
 
 /// The option that is varied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -72,6 +77,14 @@ impl Vary {
             Self::Rate | Self::ConnectRate => 1_000.0,
             _ => 1.0,
         }
+    }
+
+    /// What a run did of this value, if it was much less. Connects wait for each other when as many as may are being opened, so a
+    /// rate that was asked for is not one that took place.
+    pub fn shortfall(self, value: f64, report: &Report) -> Option<String> {
+        let reached = report.connect.per_second;
+        let is_short = self == Self::ConnectRate && reached < value * REACHED_SHARE;
+        is_short.then(|| format!("only {} connects/s took place", thousands(reached as u64)))
     }
 
     /// Where a search begins that is not told: at the value of the option itself.

@@ -133,3 +133,82 @@ fn write_storm(f: &mut fmt::Formatter<'_>, storm: &Storm) -> fmt::Result {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Reason, sample};
+
+    #[test]
+    fn what_became_of_the_others_is_told_in_a_few_lines() {
+        let reason = |reason: &str, count| vec![Reason { reason: reason.into(), count }];
+        let mut report = sample::report();
+        report.churn = Some(Churn {
+            subscribers: 500,
+            rate_milli: 100_000,
+            left: 1_998,
+            left_per_second: 99.9,
+            returned: 1_997,
+            away: 1,
+            not_closed: 2,
+            expected: 1_000_000,
+            received: 999_998,
+            lost: 2,
+            missed_away: 12_345,
+            failures: reason("connection refused", 3),
+            ..Churn::default()
+        });
+        report.slow = Some(Slow {
+            subscribers: 50,
+            bytes_per_second: 16_384,
+            expected: 50_000,
+            received: 10_000,
+            announced_missed: 1,
+            skipped: 2,
+            unread: 3,
+            missed_disconnected: 39_994,
+            disconnected: 49,
+            disconnections: reason("the server closed: 4008 (private use) too slow", 49),
+            ..Slow::default()
+        });
+        report.reconnect = Some(Reconnect {
+            lost: 1_000,
+            returned: 990,
+            attempts: 2_500,
+            away: 10,
+            missed_away: 7_654_321,
+            publishers_lost: 1,
+            publishers_returned: 1,
+            publishes_unanswered: 4,
+            storms: vec![Storm {
+                began_seconds: -0.5,
+                lost: 1_000,
+                half_seconds: Some(2.5),
+                p99_seconds: Some(4.999),
+                peak_returns_per_second: 288,
+                ..Storm::default()
+            }],
+            causes: reason("the stream ended without a Close frame", 1_000),
+            ..Reconnect::default()
+        });
+        let text = report.to_string();
+        let begin = text.find("  churn         1,998").expect("a part about churn");
+        let end = text.find("  generator     ").expect("the part behind it");
+        assert_eq!(
+            text[begin..end].lines().map(str::trim_end).collect::<Vec<_>>(),
+            [
+                "  churn         1,998 left of 500 subscribers (99.9/s of 100/s), 1,997 came again, 1 away at the end",
+                "                their stays: 999,998 of 1,000,000 received, lost 2, duplicated 0, reordered 0; 12,345 missed while away",
+                "                2 closing handshakes not completed",
+                "                3 x connection refused",
+                "  slow          50 subscribers read 16,384 bytes/s: 10,000 of 50,000 received, 3 unread at the end",
+                "                announced missed 1, skipped 2, missed after their end 39,994; 49 disconnected",
+                "                49 x the server closed: 4008 (private use) too slow",
+                "  reconnect     1,000 connections lost, 990 back in 2,500 attempts, 10 away at the end; 7,654,321 deliveries missed meanwhile",
+                "                of publishers: 1 connection lost, 1 back; 4 publishes unanswered",
+                "                at -0.50 s 1,000 lost: half back after 2.50 s, 99 % after 5.00 s, all never; at most 288 connects/s",
+                "                1,000 x the stream ended without a Close frame",
+            ]
+        );
+    }
+}

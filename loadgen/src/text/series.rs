@@ -29,8 +29,8 @@ impl Series {
     fn write_together(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "\n  {:14}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}",
-            "all together", "p50", "p90", "p99", "p99.9", "max", "count"
+            "\n  {:14}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>14}",
+            "all together", "min", "p50", "p90", "p99", "p99.9", "max", "count"
         )?;
         if let Some(from_intended) = &self.latency.from_intended {
             times(f, "from intended", from_intended)?;

@@ -167,13 +167,13 @@ impl Sampler {
     }
 
     fn take(&mut self, crew: &dyn Crew, now_ns: u64, phase: Option<Phase>, boundary: Option<u64>) {
-        let Tally { open: opened, lost, .. } = crew.tally();
+        let Tally { open: opened, lost, lost_slow, .. } = crew.tally();
         let Resources { cpu_ns, resident_bytes } = crew.resources();
         self.samples.push(Sample {
             at_ns: now_ns,
             phase,
             boundary,
-            open: opened.saturating_sub(lost),
+            open: opened.saturating_sub(lost + lost_slow),
             opened,
             published: crew.published(),
             server: self.server.map(|server| server.snapshot()),

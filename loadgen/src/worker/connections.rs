@@ -14,6 +14,8 @@ use crate::worker::{Shared, Worker, list};
 
 /// Failures without one success after which the rest is not tried.
 const HOPELESS_FAILURES: u32 = 64;
+/// Closing handshakes of one worker that wait for their answers at the same time.
+const MOST_CLOSING: usize = 256;
 
 impl Worker<'_> {
     /// Starts as many connections as the pace allows and gives up on those that take too long.
@@ -92,6 +94,10 @@ impl Worker<'_> {
         self.receiver.measure.handshake.record(now - endpoint.socket.started_ns);
         let board = &self.shared.control.workers[self.number];
         board.open.fetch_add(1, Ordering::Relaxed);
+        board.opened_ns.store(now, Ordering::Relaxed);
+        if at >= self.subscribers {
+            board.open_publishing.fetch_add(1, Ordering::Relaxed);
+        }
         if let Peer::Subscriber(client) = &endpoint.peer {
             match self.groups.of(at as u32) {
                 Group::Steady => {
@@ -108,6 +114,9 @@ impl Worker<'_> {
     /// The connection failed: before it was open that is a failure, after it a disconnection. What still waits to be
     /// sent (a Close frame) is sent; the socket is closed when its receive ends, or with the ring.
     pub(super) fn fail(&mut self, at: usize, failure: &Failure) {
+        if self.phase == Phase::Close {
+            return self.end_before_closing(at);
+        }
         let is_apart = self.endpoints[at].socket.was_open && self.endpoints[at].socket.stage != Stage::Down;
         if is_apart && self.phase == Phase::Run && self.comes_back(at, failure) {
             return self.gone(at, failure);
@@ -153,9 +162,11 @@ impl Worker<'_> {
     }
 
     /// Begins the closing handshake (RFC 6455 §7.1.2) of every open connection. The others are left to the end of the ring.
-    pub(super) fn close_all(&mut self) {
-        self.hurry_slow();
-        for at in 0..self.endpoints.len() {
+    /// Not all at once: behind a million closing handshakes in hand each would wait for longer than servers have patience.
+    pub(super) fn close_more(&mut self) {
+        while self.unanswered < MOST_CLOSING && self.closing_began < self.endpoints.len() {
+            let at = self.closing_began;
+            self.closing_began += 1;
             let endpoint = &mut self.endpoints[at];
             let has_handshake = match &mut endpoint.peer {
                 _ if endpoint.socket.stage != Stage::Up => false,
@@ -164,8 +175,22 @@ impl Worker<'_> {
             };
             endpoint.socket.stage = if has_handshake { Stage::Closing } else { Stage::Down };
             self.closing += usize::from(has_handshake);
+            self.unanswered += usize::from(has_handshake);
             list(&mut self.to_send, at, endpoint);
         }
+    }
+
+    /// A connection ended before it was its turn to be closed: the run is over, so nothing is lost by that.
+    fn end_before_closing(&mut self, at: usize) {
+        let endpoint = &mut self.endpoints[at];
+        if std::mem::replace(&mut endpoint.socket.stage, Stage::Down) == Stage::Up {
+            self.not_closed += 1;
+        }
+    }
+
+    /// The server has answered a Close frame of ours: only its end of TCP is to come.
+    pub(super) fn answered_close(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
     }
 
     /// A closing handshake is complete, or its connection ended without.
@@ -176,6 +201,7 @@ impl Worker<'_> {
         if is_complete {
             self.closed += 1;
         } else {
+            self.answered_close();
             self.not_closed += 1;
         }
     }

@@ -138,13 +138,13 @@ impl Worker<'_> {
             Peer::Subscriber(client) => {
                 let first_topic = client.topic();
                 let group = groups.of(at as u32);
-                let is_noted = group == Group::Steady && client.is_between_messages();
+                // What comes when all is over is late, and does not count any more.
+                let is_counted = *phase != Phase::Close;
+                let is_noted = is_counted && group == Group::Steady && client.is_between_messages();
                 if is_noted && receiver.receive_repeat(at, first_topic, buffer, now, control) {
                     return;
                 }
                 let answers = out.len();
-                // What a slow one reads when all is over does not count any more.
-                let is_counted = group != Group::Slow || *phase != Phase::Close;
                 receiver.change_group(group);
                 let progress =
                     client.handle_bytes(buffer, shared.subscriber, scratch, out, |_, message, _| {
@@ -175,6 +175,7 @@ impl Worker<'_> {
             (Ok(Progress::Open), Stage::Closing) => {}
             (Ok(Progress::Open), _) => self.opened(at, now),
             // RFC 6455 §7.1.1: the server ends TCP, so that not this host's ports are left in TIME_WAIT.
+            (Ok(Progress::Closed), Stage::Closing) => self.answered_close(),
             (Ok(Progress::Closed), _) => {}
             (Err(_), Stage::Closing) => self.end_closing(at, false),
             (Err(failure), _) => self.fail(at, &failure),

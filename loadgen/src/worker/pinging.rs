@@ -29,13 +29,15 @@ impl Worker<'_> {
     /// Takes the pongs of this turn and sends more pings. Done when all are answered, or none was for as long as a connection
     /// may take to be opened.
     pub(super) fn ping(&mut self, now: u64) {
-        let Self { pinging, scratch, endpoints, subscribers, to_send, receiver, shared, .. } = self;
+        let Self { pinging, scratch, endpoints, subscribers, groups, to_send, receiver, shared, .. } = self;
+        // The last ones are slow: who does not read does not answer.
+        let reading = *subscribers - groups.slow as usize;
         for sent_ns in scratch.pongs.drain(..).filter(|sent_ns| (pinging.began_ns..=now).contains(sent_ns)) {
             pinging.answered += 1;
             pinging.progress_ns = now;
             receiver.measure.ping.record(now - sent_ns);
         }
-        while pinging.next < *subscribers && pinging.sent - pinging.answered < MOST_UNANSWERED {
+        while pinging.next < reading && pinging.sent - pinging.answered < MOST_UNANSWERED {
             let endpoint = &mut endpoints[pinging.next];
             if endpoint.ping(now) {
                 pinging.sent += 1;
@@ -44,7 +46,7 @@ impl Worker<'_> {
             pinging.next += 1;
         }
         let patience_ns = shared.scenario.connect_timeout.as_nanos() as u64;
-        let is_answered = pinging.next == *subscribers && pinging.answered == pinging.sent;
+        let is_answered = pinging.next == reading && pinging.answered == pinging.sent;
         let is_over = is_answered || now - pinging.progress_ns > patience_ns;
         let board = &shared.control.workers[self.number];
         board.pings.store(pinging.sent, Ordering::Relaxed);

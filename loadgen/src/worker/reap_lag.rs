@@ -1,7 +1,8 @@
 //! How long what a reap brings may have waited for the worker: the part of its latency that may be the generator's fault.
 //!
 //! What arrives while the worker works waits until it looks again. That is at most the time since the look before, or since an
-//! earlier one when that did not take everything. What arrives while the worker sleeps wakes it, and has not waited.
+//! earlier one when that did not take everything. What arrives while the worker sleeps wakes it: it waits no longer than until
+//! the thread gets a core, which is told by the thread's own account.
 
 /// Of one worker.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::clock::now_ns;
 use crate::control::Timing;
-use crate::endpoint::{Peer, Stage};
+use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::{Failure, Reasons};
 use crate::groups::{Group, Groups};
 use crate::measure::Recorder;
@@ -32,6 +32,11 @@ use crate::worker::{CLOSE_TIMEOUT_NS, Shared, Worker, list};
 /// Codes with which a server says that trying again is of no use: the connection, or what was said on it, was wrong.
 const FINAL_CODES: [u16; 8] = [1002, 1003, 1007, 1008, 1009, 4001, 4003, 4004];
 
+/// How long the server may take to end a connection that it has refused.
+const REFUSAL_TIMEOUT_NS: u64 = 500_000_000;
+/// How often it is looked for what is still to come.
+const LOOK_NS: u64 = 100_000_000;
+
 /// Who is away, and what comes next for them.
 #[derive(Debug)]
 pub(super) struct Returning {
@@ -41,6 +46,7 @@ pub(super) struct Returning {
     backoff: Backoff,
     is_reconnecting: bool,
     leaving: Option<Leaving>,
+    next_look_ns: u64,
     pub(super) story: Story,
 }
 
@@ -88,6 +94,8 @@ struct Absence {
     attempts: u32,
     step: Step,
     until_ns: u64,
+    /// It was the subscriber that closed the connection.
+    has_left: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +135,7 @@ impl Returning {
             timers: BinaryHeap::new(),
             backoff: Backoff::new(scenario.reconnect_delay, scenario.seed ^ (worker as u64) << 32),
             is_reconnecting: scenario.reconnect,
+            next_look_ns: 0,
             leaving: scenario.churn.filter(|_| own.churning > 0).map(leaving),
             story: Story::default(),
         }
@@ -170,8 +179,8 @@ impl Returning {
         }
     }
 
-    fn begin(&mut self, at: usize, since_ns: u64) {
-        let absence = Absence { since_ns, attempts: 0, step: Step::Ending, until_ns: u64::MAX };
+    fn begin(&mut self, at: usize, since_ns: u64, has_left: bool) {
+        let absence = Absence { since_ns, attempts: 0, step: Step::Ending, until_ns: u64::MAX, has_left };
         self.absences.insert(at as u32, absence);
     }
 
@@ -199,6 +208,20 @@ impl Leaving {
         let milli = u128::from(self.rate.per_thousand_seconds());
         let after_ns = (u128::from(self.done) + 1) * self.all * 1_000_000_000_000 / (milli * self.own) + 1;
         Some(timing.start_ns + after_ns as u64).filter(|next_ns| *next_ns < timing.until_ns)
+    }
+}
+
+/// How many messages a subscriber's publisher has sent, by the check's number for it.
+fn sent(shared: &Shared<'_>, first_topic: u32, place: usize) -> u32 {
+    let Shared { scenario, control, part, .. } = shared;
+    let each = scenario.publishers_per_topic();
+    let topic = (first_topic + place as u32 / each) % scenario.topics;
+    let publisher = place as u32 % each * scenario.topics + topic;
+    match control.publishers.get(publisher as usize) {
+        None => 0,
+        Some(board) if part.has(scenario, publisher) => board.sent.load(Ordering::Acquire),
+        // On another host: all that was due there, at most.
+        Some(_) => Part::most_sent(scenario, publisher, &control.timing(), now_ns() + part.uncertainty_ns()),
     }
 }
 
@@ -252,10 +275,7 @@ impl Worker<'_> {
         let before = self.returning.step(at);
         match before {
             None => self.note_loss(at, failure, now),
-            Some(Step::Leaving) => {
-                self.returning.story.churn.left += 1;
-                self.receiver.check.leave(at);
-            }
+            Some(Step::Leaving) => self.note_leave(at),
             Some(Step::Trying) => self.note_failure(at, failure),
             Some(Step::Ending | Step::Waiting) => {}
         }
@@ -265,7 +285,10 @@ impl Worker<'_> {
             self.close_socket(at);
             self.wait_for_next_attempt(at, now);
         } else if before != Some(Step::Ending) {
-            self.returning.set(at, Step::Ending, now + CLOSE_TIMEOUT_NS);
+            // An attempt that was refused need not keep its connection as long as one that was open.
+            let patience_ns =
+                if before == Some(Step::Trying) { REFUSAL_TIMEOUT_NS } else { CLOSE_TIMEOUT_NS };
+            self.returning.set(at, Step::Ending, now + patience_ns);
         }
     }
 
@@ -275,23 +298,15 @@ impl Worker<'_> {
             return;
         }
         let absence = self.returning.absences.remove(&(at as u32)).expect("it has a step");
+        self.board().open.fetch_add(1, Ordering::Relaxed);
         let took_ns = now - self.endpoints[at].socket.started_ns;
         let Peer::Subscriber(client) = &self.endpoints[at].peer else {
             self.returning.story.reconnect.publishers_returned += 1;
             return;
         };
-        let Shared { scenario, control, part, .. } = self.shared;
-        let timing = control.timing();
-        let (first, each) = (client.topic(), scenario.publishers_per_topic());
-        self.receiver.check.come_back(at, |place| {
-            let topic = (first + place as u32 / each) % scenario.topics;
-            let publisher = place as u32 % each * scenario.topics + topic;
-            match control.publishers.get(publisher as usize) {
-                None => 0,
-                Some(board) if part.has(scenario, publisher) => board.sent.load(Ordering::Acquire),
-                Some(_) => Part::most_sent(scenario, publisher, &timing, now + part.uncertainty_ns()),
-            }
-        });
+        let (scenario, control) = (self.shared.scenario, self.shared.control);
+        let first = client.topic();
+        self.receiver.check.come_back(at, |place| sent(&self.shared, first, place));
         if self.groups.of(at as u32) == Group::Churning {
             self.returning.story.churn.returned += 1;
             self.returning.story.churn.handshake.record(took_ns);
@@ -306,6 +321,24 @@ impl Worker<'_> {
                 self.shared.flight.add_receiver(publisher as usize);
             }
         }
+    }
+
+    /// Tells whether there is nothing more to wait for, now and then.
+    pub(super) fn look_whether_all_is_there(&mut self, now: u64, timing: &Timing) {
+        if !self.shared.scenario.has_returning() || now < timing.until_ns || now < self.returning.next_look_ns
+        {
+            return;
+        }
+        self.returning.next_look_ns = now + LOOK_NS;
+        let has_all = |at: usize| match &self.endpoints[at] {
+            Endpoint { peer: Peer::Subscriber(client), socket } if socket.was_open => {
+                self.receiver.check.has_all(at, |place| sent(&self.shared, client.topic(), place))
+            }
+            _ => true,
+        };
+        let reading = (self.groups.steady + self.groups.churning) as usize;
+        let is_settled = self.returning.is_empty() && self.shared.control.all_published();
+        self.board().has_all.store(is_settled && (0..reading).all(has_all), Ordering::Release);
     }
 
     fn next_to_leave(&mut self, now: u64, timing: &Timing) -> Option<usize> {
@@ -334,12 +367,19 @@ impl Worker<'_> {
             client.close(&mut endpoint.socket.out);
         }
         list(&mut self.to_send, at, endpoint);
-        self.returning.begin(at, now);
+        self.returning.begin(at, now, true);
         self.returning.set(at, Step::Leaving, now + CLOSE_TIMEOUT_NS);
     }
 
+    fn note_leave(&mut self, at: usize) {
+        self.returning.story.churn.left += 1;
+        self.receiver.check.leave(at);
+        self.board().lost_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn note_loss(&mut self, at: usize, failure: &Failure, now: u64) {
-        self.returning.begin(at, now);
+        self.returning.begin(at, now, false);
+        self.board().lost_connections.fetch_add(1, Ordering::Relaxed);
         if at >= self.subscribers {
             self.returning.story.reconnect.publishers_lost += 1;
             self.returning.story.reconnect.unanswered += self.publishing.break_off(at - self.subscribers);
@@ -373,8 +413,7 @@ impl Worker<'_> {
             self.ring.push(Kind::Cancel.token(at, endpoint), Op::Cancel { target });
         }
         if self.returning.step(at) == Some(Step::Leaving) {
-            self.returning.story.churn.left += 1;
-            self.receiver.check.leave(at);
+            self.note_leave(at);
         }
         self.endpoints[at].socket.stage = Stage::New;
         self.returning.set(at, Step::Ending, now + CLOSE_TIMEOUT_NS);
@@ -383,11 +422,8 @@ impl Worker<'_> {
     fn wait_for_next_attempt(&mut self, at: usize, now: u64) {
         let Some(absence) = self.returning.absences.get(&(at as u32)).copied() else { return };
         // Who left by itself comes again at once.
-        let has_left = at < self.subscribers
-            && self.groups.of(at as u32) == Group::Churning
-            && !self.returning.is_reconnecting
-            && absence.attempts == 0;
-        let wait_ns = if has_left { 0 } else { self.returning.backoff.wait_ns(absence.attempts) };
+        let is_free = absence.has_left && absence.attempts == 0;
+        let wait_ns = if is_free { 0 } else { self.returning.backoff.wait_ns(absence.attempts) };
         self.returning.set(at, Step::Waiting, now + wait_ns);
     }
 

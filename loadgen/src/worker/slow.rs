@@ -5,11 +5,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::atomic::Ordering;
 
 use corecast_uring::{Errno, Op, Ring};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ns;
+use crate::control::Phase;
 use crate::endpoint::Stage;
 use crate::failure::{Failure, Reasons};
 use crate::groups::Group;
@@ -153,7 +155,7 @@ impl Worker<'_> {
 
     /// The server has ended a slow subscriber's connection, or it broke.
     pub(super) fn slow_ended(&mut self, at: usize, now: u64) {
-        if self.endpoints[at].socket.stage != Stage::Up {
+        if self.endpoints[at].socket.stage != Stage::Up || self.phase == Phase::Close {
             return;
         }
         self.slow.story.ended.insert(at as u32, now);
@@ -176,6 +178,7 @@ impl Worker<'_> {
     pub(super) fn slow_gone(&mut self, at: usize, failure: &Failure) {
         self.endpoints[at].socket.stage = Stage::Down;
         self.slow.story.disconnections.add(failure);
+        self.board().lost_slow.fetch_add(1, Ordering::Relaxed);
         self.slow.story.ended.entry(at as u32).or_insert_with(now_ns);
     }
 }

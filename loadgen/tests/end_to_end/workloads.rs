@@ -63,7 +63,8 @@ fn a_dry_run_tells_mistakes_and_shortages() {
         errors,
         "corecast-load: --size 1 is smaller than the stamp of a binary message: give at least 32\n"
     );
-    let (code, out, errors) = load(&["run", "--dry-run", "-c", "1000000", "--threads", "64"]);
+    let (code, out, errors) =
+        load(&["run", "--dry-run", "-c", "1000000", "--threads", "64", "--source", "127.0.0.1"]);
     assert_eq!((code, errors.as_str()), (Some(1), ""));
     assert!(
         out.contains("1,000,001: 1,000,000 subscribers") && out.contains("\n  ! 1000001 connections"),
@@ -88,10 +89,11 @@ fn messages_of_several_sizes_and_both_kinds_all_arrive() {
 
 #[test]
 fn another_servers_protocol_is_described_by_options() {
-    let server = TestServer::start(Behaviour {
+    let behaviour = Behaviour {
         fate: |number, _| if number == 3 { Fate::AddForeign } else { Fate::Deliver },
         ..Behaviour::default()
-    });
+    };
+    let server = TestServer::start(behaviour);
     let url = format!("{}/ws", server.url());
     let file = format!(
         r#"
@@ -114,6 +116,7 @@ fn another_servers_protocol_is_described_by_options() {
         [time]
         warmup = 0
         duration = "100ms"
+        grace = "30s"
         "#
     );
     let path = std::env::temp_dir().join(format!("corecast-load-{}.toml", std::process::id()));
@@ -124,13 +127,14 @@ fn another_servers_protocol_is_described_by_options() {
     let delivery = &report["delivery"];
     assert_eq!((&delivery["published"], &delivery["received"]), (&400.into(), &800.into()), "{delivery}");
     assert_eq!(delivery["unexpected"], 4, "one for each subscriber");
+    let report = run_against(&TestServer::start(behaviour), &["-c", "2", "--ignore", "somebody else's"]);
+    assert_eq!((report.delivery.received, report.delivery.unexpected), (400, 0));
 }
 
 #[test]
 fn subscribers_come_and_go_and_lose_nothing_while_they_are_there() {
     let server = TestServer::start(Behaviour::default());
-    let arguments =
-        ["-c", "20", "--churn", "50", "--churn-subscribers", "5", "--duration", "500ms", "--grace", "1s"];
+    let arguments = ["-c", "20", "--churn", "50", "--churn-subscribers", "5", "--duration", "500ms"];
     let report = run_against(&server, &arguments);
     let delivery = &report.delivery;
     // Fifteen stay.
@@ -159,8 +163,8 @@ fn what_is_lost_inside_of_a_stay_is_found() {
         },
         ..Behaviour::default()
     });
-    let arguments = ["-c", "20", "--churn", "20", "--churn-subscribers", "25%", "--duration", "500ms"];
-    let report = run_against(&server, &[&arguments[..], &["--grace", "1s"]].concat());
+    let arguments = ["-c", "20", "--churn", "20", "--churn-subscribers", "25%", "--rate", "250"];
+    let report = run_against(&server, &[&arguments[..], &["--duration", "2s", "--grace", "2s"]].concat());
     assert_eq!((report.delivery.expected, report.delivery.lost), (7_500, 0));
     let churn = report.churn.expect("a part about churn");
     assert!(churn.lost > 0, "{churn:?}");
@@ -228,7 +232,7 @@ fn through_a_restart(code: Option<CloseCode>, down: Duration, arguments: &[&str]
 
 #[test]
 fn everybody_comes_back_after_a_restart() {
-    let arguments = ["-c", "20", "--publishers", "2", "--rate", "200", "--duration", "2s", "--grace", "3s"];
+    let arguments = ["-c", "20", "--publishers", "2", "--rate", "200", "--duration", "2s", "--grace", "30s"];
     let reconnecting = ["--reconnect", "--reconnect-delay", "200ms"];
     for (code, down) in [(None, Duration::ZERO), (Some(CloseCode(1012)), Duration::from_millis(700))] {
         let report = through_a_restart(code, down, &[&arguments[..], &reconnecting].concat());
@@ -255,6 +259,36 @@ fn everybody_comes_back_after_a_restart() {
 }
 
 #[test]
+fn groups_are_told_apart_through_a_restart_too() {
+    let arguments = ["-c", "20", "--rate", "200", "--duration", "3s", "--grace", "30s", "--size", "1KiB"];
+    let groups =
+        ["--churn", "10", "--churn-subscribers", "6", "--slow-subscribers", "2", "--slow-rate", "4KiB/s"];
+    let reconnecting = ["--reconnect", "--reconnect-delay", "200ms"];
+    let all = [&arguments[..], &groups, &reconnecting].concat();
+    let report = through_a_restart(None, Duration::from_millis(300), &all);
+    let (delivery, reconnect) =
+        (report.delivery, report.reconnect.expect("a part about those that came back"));
+    assert_eq!((reconnect.lost, reconnect.returned, reconnect.away), (12, 12, 0), "the steady ones");
+    assert_eq!((delivery.published, delivery.expected + reconnect.missed_away), (600, 600 * 12));
+    assert_eq!((delivery.received, delivery.lost, delivery.disconnected), (delivery.expected, 0, 0));
+    let churn = report.churn.expect("a part about churn");
+    assert_eq!(churn.left + churn.nobody_left, 30);
+    assert_eq!(
+        churn.returned,
+        churn.left + churn.disconnected,
+        "whoever was there when it stopped came back as well"
+    );
+    assert!((1..=6).contains(&churn.disconnected), "{churn:?}");
+    assert_eq!((churn.away, churn.lost, churn.received), (0, 0, churn.expected));
+    assert_eq!(churn.expected + churn.missed_away, 600 * 6);
+    let slow = report.slow.expect("a part about slow ones");
+    // They have yet to read what comes before the end of their connections.
+    assert_eq!((slow.disconnected, slow.skipped, slow.received + slow.unread), (0, 0, 600 * 2));
+    let last = report.timeline.last().and_then(|interval| interval.open);
+    assert_eq!(last, Some(20 + 1), "all are there");
+}
+
+#[test]
 fn who_is_told_not_to_come_back_does_not() {
     let server = TestServer::start(Behaviour {
         fate: |number, subscriber| match (number, subscriber) {
@@ -263,7 +297,7 @@ fn who_is_told_not_to_come_back_does_not() {
         },
         ..Behaviour::default()
     });
-    let arguments = ["-c", "4", "--reconnect", "--reconnect-delay", "0s", "--grace", "1s"];
+    let arguments = ["-c", "4", "--reconnect", "--reconnect-delay", "0s", "--grace", "30s"];
     let report = run_against(&server, &arguments);
     let reconnect = report.reconnect.expect("a part about those that came back");
     assert_eq!((reconnect.lost, reconnect.returned), (1, 1), "4008 says: come again");

@@ -104,6 +104,7 @@ counters! {
     // deliver
     deliveries Counter "corecast_deliveries_total" "Messages handed whole to the kernel, counted once for each subscriber."
     delivered_bytes Counter "corecast_delivered_bytes_total" "Encoded bytes of those messages."
+    sends Counter "corecast_sends_total" "Sends handed to the kernel: one may carry several messages to a connection, or answers and control frames."
     sends_short Counter "corecast_sends_short_total" "Sends of which the socket took a part."
     sends_refused Counter "corecast_sends_refused_total" "Sends of which the socket took nothing."
     lagging Gauge "corecast_lagging" "Subscribers that wait for their socket to take more."

@@ -108,6 +108,10 @@ pub struct ShardFigures {
     /// Received from other shards' homes.
     pub messages_relayed: u64,
     pub deliveries: u64,
+    /// Sends that carried them, and answers and control frames.
+    pub sends: u64,
+    /// Encoded bytes of the deliveries.
+    pub delivered_bytes: u64,
     /// Time spent in turns.
     pub busy: Duration,
 }
@@ -137,6 +141,8 @@ impl ShardFigures {
             messages_published: counters.messages_published,
             messages_relayed: counters.messages_relayed,
             deliveries: counters.deliveries,
+            sends: counters.sends,
+            delivered_bytes: counters.delivered_bytes,
             busy: turn_duration.sum(),
         }
     }

@@ -67,7 +67,7 @@ fn write(page: &mut String, Snapshot { metrics, shards }: &Snapshot) -> fmt::Res
 /// The figures that show whether the shards share the work.
 fn by_shard(page: &mut String, shards: &[ShardFigures]) -> fmt::Result {
     type Value = fn(&ShardFigures) -> f64;
-    let rows: [(&str, &str, &str, Value); 6] = [
+    let rows: [(&str, &str, &str, Value); 8] = [
         ("corecast_shard_connections", "gauge", "Connections open now, by shard.", |shard| {
             shard.connections as f64
         }),
@@ -91,6 +91,18 @@ fn by_shard(page: &mut String, shards: &[ShardFigures]) -> fmt::Result {
             "counter",
             "Messages handed whole to the kernel by a shard, counted once for each subscriber.",
             |shard| shard.deliveries as f64,
+        ),
+        (
+            "corecast_shard_sends_total",
+            "counter",
+            "Sends that a shard handed to the kernel; one may carry several messages.",
+            |shard| shard.sends as f64,
+        ),
+        (
+            "corecast_shard_delivered_bytes_total",
+            "counter",
+            "Encoded bytes of a shard's deliveries.",
+            |shard| shard.delivered_bytes as f64,
         ),
         (
             "corecast_shard_busy_seconds_total",
@@ -172,12 +184,14 @@ mod tests {
     fn shards_are_told_apart() {
         let page = page(|metrics| {
             metrics.counters.messages_relayed = 3;
+            metrics.counters.sends = 7;
             metrics.turn_duration.record(Duration::from_millis(1500));
         });
         assert_lines(
             &page,
             "# TYPE corecast_shard_relayed_total counter\ncorecast_shard_relayed_total{shard=\"0\"} 3\n",
         );
+        assert_lines(&page, "corecast_shard_sends_total{shard=\"0\"} 7\n");
         assert_lines(&page, "corecast_shard_busy_seconds_total{shard=\"0\"} 1.5\n");
     }
 

@@ -63,6 +63,7 @@ impl Shard {
                 of_feed.iter().map(move |&slot| Send { file: file(slot), bytes })
             });
             cx.ring.send_batch(sends, &mut outcomes);
+            self.metrics.counters.sends += targets.len() as u64;
             for outcome in outcomes.drain(..) {
                 let index = outcome.index as usize;
                 let slot = targets[index];
@@ -321,6 +322,7 @@ impl Shard {
             targets.iter().map(|&slot| Send { file: file(slot), bytes: bytes(self, slot) }),
             &mut outcomes,
         );
+        self.metrics.counters.sends += targets.len() as u64;
         outcomes.sort_unstable_by_key(|outcome| outcome.index);
         let mut unfinished = outcomes.drain(..).peekable();
         for (index, &slot) in targets.iter().enumerate() {

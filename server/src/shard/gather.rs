@@ -177,6 +177,7 @@ impl Shard {
             cx.ring.send_gathered(sends, &mut outcomes);
         }
         drop(slices);
+        self.metrics.counters.sends += groups.len() as u64;
         outcomes.sort_unstable_by_key(|outcome| outcome.index);
         let mut unfinished = outcomes.drain(..).peekable();
         for (index, group) in groups.iter().enumerate() {

@@ -55,7 +55,8 @@ def added(histograms):
 def percentiles(histogram):
     at = {"p50_ns": 50, "p90_ns": 90, "p99_ns": 99, "p999_ns": 99.9}
     values = {name: histogram.get_value_at_percentile(percent) for name, percent in at.items()}
-    return values | {"count": histogram.get_total_count(), "max_ns": histogram.get_max_value()}
+    ends = {"min_ns": histogram.get_min_value(), "max_ns": histogram.get_max_value()}
+    return values | ends | {"count": histogram.get_total_count()}
 
 
 def test_log_of_histograms_agrees_with_the_report(written, report):

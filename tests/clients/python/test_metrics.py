@@ -64,6 +64,8 @@ def test_counts_move_with_what_happens(start, topic):
     assert moved("deliveries_total") == 18
     # Each with a header of two bytes.
     assert moved("delivered_bytes_total") == 18 * 12
+    # One for each delivery, for each 101, for each POST's answer, and one or two for the page itself.
+    assert 18 + 3 + 5 <= moved("sends_total") <= 18 + 3 + 5 + 2
     assert (after["subscribers"], after["topics"], after["log_bytes_used"], after["lagging"]) == (3, 1, 0, 0)
     # Five POSTs and the first scrape; the second counts itself or not.
     assert moved("http_requests_total") in (6, 7)
