@@ -20,6 +20,7 @@ Without arguments all stages run, in this order:
   autobahn      the Autobahn testsuite against server and generator, all but most of compression
   unprivileged  a server without any privilege passes messages
   instructions  what the hot parts execute, counted by callgrind, against benches/instructions/baseline.json
+  hosts         one run of corecast-load over two workers, each host a network namespace
   load          corecast-load: 1,000 subscribers for 3 s, 50 topics from 2 connections, 12,000 connections; nothing may be lost
   compare       benches/compare: its unit tests, and every server of the comparison passes messages
   plan          the capacity plan: fits and predicts runs of 1 s, which says that it works, not how well
@@ -36,7 +37,7 @@ END
 }
 
 STAGES=(
-  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions load compare plan doc deny
+  fmt clippy test fuzz build python node browser rust_clients autobahn unprivileged instructions hosts load compare plan doc deny
 )
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
@@ -132,6 +133,13 @@ stage_instructions() {
   need_command valgrind valgrind
   benches/instructions/run.py --self-test
   benches/instructions/run.py
+}
+
+stage_hosts() {
+  need_binary
+  need_command python3 python3
+  need_command ip iproute2
+  tests/namespaces.py "$CORECAST_BINARY" "$target/release/corecast-load"
 }
 
 stage_load() {

@@ -6,6 +6,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
+use crate::packed;
+
 /// Ranges remembered for one pair. Each stands for a separate gap, so only a subscriber that loses every other message
 /// for long gets here; the oldest range is then handed back as lost for good.
 const MAX_MISSING_RANGES: usize = 1_024;
@@ -26,9 +30,10 @@ pub enum Arrival {
 }
 
 /// The check of one worker's subscribers.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Check {
     /// `next[subscriber * publishers_per_topic + publisher]`: every sequence below was received or is in `gaps`.
+    #[serde(with = "packed")]
     next: Box<[u32]>,
     publishers_per_topic: usize,
     /// Missing ranges by index into `next`: ascending, disjoint, not touching, none empty, all below `next`.
@@ -43,7 +48,7 @@ pub struct Check {
 const AWAY: u32 = u32::MAX;
 
 /// A pair without a message since the subscriber left.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Absence {
     /// The next sequence expected when it left.
     left: u32,

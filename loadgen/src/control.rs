@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use crate::check::count_accepted;
 
 /// What workers are to do.
@@ -24,7 +26,7 @@ pub(crate) enum Phase {
 }
 
 /// When what happens, in nanoseconds of [`crate::clock::now_ns`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Timing {
     /// Publishing starts: warm-up.
     pub(crate) start_ns: u64,
@@ -195,13 +197,19 @@ impl Control {
             publishers,
         );
     }
-
-    pub(crate) fn received(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.received.load(Ordering::Relaxed)).sum()
-    }
 }
 
 impl PublisherBoard {
+    /// This is the first measured message.
+    pub(crate) fn measure_from(&self, sequence: u32) {
+        self.measured_from.store(sequence, Ordering::Release);
+    }
+
+    /// Nothing more is to be waited for.
+    pub(crate) fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+    }
+
     /// The server refused these messages; `measured` is how many measured ones that makes in all.
     pub(crate) fn refuse(&self, sequences: &[u32], measured: u32) {
         let mut refused = self.refused_sequences.lock().expect("nobody panics while holding it");

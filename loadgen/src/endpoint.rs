@@ -98,28 +98,27 @@ pub(crate) fn creation(scenario: &Scenario, is_subscriber: bool) -> Op {
     Op::Socket { domain: if target.address.is_ipv4() { Domain::Ipv4 } else { Domain::Ipv6 } }
 }
 
-/// The operations between a new socket and a connected one, by number; the last is the connect. `index` spreads
-/// connections over the source addresses.
+/// The operations between a new socket and a connected one, by number; the last is the connect. `subscriber` is its
+/// number, if it is one; `index` spreads connections over the source addresses.
 pub(crate) fn preparation(
     scenario: &Scenario,
-    is_subscriber: bool,
+    subscriber: Option<u32>,
     index: usize,
     file: File,
     step: u8,
 ) -> Option<Op> {
-    let target = if is_subscriber { &scenario.subscribe } else { &scenario.publish };
+    let target = if subscriber.is_some() { &scenario.subscribe } else { &scenario.publish };
     let source = match scenario.sources.len() {
         0 => None,
         count => Some(scenario.sources[index % count]),
     };
     let option = |option| Op::SetOption { file, option };
     let steps = [
-        scenario
-            .receive_buffer_of(index as u32)
-            .filter(|_| is_subscriber)
+        subscriber
+            .and_then(|subscriber| scenario.receive_buffer_of(subscriber))
             .map(|bytes| option(SocketOption::ReceiveBuffer(bytes))),
         // A message that is due must not wait for the acknowledgement of the one before.
-        (!is_subscriber).then_some(option(SocketOption::NoDelay)),
+        subscriber.is_none().then_some(option(SocketOption::NoDelay)),
         // Without it a bound address uses up one local port for all destinations.
         source.map(|_| option(SocketOption::BindAddressNoPort)),
         source.map(|source| Op::Bind { file, address: (source, 0).into() }),
@@ -140,7 +139,8 @@ mod tests {
     }
 
     fn steps(scenario: &Scenario, is_subscriber: bool, index: usize) -> Vec<Op> {
-        (0..).map_while(|step| preparation(scenario, is_subscriber, index, File(3), step)).collect()
+        let subscriber = is_subscriber.then_some(index as u32);
+        (0..).map_while(|step| preparation(scenario, subscriber, index, File(3), step)).collect()
     }
 
     #[test]

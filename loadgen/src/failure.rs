@@ -9,6 +9,7 @@ use corecast_protocol::handshake::client::HandshakeError;
 use corecast_protocol::http1::HttpError;
 use corecast_protocol::{CloseCode, ProtocolError};
 use corecast_uring::Errno;
+use serde::{Deserialize, Serialize};
 
 /// Different reasons that are told apart; servers that put a number in every answer must not fill the memory.
 const MOST_REASONS: usize = 24;
@@ -94,7 +95,8 @@ impl Failure {
 }
 
 /// Failures counted by their text.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Reasons(BTreeMap<String, u64>);
 
 impl Reasons {

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::dealing::share;
 
 /// What a subscriber does.
@@ -20,7 +22,7 @@ pub enum Group {
 
 /// How many subscribers each group has. By their numbers the steady ones come first, then the churning ones, then the slow
 /// ones: as topics and workers are dealt out in turn, every topic and worker has its share of each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Groups {
     pub steady: u32,
     pub churning: u32,

@@ -185,10 +185,6 @@ impl Report {
     fn add_setup(&self, body: &mut String) {
         let setup = &self.setup;
         let seconds = |ns: u64| format!("{} s", ns as f64 / 1e9);
-        let cores = match setup.cores.as_slice() {
-            [] => "any core".to_owned(),
-            cores => format!("cores {}", crate::text::list(cores)),
-        };
         let mut rows = vec![
             ("Host", format!("{}, {}", setup.host.kernel, setup.host.cpu_model)),
             ("Cores", setup.host.allowed_cores.to_string()),
@@ -203,19 +199,15 @@ impl Report {
                     seconds(setup.grace_ns)
                 ),
             ),
-            (
-                "Generator",
-                format!(
-                    "{} ({}), {} on {cores}",
-                    self.version,
-                    self.commit,
-                    crate::text::plural(setup.threads as u64, "thread")
-                ),
-            ),
+            ("Generator", format!("{} ({}), {}", self.version, self.commit, setup.threads_text())),
             ("How busy it was", crate::text::threads_busy(&self.generator.workers)),
             ("Seed, run", format!("{}, {}", setup.seed, setup.run)),
             ("Command line", setup.command_line.join(" ")),
         ];
+        for host in &setup.hosts {
+            rows.push(("Worker", format!("{}; {}", host.text(), host.clock_text())));
+        }
+        rows.extend(self.clocks_text().map(|text| ("Clocks", text)));
         if let Some(server) = &self.server {
             let shared = if server.shares_cores { ", shared with the generator" } else { "" };
             let text = format!("{}; cores {}{shared}", server.pid, crate::text::list(&server.cores));

@@ -15,7 +15,9 @@ use corecast_load::output::{OutputOptions, print};
 use corecast_load::plan::{PlanOptions, print_plan};
 use corecast_load::scenario_file::with_scenario;
 use corecast_load::written::Written;
-use corecast_load::{RunOptions, Scenario, SearchOptions, VERSION, run, run_series, search};
+use corecast_load::{
+    RunOptions, Scenario, SearchOptions, VERSION, WorkerOptions, WorkerServer, run, run_series, search,
+};
 use progress::ProgressDisplay;
 
 #[global_allocator]
@@ -36,6 +38,12 @@ enum Command {
     Run(Box<RunOptions>),
     /// Search for the highest rate, or number of connections, that meets an objective
     Search(Box<SearchOptions>),
+    /// Take part in runs that another process coordinates
+    ///
+    /// Generates its part of the load of `corecast-load run --workers`, run after run, until SIGTERM or Ctrl-C. Nobody is
+    /// asked who they are, and nothing is encrypted, headers given to `run` included: whoever can connect to this port can
+    /// have this host send any amount of traffic anywhere. Keep it on loopback or on a private network.
+    Worker(WorkerOptions),
     /// Show a report that was written as JSON, and write it in other forms: a page with plots, a log of histograms
     Show(ShowOptions),
     /// Compare runs by their reports, and tell what differs by more than noise
@@ -70,6 +78,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(options) => execute(&options),
         Command::Search(options) => hunt(&options),
+        Command::Worker(options) => take_part(&options),
         Command::Show(options) => show(&options),
         Command::Diff(options) => diff(&options).map_err(Into::into),
         Command::Plan(options) => print_plan(&options).map_err(Into::into),
@@ -154,6 +163,18 @@ fn hunt(options: &SearchOptions) -> Result<u8, Box<dyn std::error::Error>> {
     let found = found?;
     options.run.output.write_search(&found)?;
     Ok(found.answer.exit_code)
+}
+
+fn take_part(options: &WorkerOptions) -> Result<u8, Box<dyn std::error::Error>> {
+    let stop = progress::interruption()?;
+    let server = WorkerServer::bind(options)
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    eprintln!("corecast-load {VERSION}: waits for coordinators on {}", server.address());
+    eprintln!(
+        "whoever can connect there can have this host send any traffic anywhere: keep it on a private network"
+    );
+    server.serve(&stop, &|line| eprintln!("{line}"));
+    Ok(0)
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,9 @@
 //! What one worker measures, and how the workers' figures become one: histograms are added, never averaged.
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::encoded_histogram::EncodedHistogram;
 use crate::stamp::Stamp;
 
 /// Longest time that is told apart, in nanoseconds: one hour. What takes longer is recorded as one hour.
@@ -77,8 +79,24 @@ impl Recorder {
     }
 }
 
+impl Serialize for Recorder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        EncodedHistogram::of(self.clone().histogram()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Recorder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let decoded = EncodedHistogram::deserialize(deserializer)?.decode().map_err(de::Error::custom)?;
+        // Into the bounds that all recorders have: what was recorded within them stays as it is.
+        let mut recorder = Self::default();
+        recorder.histogram.add(&decoded).map_err(de::Error::custom)?;
+        Ok(recorder)
+    }
+}
+
 /// Deliveries by what became of them. Only measured messages count; warm-up is left out everywhere.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Messages received for the first time.
     pub received: u64,
@@ -106,7 +124,7 @@ impl Counts {
 }
 
 /// All that one worker measures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measure {
     /// From asking for the socket to a checked 101 answer.
     pub handshake: Recorder,
@@ -136,10 +154,16 @@ impl Measure {
     /// A measured message of `bytes` payload bytes arrived at `times` subscribers.
     #[inline]
     pub fn arrived(&mut self, stamp: &Stamp, bytes: u64, now_ns: u64, times: u32) {
-        self.counts.received += u64::from(times);
-        self.counts.received_bytes += u64::from(times) * bytes;
+        self.arrived_untimed(bytes, now_ns, times);
         self.from_intended.record_times(now_ns.saturating_sub(stamp.intended_ns), times);
         self.from_sent.record_times(now_ns.saturating_sub(stamp.sent_ns), times);
+    }
+
+    /// The same of a message whose stamp is by another clock.
+    #[inline]
+    pub fn arrived_untimed(&mut self, bytes: u64, now_ns: u64, times: u32) {
+        self.counts.received += u64::from(times);
+        self.counts.received_bytes += u64::from(times) * bytes;
         self.last_arrival_ns = now_ns;
     }
 

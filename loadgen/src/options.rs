@@ -242,6 +242,19 @@ pub struct RunOptions {
     #[arg(long, value_name = "LIST")]
     pub cores: Option<String>,
 
+    /// Generate the load from these instead, each a host on which `corecast-load worker` listens (port 9003 unless given):
+    /// connections are dealt out to all their threads in turn, this process only tells them what to do and puts their figures
+    /// together, and options for threads, cores and sources hold on each of them. Deliveries are timed where publisher and
+    /// subscriber are on one host, by one clock: give at least as many publishers as there are hosts, or as many topics as
+    /// there are threads, or a multiple of that
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',', conflicts_with = "dry_run")]
+    pub workers: Vec<String>,
+
+    /// With --workers, time deliveries from one host to another too, by estimated differences between their clocks: the
+    /// report tells how uncertain they are
+    #[arg(long, requires = "workers")]
+    pub cross_host_latency: bool,
+
     /// Process id of the server on this host: its processor time and memory are measured
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::dealing::share;
 use crate::endpoint::Endpoint;
 use crate::host_limits::HostLimits;
+use crate::part::Part;
 use crate::preset::Via;
 use crate::scenario::Scenario;
 use crate::worker::table_size;
@@ -51,24 +52,37 @@ pub enum Shortage {
 
 /// Everything that falls short.
 pub fn shortages(scenario: &Scenario) -> Vec<Shortage> {
-    check(scenario, &HostLimits::here())
+    shortages_of(scenario, &Part::whole(scenario.workers.len()))
 }
 
-fn check(scenario: &Scenario, limits: &HostLimits) -> Vec<Shortage> {
+/// The same for a part of a run.
+pub(crate) fn shortages_of(scenario: &Scenario, part: &Part) -> Vec<Shortage> {
+    check(scenario, part, &HostLimits::here())
+}
+
+fn check(scenario: &Scenario, part: &Part, limits: &HostLimits) -> Vec<Shortage> {
     let mut found = Vec::new();
-    let all = u64::from(scenario.connections());
+    let own = |total| part.workers().map(|w| share(total, w, scenario.workers.len()) as u64).sum::<u64>();
+    let subscribers = own(scenario.subscribers);
+    let all = subscribers + own(scenario.publisher_connections);
     let is_local = scenario.subscribe.address.ip().is_loopback();
     let workers = scenario.workers.len();
     let publishing = share(scenario.publisher_connections, 0, workers);
     let table = u64::from(table_size(share(scenario.subscribers, 0, workers) + publishing, publishing));
-    let needed = table.max(OTHER_FILES + workers as u64);
+    let own_workers = part.workers().count();
+    let needed = table.max(OTHER_FILES + own_workers as u64);
     if needed > limits.open_files {
-        let workers_needed = workers_for(scenario.connections(), limits.open_files);
-        found.push(Shortage::OpenFiles { workers, needed, limit: limits.open_files, workers_needed });
+        let workers_needed = workers_for(all as u32, limits.open_files);
+        found.push(Shortage::OpenFiles {
+            workers: own_workers,
+            needed,
+            limit: limits.open_files,
+            workers_needed,
+        });
     }
     // Publishers on another address do not compete for ports.
     let same_server = scenario.via == Via::Ws || scenario.publish.address == scenario.subscribe.address;
-    let connections = if same_server { all } else { scenario.subscribers.into() };
+    let connections = if same_server { all } else { subscribers };
     let (sources, ports) = (scenario.sources.len().max(1) as u64, limits.local_ports);
     if connections > ports * sources {
         let sources_needed = connections.div_ceil(ports.max(1));
@@ -78,7 +92,12 @@ fn check(scenario: &Scenario, limits: &HostLimits) -> Vec<Shortage> {
         };
         found.push(Shortage::LocalPorts { connections, sources, ports, sources_needed, example });
     }
-    let needed = memory(scenario, is_local);
+    // User memory of the generator, and kernel memory of the sockets of this host. What a server on this host needs for itself is
+    // not in it.
+    let ends = if is_local { 2 } else { 1 };
+    let checked = 4 * subscribers * u64::from(scenario.publishers_heard());
+    let of_connections = all * (size_of::<Endpoint>() as u64 + ends * KERNEL_BYTES);
+    let needed = of_connections + checked + own_workers as u64 * WORKER_BYTES;
     if needed > limits.available_bytes {
         found.push(Shortage::Memory {
             connections: all,
@@ -108,16 +127,6 @@ pub(crate) fn workers_for(connections: u32, open_files: u64) -> usize {
     u64::from(connections).div_ceil(room).max(1) as usize
 }
 
-/// Memory that a run takes, its connections idle: user memory of the generator, and kernel memory of the sockets of this
-/// host. What a server on this host needs for itself is not in it.
-fn memory(scenario: &Scenario, is_local: bool) -> u64 {
-    let connections = u64::from(scenario.connections());
-    let checked = 4 * u64::from(scenario.subscribers) * u64::from(scenario.publishers_heard());
-    let user = connections * size_of::<Endpoint>() as u64 + checked;
-    let ends = if is_local { 2 } else { 1 };
-    user + connections * ends * KERNEL_BYTES + scenario.workers.len() as u64 * WORKER_BYTES
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +147,11 @@ mod tests {
     }
 
     fn texts(arguments: &[&str], limits: &HostLimits) -> Vec<String> {
-        check(&scenario(arguments), limits).iter().map(ToString::to_string).collect()
+        let scenario = scenario(arguments);
+        check(&scenario, &Part::whole(scenario.workers.len()), limits)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use clap::ValueEnum;
 use corecast_protocol::MessageKind;
+use serde::{Deserialize, Serialize};
 
 use crate::json_dialect;
 
 /// A family of servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Preset {
     /// corecast's raw dialect: one topic per path, roles in the query
     Corecast,
@@ -27,7 +28,7 @@ pub enum Preset {
 }
 
 /// How messages reach the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Via {
     /// Over WebSocket connections of their own.
     Ws,

@@ -10,6 +10,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+/// Set by the first Ctrl-C; the second ends the process.
+pub(crate) fn interruption() -> io::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // Order matters: the default action is taken if the flag was set by an earlier signal.
+        flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
+        flag::register(signal, Arc::clone(&interrupted))?;
+    }
+    Ok(interrupted)
+}
+
 /// What the user sees of a run while it goes on.
 pub(crate) struct ProgressDisplay {
     bar: Option<ProgressBar>,
@@ -20,12 +31,7 @@ pub(crate) struct ProgressDisplay {
 impl ProgressDisplay {
     /// The first Ctrl-C ends the run in order, the second at once.
     pub(crate) fn new(quiet: bool) -> io::Result<Self> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // Order matters: the default action is taken if the flag was set by an earlier signal.
-            flag::register_conditional_default(signal, Arc::clone(&interrupted))?;
-            flag::register(signal, Arc::clone(&interrupted))?;
-        }
+        let interrupted = interruption()?;
         let wants_bar = !quiet && io::stderr().is_terminal();
         Ok(Self { bar: wants_bar.then(|| ProgressBar::new(0)), shown: "", interrupted })
     }

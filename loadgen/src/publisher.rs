@@ -265,7 +265,7 @@ impl Publisher {
             self.measured_from = Some(self.sequence);
             // Before the message is on its way: its receivers look here.
             let board = &surroundings.control.publishers[self.index as usize];
-            board.measured_from.store(self.sequence, Ordering::Release);
+            board.measure_from(self.sequence);
         }
         surroundings.flight.publish(self.index as usize, self.sequence);
         if let Peer::Poster(poster) = outlet.peer {

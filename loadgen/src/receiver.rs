@@ -5,12 +5,15 @@ mod aside;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use serde::{Deserialize, Serialize};
+
 use crate::check::{Arrival, Check, overlap};
 use crate::control::Control;
 use crate::flight::{Flight, LocalArrivals};
 use crate::groups::{Group, Groups};
 use crate::json_dialect::{Missed, missed};
 use crate::measure::Measure;
+use crate::part::Part;
 use crate::repeats::{Noted, Repeat, Repeats};
 use crate::scenario::{Load, Scenario};
 use crate::stamp::{Finder, Stamp};
@@ -20,7 +23,7 @@ pub(crate) use aside::Asides;
 const MOST_UNDECIDED: usize = 1 << 16;
 
 /// Measured messages that one subscriber will not get, beside those that the check knows of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Absence {
     /// Lost, and no longer remembered by the check (see [`Arrival::New`]).
     pub(crate) given_up: u64,
@@ -35,6 +38,8 @@ pub(crate) struct Receiver {
     finder: Finder,
     /// Topic of each publisher, and its number among that topic's publishers.
     publishers: Box<[(u32, u32)]>,
+    /// What is to be added to each publisher's times, where the run is that of several hosts: see [`Part::clocks`].
+    clocks: Box<[Option<i64>]>,
     topics: u32,
     topics_per_subscriber: u32,
     publishers_per_topic: u32,
@@ -74,6 +79,7 @@ impl Receiver {
             run,
             finder: scenario.text_share.map_or_else(|| Finder::new(scenario.encoding()), |_| Finder::mixed()),
             publishers: (0..scenario.publishers).map(place).collect(),
+            clocks: Box::default(),
             topics: scenario.topics,
             topics_per_subscriber: scenario.topics_per_subscriber,
             publishers_per_topic: scenario.publishers_per_topic(),
@@ -94,6 +100,11 @@ impl Receiver {
         }
     }
 
+    /// For one part of a run.
+    pub(crate) fn with_clocks(self, part: &Part, scenario: &Scenario) -> Self {
+        Self { clocks: part.clocks(scenario), ..self }
+    }
+
     /// One message for the worker's `subscriber`-th subscriber, whose topics begin with `first_topic`.
     #[inline]
     pub(crate) fn receive(
@@ -108,7 +119,7 @@ impl Receiver {
         let is_possible = |stamp: &Stamp| stamp.run == self.run && stamp.sequence < u32::MAX;
         let stamp = self.finder.find(message).filter(is_possible);
         let known = stamp.and_then(|stamp| Some((stamp, *self.publishers.get(stamp.publisher as usize)?)));
-        let Some((stamp, (topic, place))) = known else {
+        let Some((mut stamp, (topic, place))) = known else {
             return self.unexpected(subscriber, first_topic, message, control);
         };
         // Which one of the subscriber's topics: they follow each other, and the last of all is followed by the first.
@@ -119,7 +130,8 @@ impl Receiver {
             return self.unexpected(subscriber, first_topic, message, control);
         }
         let place = nth * self.publishers_per_topic + place;
-        let noted = Noted { stamp, place: place as usize, bytes: message.len() as u64 };
+        let is_timed = self.clocks.is_empty() || self.set_by_own_clock(&mut stamp);
+        let noted = Noted { stamp, place: place as usize, bytes: message.len() as u64, is_timed };
         if self.receive_stamped(subscriber, &noted, now_ns, control) {
             self.repeats.note(noted);
         } else {
@@ -163,9 +175,17 @@ impl Receiver {
         self.repeats.end();
     }
 
+    /// False when that is not possible.
+    fn set_by_own_clock(&self, stamp: &mut Stamp) -> bool {
+        let Some(ahead_ns) = self.clocks[stamp.publisher as usize] else { return false };
+        stamp.intended_ns = stamp.intended_ns.saturating_add_signed(ahead_ns);
+        stamp.sent_ns = stamp.sent_ns.saturating_add_signed(ahead_ns);
+        true
+    }
+
     /// One message of this run, on the right topic. True if it was the next one.
     fn receive_stamped(&mut self, subscriber: usize, noted: &Noted, now_ns: u64, control: &Control) -> bool {
-        let Noted { stamp, place, bytes } = noted;
+        let Noted { stamp, place, .. } = noted;
         let arrival = self.check.receive(subscriber, *place, stamp.sequence);
         let is_next = arrival == Arrival::New { given_up: None };
         let counts = &mut self.measure.counts;
@@ -189,7 +209,7 @@ impl Receiver {
             self.arrivals.add(stamp.publisher as usize, stamp.sequence, 1);
         }
         if stamp.measured {
-            self.measure.arrived(stamp, *bytes, now_ns, 1);
+            measure_arrival(&mut self.measure, noted, now_ns, 1);
         }
         is_next
     }
@@ -278,11 +298,21 @@ fn settle(repeat: &mut Repeat, arrivals: &mut LocalArrivals, measure: &mut Measu
     if times == 0 {
         return;
     }
-    for Noted { stamp, bytes, .. } in &repeat.messages {
+    for noted in &repeat.messages {
+        let stamp = &noted.stamp;
         arrivals.add(stamp.publisher as usize, stamp.sequence, times);
         if stamp.measured {
-            measure.arrived(stamp, *bytes, now_ns, times);
+            measure_arrival(measure, noted, now_ns, times);
         }
+    }
+}
+
+#[inline]
+fn measure_arrival(measure: &mut Measure, noted: &Noted, now_ns: u64, times: u32) {
+    if noted.is_timed {
+        measure.arrived(&noted.stamp, noted.bytes, now_ns, times);
+    } else {
+        measure.arrived_untimed(noted.bytes, now_ns, times);
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Noted {
     pub(crate) place: usize,
     /// Payload bytes.
     pub(crate) bytes: u64,
+    /// The stamp's times are by the clock here.
+    pub(crate) is_timed: bool,
 }
 
 /// Consecutive sequences of one publisher, by its place.
@@ -119,7 +121,7 @@ mod tests {
     fn message(place: usize, sequence: u32) -> Noted {
         let stamp =
             Stamp { run: 1, publisher: place as u32, sequence, measured: true, intended_ns: 0, sent_ns: 0 };
-        Noted { stamp, place, bytes: 64 }
+        Noted { stamp, place, bytes: 64, is_timed: true }
     }
 
     fn note(repeats: &mut Repeats, bytes: &[u8], messages: &[(usize, u32)]) {

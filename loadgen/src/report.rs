@@ -101,6 +101,9 @@ pub struct Setup {
     pub duration_ns: u64,
     pub grace_ns: u64,
     pub threads: usize,
+    /// The processes that generated the load, when they were not the one that reports; else empty.
+    #[serde(default)]
+    pub hosts: Vec<LoadHost>,
     /// Cores the threads were pinned to; empty when they were not.
     pub cores: Vec<usize>,
     /// They looked for work instead of sleeping.
@@ -109,6 +112,24 @@ pub struct Setup {
     pub deflate: bool,
     pub run: u32,
     pub seed: u64,
+}
+
+/// A `corecast-load worker`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadHost {
+    /// As given to `--workers`.
+    pub address: String,
+    pub host: Host,
+    pub threads: usize,
+    /// Cores the threads were pinned to; empty when they were not.
+    pub cores: Vec<usize>,
+    /// It runs on the kernel of the process that reports.
+    pub is_coordinators: bool,
+    /// How far its clock was ahead of that process's before the run, and by how much that may be wrong.
+    pub clock_ahead_ns: i64,
+    pub clock_uncertainty_ns: u64,
+    /// How much more it was ahead after the run.
+    pub clock_drift_ns: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -198,6 +219,12 @@ pub struct Latency {
     pub spread: Percentiles,
     /// Accepted messages without a spread: not every subscriber got them, or too many were on their way.
     pub untracked: u64,
+    /// Measured deliveries without a latency: their publishers were on other hosts, with clocks of their own.
+    #[serde(default)]
+    pub untimed: u64,
+    /// By how much a latency from one host to another may be wrong, where those were measured.
+    #[serde(default)]
+    pub clock_bound_ns: Option<u64>,
 }
 
 /// The histograms that [`Percentiles`] are taken from; empty for reports of versions that did not write them.
@@ -235,6 +262,9 @@ pub struct Generator {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerUsage {
+    /// Its host's number in `setup.hosts`, when there are any.
+    #[serde(default)]
+    pub host: Option<usize>,
     pub core: Option<usize>,
     /// Processor time over the measured window.
     pub cpu_share: f64,

@@ -1,5 +1,6 @@
 //! A run, resolved: options and preset made into values that fit together, or all mistakes at once.
 
+mod local;
 mod mistakes;
 mod urls;
 
@@ -7,24 +8,26 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use corecast_protocol::{Limits, MessageKind};
+use serde::{Deserialize, Serialize};
 
 use crate::groups::{Group, Groups};
 use crate::host_limits::HostLimits;
 use crate::metrics_page::MetricsPage;
 use crate::options::RunOptions;
-use crate::preflight::workers_for;
 use crate::preset::{Preset, Via};
 use crate::sizes::{Sizes, TextShare};
-use crate::sources::{SourceError, automatic};
 use crate::stamp::Encoding;
 use crate::target::{Scheme, Target};
-use crate::units::{Rate, parse_cores};
+use crate::units::Rate;
+pub use local::LocalOptions;
 pub use mistakes::{Mistake, Mistakes};
-use mistakes::{check_lines, check_sizes, check_sources, check_template, check_topics, choose_groups};
+use mistakes::{
+    check_hosts, check_lines, check_sizes, check_sources, check_template, check_topics, choose_groups,
+};
 use urls::{publish_url, subscribe_url, with_query};
 
-/// Everything a run needs to know.
-#[derive(Clone, Debug)]
+/// Everything a run needs to know. As it is written to other processes it lacks what each of them decides for itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scenario {
     pub preset: Preset,
     /// The subscribers' URL as used, `{topic}` included.
@@ -52,6 +55,7 @@ pub struct Scenario {
     pub topics_per_subscriber: u32,
     pub topic_prefix: String,
     pub load: Load,
+    #[serde(with = "local::KindOnWire")]
     pub kind: MessageKind,
     /// Messages of both kinds are sent, this part as text.
     pub text_share: Option<TextShare>,
@@ -85,19 +89,30 @@ pub struct Scenario {
     pub hold: Duration,
     /// Every subscriber is pinged behind it.
     pub ping: bool,
+    pub local: LocalOptions,
+    #[serde(skip)]
     pub sources: Vec<IpAddr>,
     /// `SO_RCVBUF` of subscribers' sockets, in bytes.
     pub receive_buffer: Option<u32>,
-    /// One entry per worker thread: the core it is pinned to, if any.
+    /// One entry per worker thread: the core it is pinned to, if any. None while others are to say that.
+    #[serde(skip)]
     pub workers: Vec<Option<usize>>,
+    /// Processes that generate the load, by address; none when this one does.
+    #[serde(skip)]
+    pub hosts: Vec<String>,
+    /// Deliveries from one of them to another are timed too.
+    pub cross_host_latency: bool,
+    #[serde(skip)]
     pub server_pid: Option<u32>,
+    #[serde(skip)]
     pub metrics: Option<MetricsPage>,
     pub seed: u64,
+    #[serde(skip)]
     pub limits: Limits,
 }
 
 /// What decides when a message is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Load {
     /// Its place in a schedule.
     Open { rate: Rate },
@@ -170,9 +185,12 @@ impl Scenario {
             None => Ok(None),
         };
         let headers = parse_headers(&options.header, &mut mistakes);
-        let limits = HostLimits::here();
         let connections = options.subscribers.saturating_add(publisher_connections);
-        let workers = choose_workers(options, connections, limits.open_files, &mut mistakes);
+        let local = LocalOptions::of(options);
+        let limits = HostLimits::here();
+        let is_here = check_hosts(options, &mut mistakes);
+        let workers =
+            if is_here { local.workers(connections, limits.open_files, &mut mistakes) } else { Vec::new() };
         let targets = match (subscribe, publish) {
             (Ok(subscribe), Ok(publish)) => Some((subscribe, publish)),
             (subscribe, publish) => {
@@ -188,8 +206,11 @@ impl Scenario {
         });
         let mut sources = Vec::new();
         if let Some((subscribe, publish)) = &targets {
-            match choose_sources(options, subscribe.address.ip(), connections, limits.local_ports) {
-                Ok(chosen) => sources = chosen,
+            match local.addresses(subscribe.address.ip(), connections, limits.local_ports) {
+                Ok(chosen) if is_here => sources = chosen,
+                // Not this host's.
+                Ok(_) => {}
+                Err(_) if !is_here => {}
                 Err(error) => mistakes.push(Mistake::Source(error)),
             }
             check_sources(&sources, [subscribe, publish], &mut mistakes);
@@ -252,15 +273,16 @@ impl Scenario {
             busy_poll: options.busy_poll,
             deflate: options.deflate,
             connect_rate: options.connect_rate,
-            connect_concurrency: options
-                .connect_concurrency
-                .unwrap_or_else(|| connect_concurrency(workers.len())),
+            connect_concurrency: local.concurrency(workers.len()),
             connect_timeout: options.connect_timeout,
             hold: options.hold,
             ping: options.ping,
+            local,
             sources,
             receive_buffer: options.receive_buffer,
             workers,
+            hosts: options.workers.clone(),
+            cross_host_latency: options.cross_host_latency,
             server_pid: options.server_pid,
             seed: options.seed.unwrap_or_else(rand::random),
             limits: message_limits(options.size.largest()),
@@ -349,58 +371,6 @@ fn parse_headers(lines: &[String], mistakes: &mut Vec<Mistake>) -> Vec<(String, 
         }
     }
     headers
-}
-
-/// Addresses to connect from, in turn; none for the kernel's choice.
-fn choose_sources(
-    options: &RunOptions,
-    server: IpAddr,
-    connections: u32,
-    local_ports: u64,
-) -> Result<Vec<IpAddr>, SourceError> {
-    if options.source.is_empty() {
-        return Ok(automatic(server, connections.into(), local_ports));
-    }
-    let addresses = options.source.iter().map(|source| source.addresses(server));
-    Ok(addresses.collect::<Result<Vec<_>, _>>()?.concat())
-}
-
-/// Enough for every thread to have some on their way while the others have the core.
-fn connect_concurrency(workers: usize) -> u32 {
-    (workers as u32).saturating_mul(64).max(256)
-}
-
-/// One worker per chosen core, and more when the limit of open files leaves one too small a table. Threads are pinned when
-/// cores were named, or when there is one for each allowed core.
-fn choose_workers(
-    options: &RunOptions,
-    connections: u32,
-    open_files: u64,
-    mistakes: &mut Vec<Mistake>,
-) -> Vec<Option<usize>> {
-    let least = workers_for(connections, open_files);
-    let allowed: Vec<usize> =
-        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
-    let chosen = match options.cores.as_deref().map(parse_cores) {
-        Some(Ok(cores)) => cores,
-        Some(Err(text)) => {
-            mistakes.push(Mistake::Cores(text));
-            return Vec::new();
-        }
-        None => {
-            let threads = options.threads.unwrap_or_else(|| allowed.len().max(least)).max(1);
-            let pin = threads == allowed.len();
-            return (0..threads).map(|index| pin.then(|| allowed[index])).collect();
-        }
-    };
-    for &core in &chosen {
-        if !allowed.contains(&core) {
-            let allowed = allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-            mistakes.push(Mistake::CoreNotAllowed { core, allowed });
-        }
-    }
-    let threads = options.threads.unwrap_or_else(|| chosen.len().max(least)).max(1);
-    (0..threads).map(|index| Some(chosen[index % chosen.len()])).collect()
 }
 
 /// Servers may wrap what was published: room for that, and no more than is checked anyway.

@@ -146,6 +146,8 @@ impl Series {
                 from_sent: Percentiles::of_histogram(&merged.from_sent),
                 spread: Percentiles::of_histogram(&merged.spread),
                 untracked: runs.iter().map(|run| run.latency.untracked).sum(),
+                untimed: runs.iter().map(|run| run.latency.untimed).sum(),
+                clock_bound_ns: runs.iter().filter_map(|run| run.latency.clock_bound_ns).max(),
             },
             handshake: Percentiles::of_histogram(&merged.handshake),
             histograms: merged.encoded(),

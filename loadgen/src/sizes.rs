@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::parse_bytes;
 
 /// Most sizes of one distribution.
@@ -14,14 +16,14 @@ const MOST_SIZES: usize = 64;
 const WEIGHT_UNIT: f64 = 1_000.0;
 
 /// A distribution of message sizes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     shape: Shape,
     /// As it was written.
     text: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Shape {
     Fixed(u32),
     /// Both ends included.
@@ -139,7 +141,7 @@ impl fmt::Display for Sizes {
 }
 
 /// Which messages are text: this part of 2^32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextShare(u32);
 
 impl TextShare {

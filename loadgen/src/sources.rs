@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The kernel tries every second port first, from a point that moves on, and looks at the others when those are in use. Up
 /// to here it finds one at once; beyond, each connect goes over thousands of ports that are taken. So an address that is
 /// chosen here gets this part of its ports at most.
@@ -14,7 +16,7 @@ const FIRST_LOOPBACK: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 const MOST_ADDRESSES: u32 = 1 << 16;
 
 /// Where to connect from, as given: an address, a range of them, or all addresses of an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     Address(IpAddr),
     /// First and last one.

@@ -2,8 +2,10 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use serde::{Deserialize, Serialize};
+
 /// A server and what is asked of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     pub address: SocketAddr,
     /// For the `Host` header: as given, with the port unless it is 80.

@@ -1,6 +1,7 @@
 //! The report for people: one screen, the verdict last.
 
 mod apart;
+mod hosts;
 pub(crate) mod search;
 mod series;
 
@@ -28,10 +29,6 @@ impl fmt::Display for Report {
 }
 
 fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
-    let cores = match setup.cores.as_slice() {
-        [] => "any core".to_owned(),
-        cores => format!("core {}", list(cores)),
-    };
     line(f, "target", &format!("{} ({})", setup.url, setup.preset))?;
     if setup.publish_url != setup.url {
         line(f, "publishing", &setup.publish_url)?;
@@ -41,14 +38,15 @@ fn write_setup(f: &mut fmt::Formatter<'_>, setup: &Setup) -> fmt::Result {
         f,
         "host",
         &format!(
-            "{}, {}, {}; {} on {cores}{}",
+            "{}, {}, {}; {}{}",
             setup.host.kernel,
             setup.host.cpu_model,
             plural(setup.host.allowed_cores as u64, "core"),
-            plural(setup.threads as u64, "thread"),
+            setup.threads_text(),
             if setup.busy_poll { ", busy polling" } else { "" }
         ),
-    )
+    )?;
+    hosts::write_hosts(f, &setup.hosts)
 }
 
 /// What is sent to whom, in one line.
@@ -146,6 +144,9 @@ impl Report {
                 f,
                 "  (closed loop: there are no intended times, latency runs from the actual send only)"
             )?;
+        }
+        if let Some(text) = self.clocks_text() {
+            writeln!(f, "  ({text})")?;
         }
         f.write_char('\n')
     }
@@ -425,7 +426,8 @@ verdict: not valid; generator-limited: no
     #[test]
     fn many_threads_are_summed_up() {
         let mut report = report();
-        let worker = |cpu_share, run_queue_share| WorkerUsage { core: None, cpu_share, run_queue_share };
+        let worker =
+            |cpu_share, run_queue_share| WorkerUsage { host: None, core: None, cpu_share, run_queue_share };
         report.generator.workers = vec![worker(0.02, 0.5); 61];
         report.generator.workers[7] = worker(0.01, 0.95);
         let text = report.to_string();

@@ -9,8 +9,10 @@ mod sampler;
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::control::Timing;
 use crate::encoded_histogram::EncodedHistogram;
@@ -169,7 +171,7 @@ pub(crate) fn assemble(
             begin_seconds: seconds_of(begin_ns.saturating_sub(began_ns)),
             seconds: seconds_of(length_ns),
             published: Some(parts.iter().map(|part| part.published).sum()),
-            received: Some(from_sent.len()),
+            received: Some(parts.iter().map(|part| part.received).sum()),
             p50_ns: percentile(0.5),
             p90_ns: percentile(0.9),
             p99_ns: percentile(0.99),
@@ -277,6 +279,26 @@ fn share(part: f64, whole: f64) -> f64 {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recording(Vec<u8>);
 
+impl Serialize for Recording {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        STANDARD.encode(&self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Recording {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = STANDARD.decode(String::deserialize(deserializer)?).map_err(de::Error::custom)?;
+        // Here, where a mistake can still be told: they are only added later.
+        if !bytes.is_empty() {
+            let decoded: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()
+                .deserialize(&mut bytes.as_slice())
+                .map_err(|error| de::Error::custom(format!("it is no histogram: {error}")))?;
+            Recorder::default().histogram().clone().add(decoded).map_err(de::Error::custom)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
 impl Recording {
     /// Bytes of HdrHistogram's V2 encoding; none for an empty histogram.
     fn add_to(&self, all: &mut Histogram<u64>) {
@@ -285,7 +307,7 @@ impl Recording {
         }
         let part: Histogram<u64> = hdrhistogram::serialization::Deserializer::new()
             .deserialize(&mut self.0.as_slice())
-            .expect("it was encoded by this process");
+            .expect("a worker encoded it, and it was tried where it came from another process");
         all.add(part).expect("all recorders have the same bounds");
     }
 }

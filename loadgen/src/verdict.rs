@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_busy_worker_limits() {
-        let worker = |cpu_share, run_queue_share| WorkerUsage { core: None, cpu_share, run_queue_share };
+        let worker =
+            |cpu_share, run_queue_share| WorkerUsage { host: None, core: None, cpu_share, run_queue_share };
         let generator =
             Generator { workers: vec![worker(0.2, 0.0), worker(0.8, 0.15)], ..Generator::default() };
         let verdict = Verdict::new(&connect(), &delivery(), &latency(1), &generator, false);

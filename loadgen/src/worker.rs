@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use corecast_uring::{Completion, KernelRing, Ring, RingConfig, RingError, RingStats, SendOutcome};
+use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
 use crate::client::{Client, Role, Scratch};
@@ -33,6 +34,8 @@ use crate::groups::Groups;
 use crate::http_publisher::HttpPublisher;
 use crate::measure::Measure;
 use crate::pacing::Pacing;
+use crate::packed;
+use crate::part::Part;
 use crate::preset::Via;
 use crate::publisher::Surroundings;
 use crate::receiver::{Absence, Asides, Receiver};
@@ -69,13 +72,14 @@ pub(crate) struct Shared<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) control: &'a Control,
     pub(crate) flight: &'a Flight,
+    pub(crate) part: &'a Part,
     pub(crate) run: u32,
     pub(crate) subscriber: &'a Role,
     pub(crate) publisher: &'a Role,
 }
 
 /// What a worker found.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) measure: Measure,
     pub(crate) intervals: Vec<WorkerInterval>,
@@ -83,6 +87,7 @@ pub(crate) struct Outcome {
     /// By the subscriber's number in the check.
     pub(crate) absences: HashMap<u32, Absence>,
     /// Which of the worker's subscribers were subscribed, by their number in the check.
+    #[serde(with = "packed")]
     pub(crate) subscribed: Vec<bool>,
     /// Connections that were not made.
     pub(crate) failures: Reasons,
@@ -97,7 +102,7 @@ pub(crate) struct Outcome {
     /// Receives that found no buffer in the measured window.
     pub(crate) receives_without_buffer: u64,
     pub(crate) receives: u64,
-    pub(crate) ring: RingStats,
+    pub(crate) completion_queue_overflows: u64,
     /// What subscribers received that are not steady.
     pub(crate) asides: Asides,
     pub(crate) story: Story,
@@ -107,7 +112,20 @@ pub(crate) struct Outcome {
     pub(crate) publishers_away: u64,
 }
 
-#[derive(Debug)]
+impl Outcome {
+    /// Sets all times by another clock.
+    pub(crate) fn set_times(&mut self, set: impl Fn(u64) -> u64) {
+        let asides = [&mut self.asides.churning, &mut self.asides.slow];
+        let asides = asides.into_iter().flatten().map(|aside| &mut aside.measure);
+        let arrivals = asides.chain([&mut self.measure]).map(|measure| &mut measure.last_arrival_ns);
+        let reconnect = &mut self.story.reconnect;
+        let times = reconnect.losses.iter_mut().chain(&mut reconnect.attempts);
+        let times = times.chain(reconnect.returns.iter_mut().flat_map(|(lost, back)| [lost, back]));
+        times.chain(self.slow.ended.values_mut()).chain(arrivals).for_each(|ns| *ns = set(*ns));
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PublisherOutcome {
     pub(crate) index: u32,
     /// Sequences of measured messages.
@@ -123,7 +141,7 @@ pub(crate) struct PublisherOutcome {
 }
 
 /// What the worker's thread did during the measured window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Usage {
     pub(crate) wall_ns: u64,
     pub(crate) cpu_ns: u64,
@@ -134,6 +152,8 @@ pub(crate) struct Usage {
 pub(crate) struct Worker<'a> {
     shared: Shared<'a>,
     number: usize,
+    /// Among the workers of this process, and how many those are.
+    place: (usize, usize),
     ring: KernelRing,
     /// Subscribers first, then the publishers' connections.
     endpoints: Vec<Endpoint>,
@@ -198,19 +218,22 @@ impl<'a> Worker<'a> {
             }));
         }
         let groups = scenario.groups.share(number, workers);
+        let own_workers = shared.part.workers().count();
         let ring = KernelRing::new(&RingConfig {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
             receive_buffers: RECEIVE_BUFFERS,
-            receive_buffer_bytes: receive_buffer_bytes(workers, scenario.connections()),
+            receive_buffer_bytes: receive_buffer_bytes(own_workers, (endpoints.len() * own_workers) as u32),
             ..RingConfig::default()
         })?;
         Ok(Self {
             scratch: Scratch::default(),
             pinging: Pinging::default(),
-            receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers, groups),
+            receiver: Receiver::new(scenario, shared.run, shared.flight, subscribers, groups)
+                .with_clocks(shared.part, scenario),
             shared,
             number,
+            place: place_of(number, shared.part),
             ring,
             endpoints,
             subscribers,
@@ -431,7 +454,7 @@ impl<'a> Worker<'a> {
             usage: self.usage.usage,
             receives_without_buffer: self.usage.receives_without_buffer,
             receives: self.usage.receives,
-            ring: self.ring.stats(),
+            completion_queue_overflows: self.ring.stats().cq_overflows,
             asides: self.receiver.asides,
             story: self.returning.story,
             slow: self.slow.story,
@@ -439,6 +462,11 @@ impl<'a> Worker<'a> {
             publishers_away: publishers_away.len() as u64,
         }
     }
+}
+
+fn place_of(number: usize, part: &Part) -> (usize, usize) {
+    let own = part.workers();
+    (own.clone().position(|own| own == number).expect("a worker is in its own part"), own.count())
 }
 
 /// Size of the receive buffers of each of so many workers, with so many connections in all.

@@ -1,22 +1,26 @@
 //! What subscribers receive that are not steady: checked like the rest, measured and counted for themselves.
 
+use serde::{Deserialize, Serialize};
+
 use crate::groups::{Group, Groups};
 use crate::json_dialect::Missed;
 use crate::measure::Measure;
 use crate::receiver::Receiver;
 
 /// One group's figures.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Aside {
     pub(crate) measure: Measure,
+    #[serde(skip)]
     undecided: Vec<(u32, u32, Missed)>,
 }
 
 /// The figures of the groups that have subscribers. Boxed: histograms are large.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Asides {
     pub(crate) churning: Option<Box<Aside>>,
     pub(crate) slow: Option<Box<Aside>>,
+    #[serde(skip)]
     is_in_hand: bool,
 }
 

@@ -13,6 +13,7 @@ const DOCUMENT: &str = include_str!("../../REPORT.md");
 /// A report of which no list is empty and no optional part is absent that has members.
 fn full_report() -> Report {
     let mut report = sample::report();
+    report.setup.hosts = vec![sample::load_host("host:9003", 1)];
     let reasons = vec![Reason { reason: "why".into(), count: 1 }];
     report.connect.failures = reasons.clone();
     report.delivery.refusals = reasons.clone();

@@ -4,8 +4,8 @@ use crate::encoded_histogram::EncodedHistogram;
 use crate::host::Host;
 use crate::measure::Recorder;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Ping, Reason, Report,
-    SCHEMA, Server, Setup, Throughput, Verdict, WorkerUsage,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, LoadHost, Percentiles, Ping, Reason,
+    Report, SCHEMA, Server, Setup, Throughput, Verdict, WorkerUsage,
 };
 use crate::timeline::{Interval, Phase};
 
@@ -18,6 +18,20 @@ fn percentiles(scale: u64, count: u64) -> Percentiles {
         p99_ns: 1_234 * scale,
         p999_ns: 45_678 * scale,
         max_ns: 1_500_000 * scale,
+    }
+}
+
+/// One of two workers of a run.
+pub(crate) fn load_host(address: &str, clock_ahead_ns: i64) -> LoadHost {
+    LoadHost {
+        address: address.to_owned(),
+        host: report().setup.host,
+        threads: 2,
+        cores: vec![0, 1],
+        is_coordinators: false,
+        clock_ahead_ns,
+        clock_uncertainty_ns: 42_000,
+        clock_drift_ns: -7,
     }
 }
 
@@ -50,6 +64,7 @@ pub(crate) fn report() -> Report {
             duration_ns: 10_000_000_000,
             grace_ns: 2_000_000_000,
             threads: 1,
+            hosts: Vec::new(),
             cores: vec![1],
             busy_poll: false,
             deflate: false,
@@ -92,13 +107,15 @@ pub(crate) fn report() -> Report {
             from_sent: percentiles(100, 999_990),
             spread: percentiles(10, 990),
             untracked: 0,
+            untimed: 0,
+            clock_bound_ns: None,
         },
         histograms: histograms(),
         generator: Generator {
             schedule_lag: percentiles(1, 1_000),
             own_lag: percentiles(1, 1_000),
             reap_lag: Percentiles::default(),
-            workers: vec![WorkerUsage { core: Some(1), cpu_share: 0.42, run_queue_share: 0.01 }],
+            workers: vec![WorkerUsage { host: None, core: Some(1), cpu_share: 0.42, run_queue_share: 0.01 }],
             receives: 1,
             receives_without_buffer: 0,
             completion_queue_overflows: 0,

@@ -13,10 +13,11 @@ use crate::host::Host;
 use crate::measure::{Counts, Measure};
 use crate::receiver::Absence;
 use crate::report::{
-    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, Percentiles, Ping, Reason, Report,
-    SCHEMA, Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, apart_problems, ratio,
+    Closing, Connect, Delivery, Generator, Histograms, Kernel, Latency, LoadHost, Percentiles, Ping, Reason,
+    Report, SCHEMA, Server, ServerHistory, Setup, Throughput, Verdict, WorkerUsage, apart_problems, ratio,
 };
 use crate::run::apart::{Apart, intersection, lost_with_publishers, subscribers};
+use crate::run::crew::HostFacts;
 use crate::scenario::{Load, Scenario};
 use crate::server_process::KernelMemory;
 use crate::shards::Shard;
@@ -29,6 +30,7 @@ pub(super) struct Findings<'a> {
     pub(super) timing: Timing,
     pub(super) command_line: &'a [String],
     pub(super) run: u32,
+    pub(super) hosts: HostFacts,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) connect_seconds: f64,
     pub(super) ping: Option<Pings>,
@@ -73,13 +75,14 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         refusals.merge(outcome.refusals);
         let wall_ns = outcome.usage.wall_ns as f64;
         generator.workers.push(WorkerUsage {
+            host: findings.hosts.host_of.get(number).copied(),
             core: scenario.workers[number],
             cpu_share: ratio(outcome.usage.cpu_ns as f64, wall_ns),
             run_queue_share: ratio(outcome.usage.run_queue_ns as f64, wall_ns),
         });
         generator.receives += outcome.receives;
         generator.receives_without_buffer += outcome.receives_without_buffer;
-        generator.completion_queue_overflows += outcome.ring.cq_overflows;
+        generator.completion_queue_overflows += outcome.completion_queue_overflows;
         closing.closed += outcome.closed;
         closing.not_closed += outcome.not_closed;
     }
@@ -103,6 +106,8 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         from_sent: Percentiles::of(&mut measure.from_sent),
         spread,
         untracked: broadcasts.saturating_sub(spread.count),
+        untimed: delivery.received - measure.from_sent.histogram().len(),
+        clock_bound_ns: findings.hosts.clock_bound_ns,
     };
     let (began_ns, began_unix_ms) = findings.began;
     let (timeline, interval_histograms) = assemble(
@@ -125,7 +130,7 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     };
     let verdict = Verdict::new(&connect, &delivery, &latency, &generator, findings.is_interrupted)
         .with_losses(apart_problems(apart.churn.as_ref(), apart.slow.as_ref(), apart.reconnect.as_ref()));
-    let generator_cores: Vec<usize> = scenario.workers.iter().copied().flatten().collect();
+    let (can_share, generator_cores) = cores_here(scenario, &findings.hosts);
     let window_seconds = timing.until_ns.saturating_sub(timing.measure_ns) as f64 / 1e9;
     let is_local = scenario.subscribe.address.ip().is_loopback();
     let (kernel_before, kernel_connected) = findings.kernel;
@@ -133,9 +138,10 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
         schema: SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: env!("CORECAST_COMMIT").to_owned(),
-        setup: setup(scenario, findings.command_line, findings.run, began_unix_ms),
+        setup: setup(scenario, findings.command_line, findings.run, began_unix_ms, findings.hosts.hosts),
         server: findings.server.map(|(pid, history)| {
-            Server::new(pid, &history, window_seconds, connect.connected, &generator_cores)
+            let server = Server::new(pid, &history, window_seconds, connect.connected, &generator_cores);
+            Server { shares_cores: can_share && server.shares_cores, ..server }
         }),
         shards: findings.shards,
         kernel: is_local.then(|| Kernel::new(kernel_before, kernel_connected, connect.connected)),
@@ -155,7 +161,26 @@ pub(super) fn report(findings: Findings<'_>) -> Report {
     }
 }
 
-fn setup(scenario: &Scenario, command_line: &[String], run: u32, began_unix_ms: u64) -> Setup {
+/// Whether workers may run on this host, and on which cores of it; none for any.
+fn cores_here(scenario: &Scenario, hosts: &HostFacts) -> (bool, Vec<usize>) {
+    let is_here = |number: &usize| match hosts.host_of.get(*number) {
+        None => true,
+        Some(host) => hosts.hosts[*host].is_coordinators,
+    };
+    let here: Vec<usize> = (0..scenario.workers.len()).filter(is_here).collect();
+    let is_pinned = here.iter().all(|number| scenario.workers[*number].is_some());
+    let cores = here.iter().filter_map(|number| scenario.workers[*number].filter(|_| is_pinned));
+    (!here.is_empty(), cores.collect())
+}
+
+fn setup(
+    scenario: &Scenario,
+    command_line: &[String],
+    run: u32,
+    began_unix_ms: u64,
+    hosts: Vec<LoadHost>,
+) -> Setup {
+    let is_here = hosts.is_empty();
     let (load, rate_milli, in_flight) = match scenario.load {
         Load::Open { rate } => ("open", Some(rate.per_thousand_seconds()), None),
         Load::Closed { in_flight } => ("closed", None, Some(in_flight)),
@@ -191,7 +216,9 @@ fn setup(scenario: &Scenario, command_line: &[String], run: u32, began_unix_ms: 
         threads: scenario.workers.len(),
         busy_poll: scenario.busy_poll,
         deflate: scenario.deflate,
-        cores: scenario.workers.iter().copied().flatten().collect(),
+        // Those of other hosts are told with each of them.
+        cores: scenario.workers.iter().copied().flatten().filter(|_| is_here).collect(),
+        hosts,
         run,
         seed: scenario.seed,
     }

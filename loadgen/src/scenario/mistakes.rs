@@ -83,6 +83,12 @@ pub enum Mistake {
     #[error("core {core} is not among the allowed ones ({allowed}): choose from those, or widen the cpuset")]
     CoreNotAllowed { core: usize, allowed: String },
     #[error(
+        "--in-flight with --workers: what is complete would have to be told between hosts before the next message. Use --rate"
+    )]
+    ClosedLoopOverHosts,
+    #[error("--workers names {0} twice: each worker takes one part of the load")]
+    SameWorker(String),
+    #[error(
         "--rate and --duration make {messages} messages a publisher, more than 4294967294: shorten the run"
     )]
     TooManyMessages { messages: u64 },
@@ -170,6 +176,19 @@ pub(super) fn check_topics(
     } else if given > topics.max(1) {
         mistakes.push(Mistake::TooFewTopics { given, topics });
     }
+}
+
+/// Whether the load is generated here.
+pub(super) fn check_hosts(options: &RunOptions, mistakes: &mut Vec<Mistake>) -> bool {
+    let workers = &options.workers;
+    if !workers.is_empty() && options.in_flight.is_some() {
+        mistakes.push(Mistake::ClosedLoopOverHosts);
+    }
+    if let Some((_, twice)) = workers.iter().enumerate().find(|(at, worker)| workers[..*at].contains(worker))
+    {
+        mistakes.push(Mistake::SameWorker(twice.clone()));
+    }
+    workers.is_empty()
 }
 
 /// Who stays, who comes and goes, who reads slowly.

@@ -3,6 +3,7 @@
 //! Nothing is done for a message. A turn costs a comparison, an interval's end about a tenth of a millisecond.
 
 use hdrhistogram::serialization::{Serializer, V2Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::thread_cpu_ns;
 use crate::control::Timing;
@@ -10,11 +11,13 @@ use crate::measure::{Measure, Recorder};
 use crate::timeline::Recording;
 
 /// What one worker did in one interval.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WorkerInterval {
     /// It is the time behind the measured window, in which the last messages arrived.
     pub(crate) is_drain: bool,
     pub(crate) published: u64,
+    /// Measured deliveries, whether they could be timed or not.
+    pub(crate) received: u64,
     /// Processor time without what was spent looking for work.
     pub(crate) cpu_ns: u64,
     pub(crate) from_intended: Recording,
@@ -40,6 +43,7 @@ pub(crate) struct Ledger {
 #[derive(Clone, Copy, Debug, Default)]
 struct Account {
     published: u64,
+    received: u64,
     cpu_ns: u64,
     idle_ns: u64,
 }
@@ -103,6 +107,7 @@ impl Ledger {
         let interval = WorkerInterval {
             is_drain,
             published: account.published - before.published,
+            received: account.received - before.received,
             cpu_ns: busy_ns,
             from_intended: record(&mut self.serializer, &mut measure.from_intended),
             from_sent: record(&mut self.serializer, &mut measure.from_sent),
@@ -115,7 +120,12 @@ impl Ledger {
 
 impl Account {
     fn of(measure: &Measure, idle_ns: u64) -> Self {
-        Self { published: measure.published, cpu_ns: thread_cpu_ns(), idle_ns }
+        Self {
+            published: measure.published,
+            received: measure.counts.received,
+            cpu_ns: thread_cpu_ns(),
+            idle_ns,
+        }
     }
 }
 

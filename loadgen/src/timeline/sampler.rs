@@ -1,11 +1,9 @@
-//! The coordinator's part of the timeline: what the kernel and the workers' boards tell at the boundaries of intervals.
+//! The coordinator's part of the timeline: what the kernel and the crew tell at the boundaries of intervals.
 
-use std::fs;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::clock::process_cpu_ns;
-use crate::control::{Control, Timing, WorkerBoard};
+use crate::control::Timing;
+use crate::run::crew::{Crew, Resources, Tally};
 use crate::server_process::{ServerProcess, ServerSnapshot};
 use crate::timeline::Phase;
 
@@ -30,15 +28,13 @@ pub(crate) struct Sample {
     pub(crate) opened: u32,
     pub(crate) published: u64,
     pub(crate) server: Option<ServerSnapshot>,
-    /// Of this process; `None` when workers use it up by looking for work.
+    /// Of the crew's processes; `None` when workers use it up by looking for work.
     pub(crate) cpu_ns: Option<u64>,
     pub(crate) resident_bytes: u64,
 }
 
-pub(crate) struct Sampler<'a> {
-    control: &'a Control,
+pub(crate) struct Sampler {
     server: Option<ServerProcess>,
-    is_busy_polling: bool,
     interval_ns: u64,
     began_ns: u64,
     connect_interval_ns: u64,
@@ -48,18 +44,15 @@ pub(crate) struct Sampler<'a> {
     samples: Vec<Sample>,
 }
 
-impl<'a> Sampler<'a> {
+impl Sampler {
     pub(crate) fn new(
-        control: &'a Control,
+        crew: &dyn Crew,
         server: Option<ServerProcess>,
-        is_busy_polling: bool,
         interval_ns: u64,
         began_ns: u64,
     ) -> Self {
         let mut sampler = Self {
-            control,
             server,
-            is_busy_polling,
             interval_ns,
             began_ns,
             connect_interval_ns: FIRST_CONNECT_NS,
@@ -67,7 +60,7 @@ impl<'a> Sampler<'a> {
             phase: Some(Phase::Connect),
             samples: Vec::new(),
         };
-        sampler.take(began_ns, None, None);
+        sampler.take(crew, began_ns, None, None);
         sampler
     }
 
@@ -75,11 +68,11 @@ impl<'a> Sampler<'a> {
         self.began_ns
     }
 
-    pub(crate) fn connecting(&mut self, now_ns: u64) {
+    pub(crate) fn connecting(&mut self, crew: &dyn Crew, now_ns: u64) {
         if now_ns < self.began_ns + self.next * self.connect_interval_ns {
             return;
         }
-        self.take(now_ns, Some(Phase::Connect), None);
+        self.take(crew, now_ns, Some(Phase::Connect), None);
         if self.samples.len() > MOST_CONNECT_SAMPLES {
             let mut number = 0;
             self.samples.retain(|_| {
@@ -92,47 +85,47 @@ impl<'a> Sampler<'a> {
     }
 
     /// All connections are open, or have failed.
-    pub(crate) fn connected(&mut self, now_ns: u64) {
-        self.take(now_ns, Some(Phase::Connect), None);
+    pub(crate) fn connected(&mut self, crew: &dyn Crew, now_ns: u64) {
+        self.take(crew, now_ns, Some(Phase::Connect), None);
         self.phase = None;
     }
 
     /// While nothing is published although all connections are open.
-    pub(crate) fn holding(&mut self, now_ns: u64, planned: Duration) {
+    pub(crate) fn holding(&mut self, crew: &dyn Crew, now_ns: u64, planned: Duration) {
         let interval_ns = SHORTEST_HOLD_NS.max(planned.as_nanos() as u64 / MOST_HOLD_SAMPLES);
         if now_ns >= self.last_ns() + interval_ns {
-            self.take(now_ns, Some(Phase::Hold), None);
+            self.take(crew, now_ns, Some(Phase::Hold), None);
         }
     }
 
     /// That is over.
-    pub(crate) fn held(&mut self, now_ns: u64) {
-        self.take(now_ns, Some(Phase::Hold), None);
+    pub(crate) fn held(&mut self, crew: &dyn Crew, now_ns: u64) {
+        self.take(crew, now_ns, Some(Phase::Hold), None);
     }
 
     /// While messages are published.
-    pub(crate) fn publishing(&mut self, now_ns: u64, timing: &Timing) {
+    pub(crate) fn publishing(&mut self, crew: &dyn Crew, now_ns: u64, timing: &Timing) {
         if now_ns >= timing.start_ns && self.phase.is_none() {
             self.phase = Some(Phase::Warmup);
             self.next = 1;
             if timing.start_ns < timing.measure_ns {
-                self.take(now_ns, None, None);
+                self.take(crew, now_ns, None, None);
             }
         }
         let warmup_ns = timing.measure_ns - timing.start_ns;
         let warmup_interval_ns = self.interval_ns.max(warmup_ns / MOST_WARMUP_SAMPLES);
         let is_due = now_ns >= timing.start_ns + self.next * warmup_interval_ns;
         if self.phase == Some(Phase::Warmup) && now_ns < timing.measure_ns && is_due {
-            self.take(now_ns, Some(Phase::Warmup), None);
+            self.take(crew, now_ns, Some(Phase::Warmup), None);
             self.next = (now_ns - timing.start_ns) / warmup_interval_ns + 1;
         }
         if self.phase == Some(Phase::Warmup) && now_ns >= timing.measure_ns {
             self.phase = Some(Phase::Measure);
             self.next = 1;
-            self.take(now_ns, (warmup_ns > 0).then_some(Phase::Warmup), Some(0));
+            self.take(crew, now_ns, (warmup_ns > 0).then_some(Phase::Warmup), Some(0));
         }
         if self.phase == Some(Phase::Measure) {
-            self.measuring(now_ns, timing);
+            self.measuring(crew, now_ns, timing);
         }
     }
 
@@ -146,9 +139,9 @@ impl<'a> Sampler<'a> {
     }
 
     /// Everything has arrived that will.
-    pub(crate) fn finish(&mut self, now_ns: u64) {
+    pub(crate) fn finish(&mut self, crew: &dyn Crew, now_ns: u64) {
         if self.phase == Some(Phase::Drain) {
-            self.take(now_ns, Some(Phase::Drain), None);
+            self.take(crew, now_ns, Some(Phase::Drain), None);
         }
     }
 
@@ -160,43 +153,32 @@ impl<'a> Sampler<'a> {
         self.samples.last().map_or(self.began_ns, |sample| sample.at_ns)
     }
 
-    fn measuring(&mut self, now_ns: u64, timing: &Timing) {
+    fn measuring(&mut self, crew: &dyn Crew, now_ns: u64, timing: &Timing) {
         let boundaries = timing.until_ns.saturating_sub(timing.measure_ns).div_ceil(self.interval_ns);
         if now_ns >= timing.until_ns {
-            self.take(now_ns, Some(Phase::Measure), Some(boundaries));
+            self.take(crew, now_ns, Some(Phase::Measure), Some(boundaries));
             self.phase = Some(Phase::Drain);
         } else if now_ns >= timing.measure_ns + self.next * self.interval_ns {
             // Where the host was too busy to sample in time, what lies between two boundaries is not known.
             let passed = (now_ns - timing.measure_ns) / self.interval_ns;
-            self.take(now_ns, Some(Phase::Measure), Some(passed));
+            self.take(crew, now_ns, Some(Phase::Measure), Some(passed));
             self.next = passed + 1;
         }
     }
 
-    fn take(&mut self, now_ns: u64, phase: Option<Phase>, boundary: Option<u64>) {
-        let boards = &self.control.workers;
-        let opened: u32 = boards.iter().map(|board| board.open.load(Ordering::Relaxed)).sum();
-        let lost = |board: &WorkerBoard| {
-            board.lost_connections.load(Ordering::Relaxed) + board.lost_slow.load(Ordering::Relaxed)
-        };
-        let lost: u32 = boards.iter().map(lost).sum();
-        let publishers = self.control.publishers.iter();
+    fn take(&mut self, crew: &dyn Crew, now_ns: u64, phase: Option<Phase>, boundary: Option<u64>) {
+        let Tally { open: opened, lost, lost_slow, .. } = crew.tally();
+        let Resources { cpu_ns, resident_bytes } = crew.resources();
         self.samples.push(Sample {
             at_ns: now_ns,
             phase,
             boundary,
-            open: opened.saturating_sub(lost),
+            open: opened.saturating_sub(lost + lost_slow),
             opened,
-            published: publishers.map(|publisher| u64::from(publisher.sent.load(Ordering::Relaxed))).sum(),
+            published: crew.published(),
             server: self.server.map(|server| server.snapshot()),
-            cpu_ns: (!self.is_busy_polling).then(process_cpu_ns),
-            resident_bytes: own_resident_bytes(),
+            cpu_ns,
+            resident_bytes,
         });
     }
-}
-
-fn own_resident_bytes() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * rustix::param::page_size() as u64
 }

@@ -1,4 +1,7 @@
 use super::*;
+use crate::run::RunError;
+use crate::run::crew::{Awaited, Crew, Resources, Tally};
+use crate::worker::Outcome;
 
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
@@ -153,12 +156,11 @@ fn workers_and_samples_are_put_together() {
 
 #[test]
 fn connecting_that_takes_long_has_longer_intervals() {
-    let control = crate::control::Control::new(1, 1, 1);
-    let mut sampler = Sampler::new(&control, None, false, 1_000 * MS, 0);
+    let mut sampler = Sampler::new(&Nobody, None, 1_000 * MS, 0);
     for ms in (0..60_000).step_by(5) {
-        sampler.connecting(ms * MS);
+        sampler.connecting(&Nobody, ms * MS);
     }
-    sampler.connected(60_000 * MS);
+    sampler.connected(&Nobody, 60_000 * MS);
     let samples = sampler.into_samples();
     let times: Vec<u64> = samples.iter().map(|sample| sample.at_ns / MS).collect();
     assert_eq!((times[0], times[1], times[2]), (0, 800, 1_600));
@@ -168,13 +170,12 @@ fn connecting_that_takes_long_has_longer_intervals() {
 
 #[test]
 fn idle_connections_are_sampled_at_most_sixty_times() {
-    let control = crate::control::Control::new(1, 1, 1);
-    let mut sampler = Sampler::new(&control, None, false, 40 * MS, 0);
-    sampler.connected(100 * MS);
+    let mut sampler = Sampler::new(&Nobody, None, 40 * MS, 0);
+    sampler.connected(&Nobody, 100 * MS);
     for ms in (100..60_100).step_by(5) {
-        sampler.holding(ms * MS, seconds(60.0));
+        sampler.holding(&Nobody, ms * MS, seconds(60.0));
     }
-    sampler.held(60_100 * MS);
+    sampler.held(&Nobody, 60_100 * MS);
     let samples = sampler.into_samples();
     let times: Vec<u64> = samples.iter().map(|sample| sample.at_ns / MS).collect();
     assert_eq!((times.len(), times[2], times[3]), (62, 1_100, 2_100));
@@ -183,13 +184,12 @@ fn idle_connections_are_sampled_at_most_sixty_times() {
 
 #[test]
 fn the_coordinator_samples_at_the_same_boundaries() {
-    let control = crate::control::Control::new(1, 1, 1);
-    let mut sampler = Sampler::new(&control, None, false, 40 * MS, 0);
-    sampler.connected(20 * MS);
+    let mut sampler = Sampler::new(&Nobody, None, 40 * MS, 0);
+    sampler.connected(&Nobody, 20 * MS);
     for ms in (980..1_300).step_by(5) {
-        sampler.publishing(ms * MS, &TIMING);
+        sampler.publishing(&Nobody, ms * MS, &TIMING);
     }
-    sampler.finish(1_300 * MS);
+    sampler.finish(&Nobody, 1_300 * MS);
     let marks: Vec<(u64, Option<Phase>, Option<u64>)> = sampler
         .into_samples()
         .iter()
@@ -210,4 +210,39 @@ fn the_coordinator_samples_at_the_same_boundaries() {
             (1_300, Some(Phase::Drain), None),
         ]
     );
+}
+
+/// A crew of which only time is asked.
+struct Nobody;
+
+impl Crew for Nobody {
+    fn begin(&mut self) {}
+    fn connected(&mut self) {}
+    fn ping(&mut self) {}
+    fn start(&mut self, _timing: Timing) {}
+    fn stop_publishing(&mut self, _at_ns: u64) {}
+
+    fn finish(self) -> Result<Vec<Outcome>, RunError> {
+        Ok(Vec::new())
+    }
+
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
+
+    fn published(&self) -> u64 {
+        0
+    }
+
+    fn awaited(&self) -> Awaited {
+        Awaited { deliveries: 0, all_published: true }
+    }
+
+    fn resources(&self) -> Resources {
+        Resources::default()
+    }
+
+    fn has_ended_early(&self) -> bool {
+        false
+    }
 }

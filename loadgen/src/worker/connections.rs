@@ -53,8 +53,10 @@ impl Worker<'_> {
         let scenario = self.shared.scenario;
         let endpoint = &mut self.endpoints[at];
         endpoint.socket.stage = Stage::Preparing(step);
-        let spread = at * scenario.workers.len() + self.number;
-        let op = preparation(scenario, endpoint.is_subscriber(), spread, endpoint.socket.open_file(), step)
+        let subscriber =
+            endpoint.is_subscriber().then_some((at * scenario.workers.len() + self.number) as u32);
+        let (place, places) = self.place;
+        let op = preparation(scenario, subscriber, at * places + place, endpoint.socket.open_file(), step)
             .expect("the connect ends the preparation and has another completion");
         let kind = if matches!(op, Op::Connect { .. }) { Kind::Connect } else { Kind::Prepare };
         self.ring.push(kind.token(at, endpoint), op);

@@ -1,7 +1,5 @@
 //! The publishers of a worker: who sends when over which connection, and what the server says of it.
 
-use std::sync::atomic::Ordering;
-
 use crate::clock::now_ns;
 use crate::control::Control;
 use crate::dealing::Dealing;
@@ -176,8 +174,7 @@ impl Publishing {
             let has_answers = endpoint.socket.stage == Stage::Down || publisher.unanswered() == 0;
             let is_finished = endpoint.socket.out.is_empty() && !endpoint.has_unanswered() && has_answers;
             if is_finished {
-                let board = &control.publishers[publisher.index() as usize];
-                board.finished.store(true, Ordering::Release);
+                control.publishers[publisher.index() as usize].finish();
             }
             is_finished
         })
@@ -251,6 +248,7 @@ mod tests {
     use crate::flight::Flight;
     use crate::http_publisher::HttpPublisher;
     use clap::Parser;
+    use std::sync::atomic::Ordering;
 
     /// One worker's publishers, six on two connections.
     struct Bench {

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 
 use corecast_protocol::CloseCode;
 use corecast_uring::{Op, Ring};
+use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
 use crate::client::Client;
@@ -22,6 +23,7 @@ use crate::endpoint::{Endpoint, Peer, Stage};
 use crate::failure::{Failure, Reasons};
 use crate::groups::{Group, Groups};
 use crate::measure::Recorder;
+use crate::part::Part;
 use crate::scenario::Scenario;
 use crate::units::Rate;
 use crate::worker::dispatch::Kind;
@@ -49,13 +51,13 @@ pub(super) struct Returning {
 }
 
 /// What happened, as far as the report tells it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Story {
     pub(crate) churn: ChurnStory,
     pub(crate) reconnect: ReconnectStory,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ChurnStory {
     /// Stays that ended by a closing handshake of ours.
     pub(crate) left: u64,
@@ -69,7 +71,7 @@ pub(crate) struct ChurnStory {
     pub(crate) disconnections: Reasons,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ReconnectStory {
     /// When steady subscribers lost their connections.
     pub(crate) losses: Vec<u64>,
@@ -211,11 +213,16 @@ impl Leaving {
 
 /// How many messages a subscriber's publisher has sent, by the check's number for it.
 fn sent(shared: &Shared<'_>, first_topic: u32, place: usize) -> u32 {
-    let Shared { scenario, control, .. } = shared;
+    let Shared { scenario, control, part, .. } = shared;
     let each = scenario.publishers_per_topic();
     let topic = (first_topic + place as u32 / each) % scenario.topics;
     let publisher = place as u32 % each * scenario.topics + topic;
-    control.publishers.get(publisher as usize).map_or(0, |board| board.sent.load(Ordering::Acquire))
+    match control.publishers.get(publisher as usize) {
+        None => 0,
+        Some(board) if part.has(scenario, publisher) => board.sent.load(Ordering::Acquire),
+        // On another host: all that was due there, at most.
+        Some(_) => Part::most_sent(scenario, publisher, &control.timing(), now_ns() + part.uncertainty_ns()),
+    }
 }
 
 impl Worker<'_> {

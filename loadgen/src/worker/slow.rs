@@ -8,6 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::atomic::Ordering;
 
 use corecast_uring::{Errno, Op, Ring};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ns;
 use crate::control::Phase;
@@ -31,7 +32,7 @@ pub(super) struct SlowReaders {
 }
 
 /// What became of them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct SlowStory {
     /// When the server ended a connection, as this host's kernel learned of it, by the worker's own number.
     pub(crate) ended: HashMap<u32, u64>,

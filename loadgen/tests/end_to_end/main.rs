@@ -4,6 +4,7 @@
 //! Open-loop runs send a number of messages that follows from rate and duration alone, however slow the machine is, so all
 //! counts are literal. Whether the generator was fast enough depends on the machine and is not asserted.
 
+mod distributed;
 mod json_dialect;
 mod pings;
 mod reports;
