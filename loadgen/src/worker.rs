@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use corecast_uring::{Completion, KernelRing, Ring, RingConfig, RingError, RingStats, SendOutcome};
+use corecast_uring::{Completion, KernelRing, Op, Ring, RingConfig, RingError, RingStats, SendOutcome};
 use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
@@ -41,6 +41,7 @@ use crate::publisher::Surroundings;
 use crate::receiver::{Absence, Asides, Receiver};
 use crate::scenario::Scenario;
 use crate::timeline::{Ledger, WorkerInterval, interval_ns};
+use dispatch::{MARK, MARK_CANCEL};
 use pinging::Pinging;
 use publishing::Publishing;
 use reap_lag::ReapLag;
@@ -53,10 +54,10 @@ pub(crate) use slow::SlowStory;
 const LONGEST_WAIT_NS: u64 = 20_000_000;
 /// How long closing goes on without one more closing handshake complete.
 const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
-/// Completions taken in one turn, about; with fewer there were no more. Larger turns make coarser arrival times, smaller
-/// ones more system calls.
+/// Completions taken in one turn, about; with fewer there were no more. All of a turn have one arrival time, that of its end:
+/// larger turns would make it coarser. It is what the kernel hands over in one call, so smaller ones would not make it finer.
+const TURN_COMPLETIONS: usize = 20;
 const COMPLETION_ENTRIES: u32 = 1_024;
-/// Twice the completions of a turn, so that buffers do not run out before they are given back.
 pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
 /// Of many workers, 60 for instance, whose large buffers would take a gigabyte. They are for many connections that each get little.
 const SMALL_RECEIVE_BUFFER_BYTES: u32 = 1 << 10;
@@ -223,6 +224,7 @@ impl<'a> Worker<'a> {
             completion_entries: COMPLETION_ENTRIES,
             files: table_size(endpoints.len(), dealing.own_connections()),
             receive_buffers: RECEIVE_BUFFERS,
+            turn_completions: TURN_COMPLETIONS,
             receive_buffer_bytes: receive_buffer_bytes(own_workers, (endpoints.len() * own_workers) as u32),
             ..RingConfig::default()
         })?;
@@ -278,19 +280,28 @@ impl<'a> Worker<'a> {
         loop {
             // What came meanwhile, before any sleep: it has waited for this.
             self.ring.poll(&mut completions);
-            let is_woken = completions.is_empty();
-            if is_woken {
+            let mut woken_ns = None;
+            if completions.is_empty() {
                 let wait_ns = if has_more { 0 } else { self.wait_ns(now_ns(), &pacing) };
                 if scenario.busy_poll {
-                    self.look_for_work(wait_ns);
+                    woken_ns = Some(self.look_for_work(wait_ns));
                     self.ring.poll(&mut completions);
                 } else {
                     self.ring.wait(Some(Duration::from_nanos(wait_ns)), &mut completions);
+                    // Nothing tells when within the call it ended: the reap behind it is short.
+                    woken_ns = Some(now_ns());
                 }
             }
-            let before = std::mem::replace(&mut now, now_ns());
-            let is_all = completions.len() < COMPLETION_ENTRIES as usize;
-            let lag_ns = if is_woken { reap_lag.woken() } else { reap_lag.found(now - before, is_all) };
+            now = now_ns();
+            let is_all = completions.len() < TURN_COMPLETIONS;
+            let is_marked = Self::take_mark(&mut completions);
+            let lag_ns = match woken_ns {
+                Some(woken_ns) => reap_lag.woken(woken_ns, now, is_all),
+                None => reap_lag.found(now, is_all, is_marked),
+            };
+            if reap_lag.wants_mark(now) {
+                self.send_mark();
+            }
             let timing = self.shared.control.timing();
             self.ledger.observe(now, &timing, &mut self.receiver.measure, self.idle_ns);
             let received_before = self.receiver.measure.counts.received;
@@ -336,8 +347,25 @@ impl<'a> Worker<'a> {
         self.into_outcome()
     }
 
-    /// Returns when the ring has something to do, or after this long.
-    fn look_for_work(&mut self, wait_ns: u64) {
+    /// A timeout that is cancelled completes behind all that waits for a call by then. (One that runs out does so as well,
+    /// but interrupts the core for it: 25 us on a virtual machine.)
+    fn send_mark(&mut self) {
+        self.ring.push(MARK, Op::Timeout { after: Duration::from_secs(3_600) });
+        self.ring.push(MARK_CANCEL, Op::Cancel { target: MARK });
+    }
+
+    /// Whether the mark is among them, which belongs to no connection.
+    fn take_mark(completions: &mut Vec<Completion>) -> bool {
+        let mut is_marked = false;
+        completions.retain(|completion| {
+            is_marked |= completion.token == MARK;
+            completion.token != MARK && completion.token != MARK_CANCEL
+        });
+        is_marked
+    }
+
+    /// Returns when the ring has something to do, or after this long: the time by then.
+    fn look_for_work(&mut self, wait_ns: u64) -> u64 {
         let began = now_ns();
         let mut now = began;
         while !self.ring.has_work() && now - began < wait_ns {
@@ -345,6 +373,7 @@ impl<'a> Worker<'a> {
             now = now_ns();
         }
         self.idle_ns += now - began;
+        now
     }
 
     fn board(&self) -> &'a WorkerBoard {

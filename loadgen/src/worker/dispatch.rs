@@ -9,7 +9,11 @@ use crate::failure::Failure;
 use crate::groups::Group;
 use crate::worker::{Worker, list};
 
-/// What an operation was for: the kind in its token.
+/// Of no connection: how far the kernel has got with what arrived.
+pub(super) const MARK: Token = Token::new(9, 0, 0);
+pub(super) const MARK_CANCEL: Token = Token::new(9, 0, 1);
+
+/// What an operation on a connection was for: the kind in its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {

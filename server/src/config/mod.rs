@@ -209,6 +209,7 @@ impl Config {
             receive_buffers: self.receive_buffers,
             receive_buffer_bytes: self.receive_buffer_bytes,
             eventfd: true,
+            ..RingConfig::default()
         }
     }
 

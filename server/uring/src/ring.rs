@@ -114,6 +114,10 @@ pub struct RingConfig {
     pub receive_buffers: u16,
     /// Size of a receive buffer, in bytes.
     pub receive_buffer_bytes: u32,
+    /// With so many completions in hand a poll asks for no more. It bounds how long a turn takes when they never cease, and how
+    /// long before the poll's end what it brings may have come. The kernel hands over some 20 in one call, so that much
+    /// fewer are no finer.
+    pub turn_completions: usize,
     /// Whether completions signal an eventfd, for a ring that is polled inside somebody else's event loop.
     pub eventfd: bool,
 }
@@ -126,6 +130,7 @@ impl Default for RingConfig {
             files: 4096,
             receive_buffers: 1024,
             receive_buffer_bytes: 4096,
+            turn_completions: 1024,
             eventfd: false,
         }
     }

@@ -51,9 +51,6 @@ const REFUSALS_MAX: u32 = 1_000;
 const REFUSALS_AT_ONCE: u32 = 8;
 const REFUSAL_PAUSE: Duration = Duration::from_millis(1);
 
-/// With so many in hand a poll asks for no more: a caller with a turn to finish gets one even when completions never cease.
-const COMPLETIONS_PER_TURN: usize = 1024;
-
 /// Whoever waits for what was dropped would wait for ever, and its socket would never be closed.
 const COMPLETIONS_DROPPED: &str = "the kernel dropped completions: out of memory";
 
@@ -76,6 +73,8 @@ pub struct KernelRing {
 
     /// How many sockets the table has.
     files: u32,
+    /// With so many completions in hand a poll asks for no more.
+    turn_completions: usize,
     /// Operations in the submission queue.
     queued: u32,
     /// Completions for the next `poll`.
@@ -110,6 +109,7 @@ impl KernelRing {
             listeners: Vec::new(),
             eventfd,
             files: config.files,
+            turn_completions: config.turn_completions,
             queued: 0,
             kept: Vec::new(),
             outcomes: Vec::new(),
@@ -436,7 +436,7 @@ impl Ring for KernelRing {
         // But one call at least is made when the kernel waits: completions that are there already must not keep it from
         // getting on with the rest for good.
         let mut has_run = false;
-        while (self.queued > 0 || self.kernel_waits()) && (self.kept.len() < COMPLETIONS_PER_TURN || !has_run)
+        while (self.queued > 0 || self.kernel_waits()) && (self.kept.len() < self.turn_completions || !has_run)
         {
             has_run = true;
             let before = self.stats.cqes;
