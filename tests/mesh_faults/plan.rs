@@ -103,6 +103,7 @@ impl Plan {
             receive_buffers: 8,
             receive_buffer_bytes: 512,
             eventfd: false,
+            ..RingConfig::default()
         }
     }
 

@@ -74,6 +74,7 @@ impl World {
             receive_buffers: 8,
             receive_buffer_bytes: 512,
             eventfd: false,
+            ..RingConfig::default()
         };
         let mut ring = FakeRing::new(seed, ring_config, Faults::none());
         let mut shard = Shard::alone(&config);

@@ -11,6 +11,8 @@ BEST_PEER = "the best peer"
 
 # Figures of which more is better. When the generator was the limit, the server may have had more to give.
 RATES = ("deliveries_per_second",)
+# With so much of its core busy a server was at its own limit too, whatever else was: what it had left is told by the rest.
+FULL_CORE_SHARE = 0.95
 GENERATOR_LOADS = ("fanout-1k-64", "fanout-1k-256", "fanout-1k-1024")
 
 
@@ -38,6 +40,13 @@ class Results:
 
     def generator_was_limit(self, load, entrant):
         return any(row.get("generator_limited") for row in self.runs(load, entrant))
+
+    def with_full_core(self, load, entrant, figure):
+        """The same work for its CPU, on all of the core. None when too much of the core was left to say so."""
+        rates, shares = self.of(load, entrant, figure), self.of(load, entrant, "core_busy_share")
+        if any(shares.get(number, 0) < FULL_CORE_SHARE for number in rates):
+            return None
+        return {number: rate / min(shares[number], 1) for number, rate in rates.items()}
 
     def best_peer(self, load, figure):
         medians = {
@@ -88,13 +97,24 @@ class Gate:
     judge: object
 
 
-def bounded(results, load, figure, verdict, one, other):
-    """A rate that the generator bounded is no less than what was read: it may still pass, and nothing passes against it."""
+def compared(results, load, figure, limit, one, other):
+    """The spread of one's figure over the other's, the verdict, and a note.
+
+    A rate that the generator bounded is no less than what was read. So it may still pass, and nothing passes against it:
+    except against what the other would have done with the last of its core.
+    """
+    ours, theirs = results.of(load, one, figure), results.of(load, other, figure)
+    spread = Spread.of(ratios(ours, theirs).values())
+    verdict = limit.verdict(spread)
     if figure in RATES and verdict == PASSED and results.generator_was_limit(load, other):
-        return UNDECIDED, f"the generator was the limit of {other}"
+        theirs = results.with_full_core(load, other, figure)
+        if theirs is None:
+            return spread, UNDECIDED, f"the generator was the limit of {other}"
+        spread = Spread.of(ratios(ours, theirs).values())
+        return spread, limit.verdict(spread), f"{other} reckoned up to all of its core"
     if figure in RATES and verdict == FAILED and results.generator_was_limit(load, one):
-        return UNDECIDED, f"the generator was the limit of {one}"
-    return verdict, ""
+        return spread, UNDECIDED, f"the generator was the limit of {one}"
+    return spread, verdict, ""
 
 
 def against(load, figure, limit, peer, what, ours=OURS):
@@ -104,9 +124,7 @@ def against(load, figure, limit, peer, what, ours=OURS):
         theirs = results.best_peer(load, figure) if peer == BEST_PEER else peer
         if theirs is None:
             return Judgement(gate.name, str(limit), None, NOT_RUN, "no peer has a figure")
-        found = ratios(results.of(load, ours, figure), results.of(load, theirs, figure))
-        spread = Spread.of(found.values())
-        verdict, note = bounded(results, load, figure, limit.verdict(spread), ours, theirs)
+        spread, verdict, note = compared(results, load, figure, limit, ours, theirs)
         if peer == BEST_PEER:
             note = note or theirs
             absent = results.absent_peers(load, figure)
@@ -122,8 +140,7 @@ def beside(load, figure, limit, one, other, name):
     """One entrant's figure over another's in the same round."""
 
     def judge(results, gate):
-        spread = Spread.of(ratios(results.of(load, one, figure), results.of(load, other, figure)).values())
-        verdict, note = bounded(results, load, figure, limit.verdict(spread), one, other)
+        spread, verdict, note = compared(results, load, figure, limit, one, other)
         return Judgement(gate.name, str(limit), spread, verdict, note)
 
     return Gate(name, (load,), limit, judge)

@@ -46,6 +46,23 @@ class PeerGateTest(TestCase):
         self.assertEqual(self.verdict([4.0, 4.2, 6.0], [3.0, 3.0, 3.0], limited="bun"), UNDECIDED)
         self.assertEqual(self.verdict([3.0, 3.1, 3.8], [3.0, 3.0, 3.0], limited="bun"), FAILED)
 
+    def test_a_peer_whose_core_was_full_too_is_reckoned_up_to_all_of_it(self):
+        def judge(ours, busy_share):
+            found = rows(self.LOAD, "corecast", "deliveries_per_second", ours)
+            found += [
+                row(self.LOAD, "bun", number, True, deliveries_per_second=3.0, core_busy_share=busy_share)
+                for number in (1, 2, 3)
+            ]
+            return judgement(found, [self.LOAD], self.LOAD)
+
+        passed = judge([4.2, 4.5, 6.0], 0.96)
+        self.assertEqual((passed.verdict, passed.note), (PASSED, "bun reckoned up to all of its core"))
+        self.assertAlmostEqual(passed.spread.low, 4.2 / 3.0 * 0.96)
+        # 1.33 as read, 1.28 of what it could have done.
+        self.assertEqual(judge([4.0, 4.5, 6.0], 0.96).verdict, UNDECIDED)
+        self.assertEqual(judge([4.2, 4.5, 6.0], 0.94).verdict, UNDECIDED)
+        self.assertEqual(judge([4.2, 4.5, 6.0], 0.94).note, "the generator was the limit of bun")
+
     def test_our_rate_that_the_generator_bounded_does_not_fail(self):
         self.assertEqual(self.verdict([4.0, 4.2, 6.0], [3.0, 3.0, 3.0], limited="corecast"), PASSED)
         self.assertEqual(self.verdict([3.0, 3.1, 3.8], [3.0, 3.0, 3.0], limited="corecast"), UNDECIDED)

@@ -14,6 +14,7 @@ fn memory_of_a_dropped_ring_is_waited_for() {
         receive_buffers: 32_768,
         receive_buffer_bytes: 64,
         eventfd: false,
+        ..RingConfig::default()
     };
     let limit = probe::locked_bytes(&config) / 2 * 3;
     let before = getrlimit(Resource::Memlock);

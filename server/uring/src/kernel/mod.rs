@@ -436,7 +436,8 @@ impl Ring for KernelRing {
         // But one call at least is made when the kernel waits: completions that are there already must not keep it from
         // getting on with the rest for good.
         let mut has_run = false;
-        while (self.queued > 0 || self.kernel_waits()) && (self.kept.len() < self.turn_completions || !has_run)
+        while (self.queued > 0 || self.kernel_waits())
+            && (self.kept.len() < self.turn_completions || !has_run)
         {
             has_run = true;
             let before = self.stats.cqes;

@@ -22,6 +22,7 @@ pub(crate) fn config() -> RingConfig {
         receive_buffers: 8,
         receive_buffer_bytes: 16,
         eventfd: false,
+        ..RingConfig::default()
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) fn config() -> RingConfig {
         receive_buffers: 16,
         receive_buffer_bytes: 4096,
         eventfd: false,
+        ..RingConfig::default()
     }
 }
 

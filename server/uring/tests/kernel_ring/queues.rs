@@ -158,6 +158,45 @@ fn table_beyond_the_limit_of_open_files_is_explained() {
     assert!(error.to_string().contains("LimitNOFILE="), "{error}");
 }
 
+/// What arrived before a timeout is cancelled completes before that: so it marks how far the kernel has got.
+#[test]
+fn turns_are_short_when_asked_for_and_a_cancelled_timeout_comes_behind_what_waits() {
+    let sockets = 200;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    if limit.is_some_and(|limit| limit < 1024) {
+        println!("SKIPPED: RLIMIT_NOFILE is too small for {sockets} connections");
+        return;
+    }
+    let mut bench =
+        Bench::new(RingConfig { files: 512, receive_buffers: 256, turn_completions: 1, ..config() });
+    let mut ends = bench.pairs_unix(sockets);
+    for (file, _) in &ends {
+        bench.ring.push(token(RECEIVE, *file), Op::Receive { file: *file });
+    }
+    bench.ring.poll(&mut bench.waiting);
+    while bench.ring.has_work() {
+        bench.ring.poll(&mut bench.waiting);
+    }
+    assert!(bench.waiting.is_empty(), "{:?}", bench.waiting);
+    for (_, peer) in &mut ends {
+        peer.write_all(b"x").unwrap();
+    }
+    bench.ring.push(token(TIMEOUT, File(0)), Op::Timeout { after: Duration::from_secs(3600) });
+    bench.ring.push(token(CANCEL, File(0)), Op::Cancel { target: token(TIMEOUT, File(0)) });
+    let mut tokens = Vec::new();
+    while bench.ring.has_work() {
+        let enters = bench.ring.stats().enters;
+        bench.ring.poll(&mut bench.waiting);
+        assert!(!bench.waiting.is_empty(), "a poll that has work brings something");
+        assert!(bench.ring.stats().enters <= enters + 1, "and then asks for no more");
+        tokens.extend(bench.waiting.drain(..).map(|completion| completion.token));
+    }
+    tokens.retain(|found| *found != token(CANCEL, File(0)));
+    assert_eq!(tokens.pop(), Some(token(TIMEOUT, File(0))), "behind all that had arrived");
+    let expected: Vec<Token> = ends.iter().map(|(file, _)| token(RECEIVE, *file)).collect();
+    assert_eq!(tokens, expected, "in the order of arrival");
+}
+
 #[test]
 fn work_without_completions_hides_nothing_behind_it() {
     // Newer kernels run 20 pieces of deferred work in one call.
