@@ -296,7 +296,7 @@ impl<'a> Worker<'a> {
             let is_all = completions.len() < TURN_COMPLETIONS;
             let is_marked = Self::take_mark(&mut completions);
             let lag_ns = match woken_ns {
-                Some(woken_ns) => reap_lag.woken(woken_ns, now, is_all),
+                Some(woken_ns) => reap_lag.woken(woken_ns, now, is_all, is_marked),
                 None => reap_lag.found(now, is_all, is_marked),
             };
             if reap_lag.wants_mark(now) {

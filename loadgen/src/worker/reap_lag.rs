@@ -6,7 +6,7 @@
 //! everything that arrived before it was sent has been found. What arrives while the worker sleeps wakes it and does not
 //! wait, except for a core, which is told by the thread's own account.
 
-/// A mark costs the kernel a timer; this often it is a hundredth of the work.
+/// A mark is two operations: this often they are a hundredth of the work.
 const BETWEEN_MARKS_NS: u64 = 200_000;
 
 /// Of one worker. All times are of its clock.
@@ -35,9 +35,9 @@ impl ReapLag {
     }
 
     /// The same of a reap that ended a sleep, at `woken_ns`, before which there was nothing.
-    pub(super) fn woken(&mut self, woken_ns: u64, now: u64, is_all: bool) -> u64 {
+    pub(super) fn woken(&mut self, woken_ns: u64, now: u64, is_all: bool, is_marked: bool) -> u64 {
         self.found_until_ns = woken_ns;
-        self.found(now, is_all, false)
+        self.found(now, is_all, is_marked)
     }
 
     fn look(&mut self, now: u64, is_all: bool) {
@@ -65,16 +65,16 @@ mod tests {
     #[test]
     fn what_arrives_while_the_worker_works_waits_until_it_looks() {
         let mut lag = ReapLag::default();
-        assert_eq!(lag.woken(1_000, 1_000, true), 0, "sleep is nobody's lag");
+        assert_eq!(lag.woken(1_000, 1_000, true, false), 0, "sleep is nobody's lag");
         assert_eq!(lag.found(1_300, true, false), 300);
         assert_eq!(lag.found(1_350, true, false), 50);
-        assert_eq!(lag.woken(9_000, 9_020, true), 20, "the reap itself takes time");
+        assert_eq!(lag.woken(9_000, 9_020, true, false), 20, "the reap itself takes time");
     }
 
     #[test]
     fn a_backlog_adds_up_until_a_reap_takes_everything() {
         let mut lag = ReapLag::default();
-        lag.woken(1_000, 1_000, true);
+        lag.woken(1_000, 1_000, true, false);
         assert_eq!(lag.found(1_400, false, false), 400);
         assert_eq!(lag.found(1_900, false, false), 900);
         assert_eq!(lag.found(2_400, true, false), 1_400);
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn what_comes_behind_a_mark_arrived_after_it_was_sent() {
         let mut lag = ReapLag::default();
-        assert_eq!(lag.woken(1_000_000, 1_000_500, false), 500);
+        assert_eq!(lag.woken(1_000_000, 1_000_500, false, false), 500);
         assert!(lag.wants_mark(1_000_600));
         assert_eq!(lag.found(1_010_000, false, false), 10_000);
         assert_eq!(lag.found(1_020_000, false, true), 20_000, "what came with the mark may be older than it");
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_mark_that_is_late_takes_nothing_back() {
         let mut lag = ReapLag::default();
-        lag.woken(1_000_000, 1_000_000, false);
+        lag.woken(1_000_000, 1_000_000, false, false);
         assert!(lag.wants_mark(1_000_100));
         assert_eq!(lag.found(1_000_500, true, false), 500);
         assert_eq!(lag.found(1_000_800, true, true), 300);
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn marks_are_for_a_backlog_one_at_a_time_and_not_often() {
         let mut lag = ReapLag::default();
-        lag.woken(1_000_000, 1_000_000, true);
+        lag.woken(1_000_000, 1_000_000, true, false);
         assert!(!lag.wants_mark(1_000_000), "nothing was left behind");
         lag.found(1_000_100, false, false);
         assert!(lag.wants_mark(1_000_100));
@@ -114,5 +114,7 @@ mod tests {
         lag.found(1_000_300, false, true);
         assert!(!lag.wants_mark(1_000_100 + BETWEEN_MARKS_NS - 1));
         assert!(lag.wants_mark(1_000_100 + BETWEEN_MARKS_NS));
+        lag.woken(2_000_000, 2_000_000, false, true);
+        assert!(lag.wants_mark(2_000_000), "it came back with what ended a sleep");
     }
 }
