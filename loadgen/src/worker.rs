@@ -58,6 +58,7 @@ const CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
 /// larger turns would make it coarser. It is what the kernel hands over in one call, so smaller ones would not make it finer.
 const TURN_COMPLETIONS: usize = 20;
 const COMPLETION_ENTRIES: u32 = 1_024;
+/// Fewer are slower with thousands of messages in flight: a socket with much waiting takes many in one turn.
 pub(crate) const RECEIVE_BUFFERS: u16 = 2_048;
 /// Of many workers, 60 for instance, whose large buffers would take a gigabyte. They are for many connections that each get little.
 const SMALL_RECEIVE_BUFFER_BYTES: u32 = 1 << 10;

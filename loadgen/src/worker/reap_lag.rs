@@ -30,7 +30,10 @@ impl ReapLag {
             self.is_mark_out = false;
             self.found_until_ns = self.found_until_ns.max(self.marked_ns);
         }
-        self.look(now, is_all);
+        self.is_behind = !is_all;
+        if is_all {
+            self.found_until_ns = now;
+        }
         lag_ns
     }
 
@@ -38,13 +41,6 @@ impl ReapLag {
     pub(super) fn woken(&mut self, woken_ns: u64, now: u64, is_all: bool, is_marked: bool) -> u64 {
         self.found_until_ns = woken_ns;
         self.found(now, is_all, is_marked)
-    }
-
-    fn look(&mut self, now: u64, is_all: bool) {
-        self.is_behind = !is_all;
-        if is_all {
-            self.found_until_ns = now;
-        }
     }
 
     /// Whether the caller is to send a mark now.

@@ -18,6 +18,16 @@ fn is_readable(eventfd: &OwnedFd, patience: Duration) -> bool {
     poll(&mut [PollFd::new(eventfd, PollFlags::IN)], Some(&timeout)).unwrap() == 1
 }
 
+/// Both ends of each, with room for others' tests. Says SKIPPED if not.
+fn has_descriptors_for(connections: usize) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let is_enough = limit.is_none_or(|limit| limit >= 1024);
+    if !is_enough {
+        println!("SKIPPED: RLIMIT_NOFILE is too small for {connections} connections");
+    }
+    is_enough
+}
+
 #[test]
 fn eventfd_counts_when_something_arrives() {
     let mut bench = Bench::new(RingConfig { eventfd: true, ..config() });
@@ -162,9 +172,7 @@ fn table_beyond_the_limit_of_open_files_is_explained() {
 #[test]
 fn turns_are_short_when_asked_for_and_a_cancelled_timeout_comes_behind_what_waits() {
     let sockets = 200;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    if limit.is_some_and(|limit| limit < 1024) {
-        println!("SKIPPED: RLIMIT_NOFILE is too small for {sockets} connections");
+    if !has_descriptors_for(sockets) {
         return;
     }
     let mut bench =
@@ -201,9 +209,7 @@ fn turns_are_short_when_asked_for_and_a_cancelled_timeout_comes_behind_what_wait
 fn work_without_completions_hides_nothing_behind_it() {
     // Newer kernels run 20 pieces of deferred work in one call.
     let sockets = 300;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    if limit.is_some_and(|limit| limit < 1024) {
-        println!("SKIPPED: RLIMIT_NOFILE is too small for {sockets} connections");
+    if !has_descriptors_for(sockets) {
         return;
     }
     let mut bench = Bench::new(RingConfig { files: 512, eventfd: true, ..config() });
