@@ -25,7 +25,8 @@ use senders::{RingBatch, SendLoop, Sender};
 /// Measures a plain send() loop beside io_uring batches, in microseconds a send.
 #[derive(Parser, Debug)]
 struct Options {
-    /// Connections of each of the two ways; as many descriptors for the ring's table, three times as many for the process
+    /// Connections of each of the two ways; as many descriptors for the ring's table, three times as many for the process (with
+    /// --ring-only, as many)
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     connections: u32,
 
@@ -45,6 +46,10 @@ struct Options {
     /// when it starts and how many sends it made, a line of JSON each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: Option<u32>,
+
+    /// Only the ring, which leaves room for three times the connections below RLIMIT_NOFILE
+    #[arg(long, conflicts_with = "seconds")]
+    ring_only: bool,
 
     /// Print only the medians, a line of JSON for each size
     #[arg(long)]
@@ -92,14 +97,15 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), FloorError> {
     let [sending, receiving] = two_cores()?;
-    raise_open_files(options.connections)?;
+    raise_open_files(options)?;
     core_affinity::set_for_current(sending);
 
     let mut streams = Vec::new();
-    let mut send_loop = SendLoop::connect(options.connections, &mut streams)?;
-    if let Some(seconds) = options.seconds {
+    let mut send_loop =
+        (!options.ring_only).then(|| SendLoop::connect(options.connections, &mut streams)).transpose()?;
+    if let (Some(seconds), Some(send_loop)) = (options.seconds, &mut send_loop) {
         let mut receiver = Receiver::start(streams, receiving)?;
-        return send_for(Duration::from_secs(seconds.into()), &mut send_loop, options, &mut receiver);
+        return send_for(Duration::from_secs(seconds.into()), send_loop, options, &mut receiver);
     }
     let mut ring_batch = RingBatch::connect(options.connections, &mut streams)?;
     let mut receiver = Receiver::start(streams, receiving)?;
@@ -115,31 +121,25 @@ fn run(options: &Options) -> Result<(), FloorError> {
                 "\n{bytes} bytes a send\n  round   send() us   ring us   ring / send()   sends not whole"
             );
         }
-        let mut results = Vec::new();
+        let (mut plain, mut ring) = (Vec::new(), Vec::new());
         for round in 0..options.rounds {
             // Who goes first alternates, so that neither always finds what the other left.
-            let (plain, ring) = if round % 2 == 0 {
-                let plain = measure(&mut send_loop, &message, options, &mut receiver)?;
-                (plain, measure(&mut ring_batch, &message, options, &mut receiver)?)
-            } else {
-                let ring = measure(&mut ring_batch, &message, options, &mut receiver)?;
-                (measure(&mut send_loop, &message, options, &mut receiver)?, ring)
-            };
-            if shown {
-                print_row(&(round + 1).to_string(), &plain, &ring);
+            for is_ring in [round % 2 == 1, round % 2 == 0] {
+                if is_ring {
+                    ring.push(measure(&mut ring_batch, &message, options, &mut receiver)?);
+                } else if let Some(send_loop) = &mut send_loop {
+                    plain.push(measure(send_loop, &message, options, &mut receiver)?);
+                }
             }
-            results.push((plain, ring));
+            if shown {
+                print_row(&(round + 1).to_string(), plain.last(), ring.last());
+            }
         }
-        let (plain, ring): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         let (plain, ring) = (Measurement::median(plain), Measurement::median(ring));
         if shown {
-            print_row("median", &plain, &ring);
+            print_row("median", plain.as_ref(), ring.as_ref());
         } else {
-            let not_whole = plain.not_whole + ring.not_whole;
-            let (send_us, ring_us) = (plain.send_us, ring.send_us);
-            println!(
-                r#"{{"bytes":{bytes},"send_us":{send_us:.3},"ring_us":{ring_us:.3},"not_whole":{not_whole}}}"#
-            );
+            print_json(bytes, plain.as_ref(), ring.as_ref());
         }
     }
     Ok(())
@@ -181,10 +181,29 @@ fn send_for(
     receiver.await_bytes(bytes)
 }
 
-fn print_row(name: &str, plain: &Measurement, ring: &Measurement) {
-    let ratio = ring.send_us / plain.send_us;
-    let not_whole = plain.not_whole + ring.not_whole;
-    println!("  {name:<6}  {:>9.3}  {:>8.3}  {ratio:>14.3}  {not_whole:>16}", plain.send_us, ring.send_us);
+fn print_row(name: &str, plain: Option<&Measurement>, ring: Option<&Measurement>) {
+    let shown = |us: Option<f64>| us.map_or_else(|| "-".to_owned(), |us| format!("{us:.3}"));
+    let [plain_us, ring_us] = [plain, ring].map(|way| way.map(|way| way.send_us));
+    let ratio = plain_us.zip(ring_us).map(|(plain_us, ring_us)| ring_us / plain_us);
+    println!(
+        "  {name:<6}  {:>9}  {:>8}  {:>14}  {:>16}",
+        shown(plain_us),
+        shown(ring_us),
+        shown(ratio),
+        not_whole(plain, ring)
+    );
+}
+
+/// The way that was left out is null.
+fn print_json(bytes: u32, plain: Option<&Measurement>, ring: Option<&Measurement>) {
+    let [send_us, ring_us] =
+        [plain, ring].map(|way| way.map_or_else(|| "null".to_owned(), |way| format!("{:.3}", way.send_us)));
+    let not_whole = not_whole(plain, ring);
+    println!(r#"{{"bytes":{bytes},"send_us":{send_us},"ring_us":{ring_us},"not_whole":{not_whole}}}"#);
+}
+
+fn not_whole(plain: Option<&Measurement>, ring: Option<&Measurement>) -> u64 {
+    [plain, ring].into_iter().flatten().map(|way| way.not_whole).sum()
 }
 
 /// What some passes of one way cost.
@@ -197,11 +216,11 @@ struct Measurement {
 }
 
 impl Measurement {
-    /// The median time, of two in the middle the lower one; all sends that were not whole.
-    fn median(mut measurements: Vec<Self>) -> Self {
+    /// The median time, of two in the middle the lower one; all sends that were not whole. None of nothing.
+    fn median(mut measurements: Vec<Self>) -> Option<Self> {
         measurements.sort_by(|a, b| a.send_us.total_cmp(&b.send_us));
-        let middle = measurements[(measurements.len() - 1) / 2];
-        Self { not_whole: measurements.iter().map(|measurement| measurement.not_whole).sum(), ..middle }
+        let middle = *measurements.get(measurements.len().checked_sub(1)? / 2)?;
+        Some(Self { not_whole: measurements.iter().map(|measurement| measurement.not_whole).sum(), ..middle })
     }
 }
 
@@ -235,13 +254,14 @@ fn two_cores() -> Result<[CoreId; 2], FloorError> {
 }
 
 /// Raises the soft limit to the hard one and checks that it suffices.
-fn raise_open_files(connections: u32) -> Result<(), FloorError> {
+fn raise_open_files(options: &Options) -> Result<(), FloorError> {
     const OTHERS: u64 = 64;
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
         .map_err(|errno| FloorError::System { step: "raising RLIMIT_NOFILE", source: errno.into() })?;
-    // Both ends of the send loop, the far ends of the ring.
-    let needed = 3 * u64::from(connections) + OTHERS;
+    // The far ends of the ring, both ends of the send loop.
+    let of_connection = if options.ring_only { 1 } else { 3 };
+    let needed = of_connection * u64::from(options.connections) + OTHERS;
     match maximum {
         Some(limit) if limit < needed => Err(FloorError::OpenFiles { needed, limit }),
         _ => Ok(()),

@@ -194,11 +194,16 @@ def no_loss(load):
     return Gate(f"{load}: messages lost", (load,), None, judge)
 
 
-def flat(name, needs, limit):
-    """The most over the least of several loads, within each round."""
+def flat(name, needs, limit, is_beside_floor=False):
+    """The most over the least of several loads, within each round. Beside the floor it is the cost in bare sends that counts:
+    with more connections those cost more, too."""
+
+    def costs(results, load):
+        ours = results.of(load, OURS, "cpu_ns")
+        return ratios(ours, results.of(load, OURS, "floor_ns")) if is_beside_floor else ours
 
     def judge(results, gate):
-        curves = [results.of(load, OURS, "cpu_ns") for load in needs]
+        curves = [costs(results, load) for load in needs]
         common = set.intersection(*(set(curve) for curve in curves))
         spread = Spread.of(max(curve[n] for curve in curves) / min(curve[n] for curve in curves) for n in common)
         return Judgement(gate.name, str(limit), spread, limit.verdict(spread), "most / least")
@@ -249,6 +254,7 @@ GATES = (
         "topics-many: CPU per delivery / one topic's",
     ),
     flat("cost-100 to -19k: CPU per delivery", COSTS, at_most(1.15)),
+    flat("cost-100 to -19k: CPU per delivery / a bare send's", COSTS, at_most(1.15), is_beside_floor=True),
     beside("shards-two", CPU, at_most(1.15), "corecast, 2 shards", OURS, "shards-two: CPU per delivery / one shard's"),
     generator_rate(at_least(12)),
 )

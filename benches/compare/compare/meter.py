@@ -62,6 +62,10 @@ class Ticks:
         return ticks / ((self.busy + self.idle + self.steal) or 1)
 
     @property
+    def seconds(self):
+        return (self.busy + self.idle + self.steal) / TICKS_PER_SECOND
+
+    @property
     def busy_share(self):
         return self.share(self.busy)
 
@@ -104,21 +108,39 @@ def open_connections(port):
     return connections_of((PROC / "net/tcp").read_text(), port)
 
 
-def run_queue_waits_ns(pid):
-    """{thread: how long it was ready to run and had no core} of a process tree."""
+@dataclass(frozen=True)
+class Account:
+    """What a thread had of the cores, in nanoseconds (/proc/pid/schedstat)."""
+
+    ran: int
+    # Ready to run, but without a core.
+    waited: int
+
+
+def accounts(pid):
+    """{thread: Account} of a process tree."""
     found = {}
     for each in process_tree(pid):
         for path in PROC.glob(f"{each}/task/*/schedstat"):
             try:
-                found[int(path.parent.name)] = int(path.read_text().split()[1])
+                ran, waited, _ = map(int, path.read_text().split())
             except OSError:
-                pass
+                continue
+            found[int(path.parent.name)] = Account(ran, waited)
     return found
+
+
+NOTHING = Account(0, 0)
+
+
+def ran_ns(before, after):
+    """All threads together, between two readings."""
+    return sum(account.ran - before.get(thread, NOTHING).ran for thread, account in after.items())
 
 
 def longest_wait_ns(before, after):
     """Of the thread that waited longest. A server whose threads share a core waits for itself, too."""
-    return max((waited - before.get(thread, 0) for thread, waited in after.items()), default=0)
+    return max((account.waited - before.get(thread, NOTHING).waited for thread, account in after.items()), default=0)
 
 
 def load_average():
@@ -158,12 +180,12 @@ def prove(send_floor, seconds):
             if not sender.stdout.readline():
                 raise Disturbed(f"{send_floor} did not start")
             # The loop is the main thread.
-            before, waits = Ticks.now(SERVER_CORE), run_queue_waits_ns(sender.pid)
+            before, began = Ticks.now(SERVER_CORE), accounts(sender.pid)
             # The last ticks are read before it ends: an ended process has no queue to wait in.
             time.sleep(max(seconds - 0.2, 0.5))
             spent, waited = (
                 Ticks.now(SERVER_CORE) - before,
-                run_queue_waits_ns(sender.pid)[sender.pid] - waits[sender.pid],
+                accounts(sender.pid)[sender.pid].waited - began[sender.pid].waited,
             )
             sent = json.loads(sender.stdout.readline() or "{}")
         except BaseException:
@@ -171,14 +193,13 @@ def prove(send_floor, seconds):
             raise
     if not sent:
         raise Disturbed(f"{send_floor} failed")
-    window = (spent.busy + spent.idle + spent.steal) / TICKS_PER_SECOND
     proof = {
         "seconds": sent["seconds"],
         "sends": sent["sends"],
         "sends_per_second": sent["sends"] / sent["seconds"],
         "busy_share": spent.busy_share,
         "steal_share": spent.steal_share,
-        "waiting_share": waited / 1e9 / window,
+        "waiting_share": waited / 1e9 / spent.seconds,
         "problem": None,
     }
     if proof["busy_share"] < LEAST_BUSY_SHARE or proof["waiting_share"] > MOST_WAITING_SHARE:
@@ -199,6 +220,23 @@ def complaint(proof):
 
 def floor(send_floor, rounds=5):
     """What one send costs here, by send() and by our ring: rows of bytes, send_us, ring_us."""
-    command = ["taskset", "-c", f"{SERVER_CORE},{GENERATOR_CORE}", str(send_floor), "--json", "--rounds", str(rounds)]
+    return send_floor_rows(send_floor, "--rounds", rounds)
+
+
+FLOOR_SENDS = 150_000
+
+
+def ring_floor_ns(send_floor, connections):
+    """What one send of 64 bytes costs by our ring, with so many connections. The more they are, the less of the kernel's
+    state of them is in the caches."""
+    passes = max(FLOOR_SENDS // connections, 1)
+    options = ("--ring-only", "--connections", connections, "--passes", passes, "--bytes", 64, "--rounds", 3)
+    (row,) = send_floor_rows(send_floor, *options)
+    return row["ring_us"] * 1e3
+
+
+def send_floor_rows(send_floor, *options):
+    cores = f"{SERVER_CORE},{GENERATOR_CORE}"
+    command = ["taskset", "-c", cores, str(send_floor), "--json", *map(str, options)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]

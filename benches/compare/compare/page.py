@@ -2,7 +2,7 @@
 
 from html import escape
 
-from .report import COLUMNS, QUICK, amount, delivered, spread_text, time
+from .report import QUICK, amount, columns_of, delivered, spread_text, time
 from .sampling import FAILED, PASSED, Spread
 
 # What the bars of each kind of load show.
@@ -192,7 +192,7 @@ def bars(rows, heading, figure, show):
 
 
 def everything(section):
-    columns = COLUMNS[section["kind"]]
+    columns = columns_of(section)
     head = "".join(f"<th>{escape(text)}</th>" for text in ("", *(heading for heading, _, _ in columns), "delivered"))
     lines = []
     for row in section["rows"]:

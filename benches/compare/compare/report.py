@@ -20,6 +20,7 @@ COLUMNS = {
         ("deliveries/s", "deliveries_per_second", lambda value: amount(value)),
         ("CPU/delivery", "cpu_ns", lambda value: time(value)),
         ("by rusage", "rusage_ns", lambda value: time(value)),
+        ("bare send", "floor_ns", lambda value: time(value)),
         ("core busy", "core_busy_share", lambda value: f"{value:.0%}"),
         ("p50", "p50_us", lambda value: time(value * 1e3)),
         ("p99", "p99_us", lambda value: time(value * 1e3)),
@@ -175,8 +176,14 @@ def as_text(report):
     return "\n".join(lines)
 
 
+def columns_of(section):
+    """Those that somebody has a figure for."""
+    had = {figure for row in section["rows"] for figure in row["figures"]}
+    return [column for column in COLUMNS[section["kind"]] if column[1] in had]
+
+
 def section_lines(section):
-    columns = COLUMNS[section["kind"]]
+    columns = columns_of(section)
     grid = [["", *(heading for heading, _, _ in columns), "delivered"]]
     comments = []
     for row in section["rows"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import meter
 from .peers import SERVERS, CannotRun, running, tail
 
-CONNECT_REPETITIONS = 5
+CONNECT_REPETITIONS = 12
 # An idle server has nothing of a run left after that.
 EMPTY_PATIENCE_SECONDS = 20
 RETURN_PATIENCE_SECONDS = 10
@@ -33,7 +33,7 @@ class Timing:
     def estimate(self, load):
         """Seconds that one run may take, before any has been seen."""
         if load.kind == "connect":
-            return 4 * (self.connect_repetitions + 1)
+            return 2.5 * (self.connect_repetitions + 1)
         return 25 if load.kind == "memory" else self.duration_seconds + self.warmup_seconds + 2
 
 
@@ -42,14 +42,17 @@ def run(load, entrant, binaries, timing):
     run that lost messages are left out, and `problem` says what was lost."""
     server = SERVERS[entrant.server]
     measure = {"stream": stream, "connect": connect, "memory": memory}[load.kind]
+    floor = {"floor_ns": bare_send_ns(binaries, load)} if load.is_beside_floor else {}
     with running(server, binaries, entrant.server_options) as instance:
-        unrest = await_rest(timing.rest_seconds)
-        before, waits = meter.Ticks.now(meter.SERVER_CORE), meter.run_queue_waits_ns(instance.pid)
+        unrest = await_rest(instance.pid, timing.rest_seconds)
+        before, accounts = meter.Ticks.now(meter.SERVER_CORE), meter.accounts(instance.pid)
         began = time.monotonic()
         found = measure(Generator(server, instance, entrant, load, binaries), timing)
         seconds = time.monotonic() - began
-        waited = meter.longest_wait_ns(waits, meter.run_queue_waits_ns(instance.pid)) / 1e9 / seconds
+        waited = meter.longest_wait_ns(accounts, meter.accounts(instance.pid)) / 1e9 / seconds
         stolen = (meter.Ticks.now(meter.SERVER_CORE) - before).steal_share
+    if found["figures"]:
+        found["figures"] |= floor
     return found | {
         "unrest_share": unrest,
         "steal_share": stolen,
@@ -58,16 +61,30 @@ def run(load, entrant, binaries, timing):
     }
 
 
-def await_rest(seconds):
-    """How busy the server's core is before anything is asked of the server. What the kernel does after the end of a server,
-    such as taking down its ring, is waited for; whoever else runs there shows."""
+def bare_send_ns(binaries, load):
+    try:
+        return meter.ring_floor_ns(binaries.send_floor, load.connections)
+    except subprocess.CalledProcessError as error:
+        raise CannotRun(f"send_floor ended with status {error.returncode}") from None
+
+
+def await_rest(pid, seconds):
+    """The share of the server's core that others than the server use before anything is asked of it. What the kernel does after
+    the end of a server, such as taking down its ring, is waited for; whoever else runs there shows. A server that looks for
+    work instead of sleeping is busy by itself."""
     deadline = time.monotonic() + seconds
     while True:
-        before = meter.Ticks.now(meter.SERVER_CORE)
+        before, accounts = meter.Ticks.now(meter.SERVER_CORE), meter.accounts(pid)
         time.sleep(REST_WINDOW_SECONDS)
-        share = (meter.Ticks.now(meter.SERVER_CORE) - before).busy_share
+        spent, own_ns = meter.Ticks.now(meter.SERVER_CORE) - before, meter.ran_ns(accounts, meter.accounts(pid))
+        share = unrest_share(spent, own_ns)
         if share <= meter.MOST_UNREST_SHARE or time.monotonic() > deadline:
             return share
+
+
+def unrest_share(spent, own_ns):
+    """What was busy beside the server's own time. That is exact, ticks are samples: they may be fewer."""
+    return max(spent.busy_share - own_ns / 1e9 / spent.seconds, 0) if spent.seconds else 0
 
 
 @dataclass(frozen=True)
@@ -177,7 +194,7 @@ def connect(generate, timing):
     for _ in range(timing.connect_repetitions):
         if not generate.await_empty():
             raise CannotRun("connections of the run before are still open")
-        reports.append(generate(1, 0.1))
+        reports.append(generate(0.3, 0.1))
     connected = sum(report["connect"]["connected"] for report in reports)
 
     def cost_us(name):

@@ -145,12 +145,19 @@ class OtherGatesTest(TestCase):
 
     def test_flat_compares_the_most_with_the_least_of_a_round(self):
         names = ["cost-100", "cost-1k", "cost-10k", "cost-19k"]
-        costs = ([4.0, 5.0, 4.0], [4.0, 5.0, 4.0], [4.4, 5.0, 4.0], [4.2, 5.5, 4.4])
+        costs = ([4.0, 5.0, 4.0], [4.0, 5.0, 4.0], [4.4, 5.0, 4.0], [4.2, 6.0, 4.4])
+        floors = ([4.0, 5.0, 4.0], [4.0, 4.0, 4.0], [4.0, 5.0, 4.0], [4.0, 6.0, 4.0])
         found = [
-            each for name, values in zip(names, costs, strict=True) for each in rows(name, "corecast", "cpu_ns", values)
+            row(name, "corecast", number, cpu_ns=cost, floor_ns=floor)
+            for name, *columns in zip(names, costs, floors, strict=True)
+            for number, (cost, floor) in enumerate(zip(*columns, strict=True), 1)
         ]
-        one = judgement(found, names, "cost-100")
-        self.assertEqual((one.spread.low, one.spread.high, one.verdict), (1.1, 1.1, PASSED))
+        alone, beside = judged(Results(found), names)
+        self.assertEqual((alone.gate, alone.spread.low, alone.spread.high), ("cost-100 to -19k: CPU per delivery", 1.1, 1.2))
+        self.assertEqual(alone.verdict, UNDECIDED)
+        # In the second round a thousand cost 1.25 bare sends each, the others one.
+        self.assertEqual((beside.spread.median, beside.spread.low, beside.spread.high), (1.1, 1.1, 1.25))
+        self.assertEqual(beside.gate, "cost-100 to -19k: CPU per delivery / a bare send's")
 
     def test_the_generators_rate_is_the_best_of_three_loads(self):
         names = ["fanout-1k-64", "fanout-1k-256", "fanout-1k-1024"]

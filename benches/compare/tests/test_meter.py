@@ -2,7 +2,8 @@
 
 from unittest import TestCase
 
-from compare.meter import Ticks, connections_of, longest_wait_ns
+from compare.meter import Account, Ticks, connections_of, longest_wait_ns, ran_ns
+from compare.runs import unrest_share
 
 STAT = """\
 cpu  9 9 9 9 9 9 9 9 0 0
@@ -43,9 +44,30 @@ class ConnectionsTest(TestCase):
         self.assertEqual(connections_of(TCP, 80), 0)
 
 
-class WaitTest(TestCase):
+class AccountTest(TestCase):
+    BEFORE = {1: Account(ran=1_000, waited=100), 2: Account(ran=500, waited=50)}
+    AFTER = {1: Account(ran=1_400, waited=130), 2: Account(ran=500, waited=90), 3: Account(ran=7, waited=20)}
+
     def test_the_thread_that_waited_longest_counts(self):
-        self.assertEqual(longest_wait_ns({1: 100, 2: 50}, {1: 130, 2: 90, 3: 20}), 40)
+        self.assertEqual(longest_wait_ns(self.BEFORE, self.AFTER), 40)
+
+    def test_all_threads_ran(self):
+        self.assertEqual(ran_ns(self.BEFORE, self.AFTER), 407)
 
     def test_a_process_that_is_gone_waited_for_nothing(self):
-        self.assertEqual(longest_wait_ns({1: 100}, {}), 0)
+        self.assertEqual(longest_wait_ns(self.BEFORE, {}), 0)
+
+
+class UnrestTest(TestCase):
+    QUARTER_SECOND = Ticks(busy=25, idle=0, steal=0)
+
+    def test_a_server_that_looks_for_work_does_not_disturb_itself(self):
+        self.assertAlmostEqual(unrest_share(self.QUARTER_SECOND, 240_000_000), 0.04)
+
+    def test_what_others_had_of_its_core_is_unrest(self):
+        self.assertAlmostEqual(unrest_share(self.QUARTER_SECOND, 100_000_000), 0.6)
+        self.assertAlmostEqual(unrest_share(Ticks(busy=5, idle=20, steal=0), 0), 0.2)
+
+    def test_ticks_may_be_fewer_than_the_time_they_sample(self):
+        self.assertEqual(unrest_share(Ticks(busy=0, idle=25, steal=0), 3_000_000), 0)
+        self.assertEqual(unrest_share(Ticks(0, 0, 0), 0), 0)

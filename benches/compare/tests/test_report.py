@@ -117,6 +117,14 @@ class TextTest(TestCase):
         self.assertEqual({len(line) for line in lines[1:4]}, {len(lines[1])})
         self.assertIn("  fanout-1k-16: deliveries/s / bun's   ≥ 1.3    2.000   2.000   2.000   passed", lines)
 
+    def test_a_bare_send_is_shown_where_it_was_measured(self):
+        rows = three("corecast", 4e6)
+        for each in rows:
+            each["figures"] = each["figures"] | {"floor_ns": 240.0}
+        lines = report.as_text(found(rows)).splitlines()
+        self.assertIn("bare send   core busy", lines[1])
+        self.assertIn("240 ns (240 to 240)", lines[2])
+
     def test_a_run_that_lost_messages_is_marked_and_not_used(self):
         lossy = row("bun", 2, 9e6, figures={}, problem="5 deliveries were lost", delivery_ratio=0.9, lost=5)
         text = report.as_text(found([row("bun", 1, 2e6), lossy]))
