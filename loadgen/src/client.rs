@@ -422,13 +422,11 @@ mod rfc6455;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
     use corecast_protocol::handshake::accept_value;
 
     pub(super) fn role(arguments: &[&str]) -> Role {
-        let arguments = ["run", "ws://127.0.0.1:9001/live/{topic}"].iter().chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
+        let scenario = Scenario::of(&[&["ws://127.0.0.1:9001/live/{topic}"], arguments].concat());
+        Role::subscriber(&scenario).expect("sendable")
     }
 
     /// The answer to the key of sixteen zero bytes.
@@ -443,9 +441,8 @@ mod tests {
     }
 
     pub(super) fn json_role(arguments: &[&str]) -> Role {
-        let arguments = ["run", "--preset", "corecast-json"].iter().chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        Role::subscriber(&Scenario::from_options(&options).expect("a valid scenario")).expect("sendable")
+        let scenario = Scenario::of(&[&["--preset", "corecast-json"], arguments].concat());
+        Role::subscriber(&scenario).expect("sendable")
     }
 
     /// With the subprotocol of the JSON dialect.

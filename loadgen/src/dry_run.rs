@@ -418,12 +418,10 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
 
     fn dry_run(arguments: &[&str]) -> DryRun {
-        let line = ["run", "--threads", "1", "--seed", "1"].iter().chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(line).expect("valid options");
-        DryRun::of(&Scenario::from_options(&options).expect("a valid scenario")).expect("a handshake")
+        let scenario = Scenario::of(&[&["--threads", "1", "--seed", "1"], arguments].concat());
+        DryRun::of(&scenario).expect("a handshake")
     }
 
     fn line(dry_run: &DryRun, name: &str) -> String {

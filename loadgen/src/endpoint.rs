@@ -130,13 +130,6 @@ pub(crate) fn preparation(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    fn scenario(arguments: &[&str]) -> Scenario {
-        let arguments = std::iter::once(&"run").chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        Scenario::from_options(&options).expect("a valid scenario")
-    }
 
     fn steps(scenario: &Scenario, is_subscriber: bool, index: usize) -> Vec<Op> {
         let subscriber = is_subscriber.then_some(index as u32);
@@ -146,12 +139,12 @@ mod tests {
     #[test]
     fn a_plain_subscriber_only_connects() {
         let connect = Op::Connect { file: File(3), address: "127.0.0.1:9001".parse().unwrap() };
-        assert_eq!(steps(&scenario(&[]), true, 0), [connect]);
+        assert_eq!(steps(&Scenario::of(&[]), true, 0), [connect]);
     }
 
     #[test]
     fn a_publisher_sends_at_once() {
-        let ops = steps(&scenario(&[]), false, 0);
+        let ops = steps(&Scenario::of(&[]), false, 0);
         assert_eq!(ops[0], Op::SetOption { file: File(3), option: SocketOption::NoDelay });
         assert_eq!(ops.len(), 2);
     }
@@ -159,7 +152,7 @@ mod tests {
     #[test]
     fn sources_are_taken_in_turn() {
         let scenario =
-            scenario(&["--source", "127.0.0.2", "--source", "127.0.0.3", "--receive-buffer", "4KiB"]);
+            Scenario::of(&["--source", "127.0.0.2", "--source", "127.0.0.3", "--receive-buffer", "4KiB"]);
         let ops = steps(&scenario, true, 3);
         assert_eq!(ops[0], Op::SetOption { file: File(3), option: SocketOption::ReceiveBuffer(4_096) });
         assert_eq!(ops[1], Op::SetOption { file: File(3), option: SocketOption::BindAddressNoPort });

@@ -222,12 +222,9 @@ fn body_of(head: &ResponseHead<'_>) -> Result<Answer, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
 
     fn scenario(arguments: &[&str]) -> Scenario {
-        let arguments = ["run", "--publish", "http"].iter().chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        Scenario::from_options(&options).expect("a valid scenario")
+        Scenario::of(&[&["--publish", "http"], arguments].concat())
     }
 
     fn publisher(arguments: &[&str]) -> HttpPublisher {

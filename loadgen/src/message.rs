@@ -122,15 +122,12 @@ fn with_digits(text: &str) -> (String, Option<usize>) {
 mod tests {
     use super::*;
     use crate::stamp::Finder;
-    use clap::Parser;
 
     const STAMP: Stamp =
         Stamp { run: 7, publisher: 1, sequence: 2, measured: false, intended_ns: 3, sent_ns: 4 };
 
     fn message(arguments: &[&str]) -> Message {
-        let arguments = std::iter::once(&"run").chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        Message::new(&Scenario::from_options(&options).expect("a valid scenario"), 1)
+        Message::new(&Scenario::of(arguments), 1)
     }
 
     #[test]

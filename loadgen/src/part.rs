@@ -115,14 +115,7 @@ fn schedule(scenario: &Scenario, publisher: u32, timing: &Timing) -> Option<Sche
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
     use std::sync::atomic::Ordering;
-
-    fn scenario(arguments: &[&str]) -> Scenario {
-        let arguments = std::iter::once(&"run").chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        Scenario::from_options(&options).expect("a valid scenario")
-    }
 
     #[test]
     fn workers_are_dealt_out_to_hosts_in_turn() {
@@ -134,7 +127,7 @@ mod tests {
 
     #[test]
     fn times_of_other_clocks_say_nothing_unless_the_difference_is_known() {
-        let scenario = scenario(&["--publishers", "5"]);
+        let scenario = Scenario::of(&["--publishers", "5"]);
         assert_eq!(Part::whole(3).clocks(&scenario), Box::default());
         let apart = Part::of(0, deal(&[1, 1]), None, 0);
         assert_eq!(*apart.clocks(&scenario), [Some(0), None, Some(0), None, Some(0)]);
@@ -145,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_schedule_tells_of_other_hosts_publishers() {
-        let scenario = scenario(&["--publishers", "2", "--rate", "1000"]);
+        let scenario = Scenario::of(&["--publishers", "2", "--rate", "1000"]);
         let control = Control::new(2, 2, 1);
         let part = Part::of(0, deal(&[1, 1]), None, 0);
         part.leave_others_out(&scenario, &control);

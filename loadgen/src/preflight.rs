@@ -130,7 +130,6 @@ pub(crate) fn workers_for(connections: u32, open_files: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
 
     const LIMITS: HostLimits = HostLimits {
         open_files: 1_024,
@@ -140,14 +139,8 @@ mod tests {
         conntrack: None,
     };
 
-    fn scenario(arguments: &[&str]) -> Scenario {
-        let arguments = std::iter::once(&"run").chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        Scenario::from_options(&options).expect("a valid scenario")
-    }
-
     fn texts(arguments: &[&str], limits: &HostLimits) -> Vec<String> {
-        let scenario = scenario(arguments);
+        let scenario = Scenario::of(arguments);
         check(&scenario, &Part::whole(scenario.workers.len()), limits)
             .iter()
             .map(ToString::to_string)

@@ -317,7 +317,6 @@ mod tests {
     use super::*;
     use crate::client::Client;
     use crate::stamp::{Encoding, Finder};
-    use clap::Parser;
     use corecast_protocol::{Connection, Event, Input, Limits, Side};
 
     const TIMING: Timing =
@@ -334,9 +333,7 @@ mod tests {
     }
 
     fn bench(arguments: &[&str]) -> Bench {
-        let arguments = std::iter::once(&"run").chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        let scenario = Scenario::from_options(&options).expect("a valid scenario");
+        let scenario = Scenario::of(arguments);
         let mut publisher = Publisher::new(&scenario, 5, 0);
         publisher.start(&scenario, TIMING);
         let flight = Flight::new(1, 64);

@@ -327,7 +327,6 @@ fn message_prefixes(scenario: &Scenario) -> Box<[Box<[u8]>]> {
 mod tests {
     use super::*;
     use crate::stamp::Encoding;
-    use clap::Parser;
 
     struct Bench {
         receiver: Receiver,
@@ -340,9 +339,7 @@ mod tests {
     }
 
     fn bench_of(arguments: &[&str]) -> Bench {
-        let arguments = std::iter::once(&"run").chain(arguments);
-        let options = crate::options::RunOptions::try_parse_from(arguments).expect("valid options");
-        let scenario = Scenario::from_options(&options).expect("a valid scenario");
+        let scenario = Scenario::of(arguments);
         let flight = Flight::new(scenario.publishers as usize, 1);
         let mut receiver =
             Receiver::new(&scenario, 77, &flight, scenario.subscribers as usize, scenario.groups);

@@ -383,22 +383,30 @@ fn message_limits(message_bytes: u32) -> Limits {
 }
 
 #[cfg(test)]
+impl Scenario {
+    /// What `corecast-load run` does with these arguments.
+    pub(crate) fn parsed(arguments: &[&str]) -> Result<Self, Mistakes> {
+        let line = [&["run"], arguments].concat();
+        Self::from_options(&<RunOptions as clap::Parser>::try_parse_from(line).expect("options that parse"))
+    }
+
+    /// The same of arguments without a mistake.
+    pub(crate) fn of(arguments: &[&str]) -> Self {
+        Self::parsed(arguments).expect("a valid scenario")
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scenario(arguments: &[&str]) -> Result<Scenario, Mistakes> {
-        use clap::Parser;
-        let arguments = std::iter::once("run").chain(arguments.iter().copied());
-        Scenario::from_options(&RunOptions::try_parse_from(arguments).expect("options that parse"))
-    }
-
     fn mistakes(arguments: &[&str]) -> Vec<String> {
-        scenario(arguments).unwrap_err().0.iter().map(ToString::to_string).collect()
+        Scenario::parsed(arguments).unwrap_err().0.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn without_arguments_it_drives_a_local_corecast() {
-        let scenario = scenario(&[]).unwrap();
+        let scenario = Scenario::parsed(&[]).unwrap();
         assert_eq!(scenario.url, "ws://127.0.0.1:9001/topics/{topic}?role=subscriber");
         assert_eq!(scenario.publish_url, "ws://127.0.0.1:9001/topics/{topic}?role=publisher");
         assert_eq!(scenario.subscribe.path_for("load-0"), "/topics/load-0?role=subscriber");
@@ -409,14 +417,14 @@ mod tests {
 
     #[test]
     fn corecast_is_published_to_over_http_on_the_same_path() {
-        let scenario = scenario(&["--publish", "http"]).unwrap();
+        let scenario = Scenario::parsed(&["--publish", "http"]).unwrap();
         assert_eq!(scenario.publish_url, "http://127.0.0.1:9001/topics/{topic}");
         assert_eq!(scenario.url, "ws://127.0.0.1:9001/topics/{topic}?role=subscriber");
     }
 
     #[test]
     fn nchan_subscribes_and_publishes_on_two_paths() {
-        let scenario = scenario(&["--preset", "nchan", "ws://127.0.0.1:8081"]).unwrap();
+        let scenario = Scenario::parsed(&["--preset", "nchan", "ws://127.0.0.1:8081"]).unwrap();
         assert_eq!(scenario.url, "ws://127.0.0.1:8081/sub/{topic}");
         assert_eq!(scenario.publish_url, "http://127.0.0.1:8081/pub/{topic}");
         assert_eq!(scenario.via, Via::Http);
@@ -424,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_url_alone_is_used_as_it_is() {
-        let scenario = scenario(&["ws://127.0.0.1:7000/live?x=1"]).unwrap();
+        let scenario = Scenario::parsed(&["ws://127.0.0.1:7000/live?x=1"]).unwrap();
         assert_eq!(scenario.preset, Preset::Plain);
         assert_eq!(scenario.url, "ws://127.0.0.1:7000/live?x=1");
         assert_eq!(scenario.publish_url, "ws://127.0.0.1:7000/live?x=1");
@@ -432,7 +440,7 @@ mod tests {
 
     #[test]
     fn the_json_dialect_names_topics_in_messages() {
-        let scenario = scenario(&["--preset", "corecast-json"]).unwrap();
+        let scenario = Scenario::parsed(&["--preset", "corecast-json"]).unwrap();
         assert_eq!(scenario.url, "ws://127.0.0.1:9001/ws");
         assert_eq!(scenario.publish_url, "ws://127.0.0.1:9001/ws");
         assert_eq!(scenario.subprotocols, ["corecast.json.v1"]);
@@ -447,11 +455,11 @@ mod tests {
 
     #[test]
     fn json_subscribers_hear_publishers_of_the_other_dialects() {
-        let posted = scenario(&["--preset", "corecast-json", "--publish", "http"]).unwrap();
+        let posted = Scenario::parsed(&["--preset", "corecast-json", "--publish", "http"]).unwrap();
         assert_eq!(posted.publish_url, "http://127.0.0.1:9001/topics/{topic}");
         assert_eq!((posted.publish_template, posted.is_acknowledged), (None, false));
         let raw = "ws://127.0.0.1:9001/topics/{topic}";
-        let raw = scenario(&["--preset", "corecast-json", "--publish-url", raw]).unwrap();
+        let raw = Scenario::parsed(&["--preset", "corecast-json", "--publish-url", raw]).unwrap();
         assert_eq!((raw.publish_template, raw.is_acknowledged), (None, false));
         assert_eq!(raw.url, "ws://127.0.0.1:9001/ws");
         assert_eq!(raw.publish.path_for("a"), "/topics/a?role=publisher");
@@ -459,16 +467,16 @@ mod tests {
 
     #[test]
     fn each_topic_has_a_publisher_of_its_own() {
-        assert_eq!(scenario(&["--topics", "5"]).unwrap().publishers, 5);
-        assert_eq!(scenario(&[]).unwrap().publishers, 1);
-        let many = scenario(&["--topics", "2", "--publishers", "9"]).unwrap();
+        assert_eq!(Scenario::parsed(&["--topics", "5"]).unwrap().publishers, 5);
+        assert_eq!(Scenario::parsed(&[]).unwrap().publishers, 1);
+        let many = Scenario::parsed(&["--topics", "2", "--publishers", "9"]).unwrap();
         assert_eq!((many.publishers, many.publishers_per_topic()), (9, 5));
     }
 
     #[test]
     fn several_topics_of_a_subscriber_follow_each_other() {
         let arguments = ["--preset", "corecast-json", "--topics", "5", "--topics-per-subscriber", "3"];
-        let scenario = scenario(&arguments).unwrap();
+        let scenario = Scenario::parsed(&arguments).unwrap();
         assert_eq!([0, 1, 2, 3].map(|subscriber| scenario.first_topic_of(subscriber)), [0, 3, 1, 4]);
         assert_eq!(scenario.topics_from(3).collect::<Vec<_>>(), [3, 4, 0]);
         assert_eq!(scenario.first_topic_of(u32::MAX), 0);
@@ -494,7 +502,7 @@ mod tests {
     fn publishers_share_connections_where_each_message_names_its_topic() {
         let shared = |arguments: &[&str]| {
             let base = ["--topics", "60", "--publisher-connections", "4", "-c", "7"];
-            scenario(&[&base[..], arguments].concat())
+            Scenario::parsed(&[&base[..], arguments].concat())
         };
         let json = shared(&["--preset", "corecast-json"]).unwrap();
         assert_eq!((json.publishers, json.publisher_connections, json.connections()), (60, 4, 11));
@@ -507,7 +515,7 @@ mod tests {
         let others = ["ws://127.0.0.1:9001/", "--subscribe-message", "+{topic}", "--text"];
         let others = [&others[..], &["--publish-template", "{topic} {payload}"]].concat();
         assert_eq!(shared(&others).unwrap().publisher_connections, 4);
-        assert_eq!(scenario(&["--topics", "60"]).unwrap().publisher_connections, 60);
+        assert_eq!(Scenario::parsed(&["--topics", "60"]).unwrap().publisher_connections, 60);
     }
 
     #[test]
@@ -519,7 +527,7 @@ mod tests {
         let raw = ["--preset", "corecast-json", "--publish-url", "ws://127.0.0.1:9001/topics/{topic}"];
         let raw = mistakes(&[&given[..], &raw].concat());
         assert_eq!(raw, [format!("--publisher-connections 2 for 3 publishers: {remedy}")]);
-        let each = scenario(&["--topics", "3", "--publisher-connections", "3"]).unwrap();
+        let each = Scenario::parsed(&["--topics", "3", "--publisher-connections", "3"]).unwrap();
         assert_eq!(each.publisher_connections, 3);
         let json = ["--preset", "corecast-json", "--publishers", "3", "--publisher-connections"];
         assert_eq!(
@@ -533,14 +541,15 @@ mod tests {
     fn tens_of_thousands_of_topics_fit() {
         let many = ["--topics", "20000", "--topics-per-subscriber", "60", "--subscribers", "1000"];
         let few = ["--preset", "corecast-json", "--publisher-connections", "4", "--rate", "0.05"];
-        let scenario = scenario(&[&many[..], &few].concat()).unwrap();
+        let scenario = Scenario::parsed(&[&many[..], &few].concat()).unwrap();
         assert_eq!((scenario.publishers, scenario.connections()), (20_000, 1_004));
         assert_eq!((scenario.publishers_per_topic(), scenario.publishers_heard()), (1, 60));
     }
 
     #[test]
     fn metrics_are_looked_for_beside_a_local_corecast() {
-        let page = |arguments: &[&str]| scenario(arguments).unwrap().metrics.map(|page| page.to_string());
+        let page =
+            |arguments: &[&str]| Scenario::parsed(arguments).unwrap().metrics.map(|page| page.to_string());
         assert_eq!(page(&[]).as_deref(), Some("http://127.0.0.1:9002/metrics"));
         assert_eq!(
             page(&["--preset", "corecast-json", "ws://[::1]:9001"]).as_deref(),
@@ -559,7 +568,8 @@ mod tests {
     #[test]
     fn a_role_that_is_given_stays() {
         let scenario =
-            scenario(&["--preset", "corecast", "ws://127.0.0.1:9001/topics/{topic}?role=both"]).unwrap();
+            Scenario::parsed(&["--preset", "corecast", "ws://127.0.0.1:9001/topics/{topic}?role=both"])
+                .unwrap();
         assert_eq!(scenario.url, "ws://127.0.0.1:9001/topics/{topic}?role=both");
     }
 
@@ -625,9 +635,9 @@ mod tests {
     fn named_cores_decide_the_number_of_workers() {
         let first = core_affinity::get_core_ids().expect("Linux has cores")[0].id;
         let list = first.to_string();
-        assert_eq!(scenario(&["--cores", &list]).unwrap().workers, [Some(first)]);
+        assert_eq!(Scenario::parsed(&["--cores", &list]).unwrap().workers, [Some(first)]);
         assert_eq!(
-            scenario(&["--cores", &list, "--threads", "2"]).unwrap().workers,
+            Scenario::parsed(&["--cores", &list, "--threads", "2"]).unwrap().workers,
             [Some(first), Some(first)]
         );
         assert!(mistakes(&["--cores", "4000"])[0].starts_with("core 4000 is not among the allowed ones ("));

@@ -92,12 +92,10 @@ impl Teller {
 mod tests {
     use super::*;
     use crate::part::deal;
-    use clap::Parser;
 
     #[test]
     fn everything_is_told_once_and_known_there() {
-        let options = crate::options::RunOptions::try_parse_from(["run", "--publishers", "4"]);
-        let scenario = Scenario::from_options(&options.expect("valid options")).expect("a valid scenario");
+        let scenario = Scenario::of(&["--publishers", "4"]);
         let (here, there) = (Control::new(2, 4, 1), Control::new(2, 4, 1));
         // Publishers 0 and 2 are here.
         let mut teller = Teller::new(&scenario, &Part::of(0, deal(&[1, 1]), None, 0));

@@ -251,14 +251,10 @@ pub(super) fn check_sources(sources: &[IpAddr], targets: [&Target; 2], mistakes:
 
 #[cfg(test)]
 mod tests {
-    use crate::options::RunOptions;
     use crate::scenario::Scenario;
-    use clap::Parser;
 
     fn mistakes(arguments: &[&str]) -> Vec<String> {
-        let line = std::iter::once(&"run").chain(arguments);
-        let options = RunOptions::try_parse_from(line).expect("options that parse");
-        let mistakes = Scenario::from_options(&options).err();
+        let mistakes = Scenario::parsed(arguments).err();
         mistakes.map_or_else(Vec::new, |mistakes| mistakes.0.iter().map(ToString::to_string).collect())
     }
 

@@ -247,7 +247,6 @@ mod tests {
     use crate::endpoint::Peer;
     use crate::flight::Flight;
     use crate::http_publisher::HttpPublisher;
-    use clap::Parser;
     use std::sync::atomic::Ordering;
 
     /// One worker's publishers, six on two connections.
@@ -263,10 +262,8 @@ mod tests {
     const OVER: u64 = 1_000_000_000;
 
     fn bench(arguments: &[&str], workers: usize) -> Bench {
-        let given = ["run", "--topics", "6", "--publisher-connections", "2", "--seed", "1"];
-        let options =
-            crate::options::RunOptions::try_parse_from(given.iter().chain(arguments)).expect("valid options");
-        let scenario = Scenario::from_options(&options).expect("a valid scenario");
+        let given = ["--topics", "6", "--publisher-connections", "2", "--seed", "1"];
+        let scenario = Scenario::of(&[&given, arguments].concat());
         let dealing = Dealing { publishers: 6, connections: 2, worker: 0, workers };
         let publishing = Publishing::new(&scenario, 7, dealing);
         // With posters a connection is ready when its socket is.

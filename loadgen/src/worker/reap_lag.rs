@@ -3,8 +3,9 @@
 //! What arrives while the worker works waits until it looks again: at most since the last moment of which the worker knows
 //! that it has found everything that had arrived by then. That is the look before, when it took everything. When it did not,
 //! a mark is sent through the ring's own queue, which the kernel works off in the order of arrival: once it comes back,
-//! everything that arrived before it was sent has been found. What arrives while the worker sleeps wakes it and does not
-//! wait, except for a core, which is told by the thread's own account.
+//! everything that arrived before it was sent has been found. (But for what is left in a socket of which one look took 32
+//! buffers, the most it does: that lines up anew, perhaps behind the mark.) What arrives while the worker sleeps wakes it and
+//! does not wait, except for a core, which is told by the thread's own account.
 
 /// A mark is two operations: this often they are a hundredth of the work.
 const BETWEEN_MARKS_NS: u64 = 200_000;
