@@ -96,7 +96,7 @@ def measure(run, binaries, path, timing):
     metrics_port = peers.free_port()
     options = ("--admin", f"127.0.0.1:{metrics_port}", *run.server_options)
     with peers.running(server, binaries, options) as instance:
-        unrest = runs.await_rest(timing.rest_seconds)
+        unrest = runs.await_rest(instance.pid, timing.rest_seconds)
         if unrest > meter.MOST_UNREST_SHARE:
             say(f"  disturbed: core {meter.SERVER_CORE} is {unrest:.0%} busy with others, which will count as the server's")
         arguments = command(run, binaries, instance.port, metrics_port, instance.pid, path, timing)
