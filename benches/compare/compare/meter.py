@@ -227,8 +227,7 @@ FLOOR_SENDS = 150_000
 
 
 def ring_floor_ns(send_floor, connections):
-    """What one send of 64 bytes costs by our ring, with so many connections. The more they are, the less of the kernel's
-    state of them is in the caches."""
+    """What one send of 64 bytes costs by our ring, with so many connections: more with more of them."""
     passes = max(FLOOR_SENDS // connections, 1)
     options = ("--ring-only", "--connections", connections, "--passes", passes, "--bytes", 64, "--rounds", 3)
     (row,) = send_floor_rows(send_floor, *options)

@@ -83,7 +83,7 @@ def await_rest(pid, seconds):
 
 
 def unrest_share(spent, own_ns):
-    """What was busy beside the server's own time. That is exact, ticks are samples: they may be fewer."""
+    """What was busy beside the server's own time. Ticks are samples, so they may be fewer than that."""
     return max(spent.busy_share - own_ns / 1e9 / spent.seconds, 0) if spent.seconds else 0
 
 

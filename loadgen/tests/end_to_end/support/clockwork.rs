@@ -54,6 +54,7 @@ impl State {
     /// Each when its time has come and a later message was delivered, so that it is reordered for certain.
     fn deliver_late(&self) {
         while !self.is_over.load(Ordering::Relaxed) {
+            // How finely this server keeps its delays; what tests allow for is more.
             thread::sleep(Duration::from_millis(1));
             let mut topics = self.topics.lock().expect("no panic while locked");
             let mut delayed = self.delayed.lock().expect("no panic while locked");

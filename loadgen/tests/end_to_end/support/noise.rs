@@ -20,6 +20,7 @@ impl NoiseMeter {
                 // As the generator's threads are.
                 core_affinity::set_for_current(core);
                 while !is_over.load(Ordering::Relaxed) {
+                    // Sleeping is what is measured here: by how much it is longer than asked for.
                     let asleep = Instant::now();
                     thread::sleep(Duration::from_millis(1));
                     let late = asleep.elapsed().saturating_sub(Duration::from_millis(1));
