@@ -183,6 +183,32 @@ fn answers_that_a_home_owes_to_one_connection_are_bounded() {
     assert_eq!(shards.levels(1).owed_max, 0);
 }
 
+/// What it is owed when it is closed comes to nobody, and does not keep the connection from its end, whether that is at once,
+/// a little later, or after its end.
+#[test]
+fn a_connection_that_is_closed_while_it_is_owed_most_ends_in_time() {
+    for home_is_silent_for in [0, 1, 20] {
+        let mut shards = Shards::start(2, WIDE, |config| config.inbound_bytes = 1 << 10);
+        let topic = shards.topic_at(0, 0);
+        let publisher = shards.json(1);
+        let mut publishes: Vec<String> = (1..=64).map(|id| publish(&topic, "0", id)).collect();
+        // What comes with it is kept until it is owed less, and is more than may be.
+        publishes.push(publish(&topic, &"1".repeat(2000), 65));
+        let publishes: Vec<&str> = publishes.iter().map(String::as_str).collect();
+        shards.send(publisher, &requests(&publishes));
+        shards.turns_of(1, 20);
+        assert_eq!(shards.levels(1).owed_max, 64);
+        let reason = "server is out of receive memory, try again".to_owned();
+        assert_eq!(shards.seen(publisher), [Seen::Close(Some((1013, reason)))]);
+        // The client stays silent: close_timeout, 5 s, is all there is.
+        shards.advance_only(home_is_silent_for, &[1]);
+        shards.advance_only(10 - home_is_silent_for.min(10), &[0, 1]);
+        assert_eq!(shards.counters(1).connections_timed_out, 1, "silent for {home_is_silent_for} s");
+        shards.advance(300);
+        assert!(shards.are_clean(), "silent for {home_is_silent_for} s");
+    }
+}
+
 /// The answer to a request of the slot's earlier owner is not given to the next.
 #[test]
 fn answer_for_a_connection_that_is_gone_reaches_nobody() {

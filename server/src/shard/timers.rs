@@ -81,11 +81,12 @@ impl Shard {
         let mut index = share;
         while (index as usize) < self.table.len() {
             // Who is held back, or waits for another shard, or for as many answers of others as it may, is silent because of
-            // us: what it sends is not read.
+            // us: what it sends is not read. Once it is to be closed, it waits for nothing.
             let is_over = self.table.get(Slot(index)).is_some_and(|connection| {
-                let waits_for_us = connection.is(Flag::Held)
-                    || connection.is(Flag::Awaiting)
+                let is_owed_most =
                     || connection.outbound.as_ref().is_some_and(|outbound| outbound.is_owed_most());
+                let waits_for_us = matches!(connection.phase, Phase::Http | Phase::Open)
+                    && (connection.is(Flag::Held) || connection.is(Flag::Awaiting) || is_owed_most());
                 connection.deadline <= self.clock.tick && !waits_for_us
             });
             if is_over {
