@@ -2,6 +2,7 @@
 //! that come too late, stops in the middle of something. The random counterpart is `shard_faults`.
 
 mod shard_edges {
+    mod address;
     mod drain;
     mod echo;
     mod laggers;

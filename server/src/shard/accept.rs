@@ -199,11 +199,11 @@ impl Shard {
         }
         if kind == ListenerKind::Unix {
             self.table[slot].peer = Peer::UNIX;
-            self.arm_receive(cx, slot);
         } else {
-            // Reading begins once the address is known: who may publish depends on it.
+            // What comes before the address is kept until it is known: who may publish depends on it.
             let token = self.table[slot].begin(slot, Operation::PeerAddress);
             cx.ring.push(token, Op::PeerAddress { file: file(slot) });
         }
+        self.arm_receive(cx, slot);
     }
 }

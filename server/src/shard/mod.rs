@@ -399,7 +399,7 @@ impl Shard {
             Operation::PollWritable => self.mark(slot),
             Operation::PeerAddress => {
                 connection.peer = completion.address.map_or(Peer::UNKNOWN, Peer::new);
-                self.arm_receive(cx, slot);
+                self.go_on(cx, slot);
             }
             // Whatever it met has ended or will say so, and asking again until then would keep the ring too busy to say it. But
             // it may have met nothing, or the receive before.

@@ -84,12 +84,12 @@ impl Shard {
             connection.deadline = self.clock.deadline(self.settings.ping);
         }
         let has_kept = connection.inbound.as_ref().is_some_and(|inbound| !inbound.bytes.is_empty());
-        let is_paused = connection.is(Flag::Paused);
-        if has_kept || is_paused {
+        let waits = connection.is(Flag::Paused) || connection.has_in_flight(Operation::PeerAddress);
+        if has_kept || waits {
             let kept = &mut connection.inbound_mut().bytes;
             kept.extend_from_slice(bytes);
             let is_enough = kept.len() > KEPT_MAX;
-            if !is_paused {
+            if !waits {
                 self.handle_kept(cx, slot);
             } else if is_enough {
                 self.cancel_receive(cx, slot);
@@ -178,6 +178,12 @@ impl Shard {
             Phase::Http => connection.deadline = self.clock.deadline(self.settings.http_idle),
             _ => {}
         }
+        self.go_on(cx, slot);
+    }
+
+    /// Nothing is to be waited for any longer: handles what was kept, then asks for more.
+    pub(super) fn go_on<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
+        let connection = &self.table[slot];
         if connection.inbound.as_ref().is_some_and(|inbound| !inbound.bytes.is_empty()) {
             self.handle_kept(cx, slot);
         }
@@ -241,7 +247,7 @@ impl Shard {
     fn on_end_of_stream<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
         connection.set(Flag::PeerFinished);
-        if connection.is(Flag::Paused) {
+        if connection.is(Flag::Paused) || connection.has_in_flight(Operation::PeerAddress) {
             return;
         }
         let has_unsent = connection.outbound.is_some();

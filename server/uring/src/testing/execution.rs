@@ -96,7 +96,10 @@ impl FakeRing {
                 let connection = self.owner(file);
                 let address = Some(self.connections[connection as usize].address);
                 let completion = Completion { address, ..last(token, Ok(0)) };
-                self.complete(connection, completion, Some(Kind::PeerAddress), false);
+                // An IPv6 socket is asked twice: what is received may come first.
+                let settles = Some((connection, Kind::PeerAddress));
+                let stream = self.pending.loose();
+                self.pending.push(Pending { completion, stream, settles, may_be_late: true });
             }
             Op::Shutdown { file } => {
                 let connection = self.owner(file);

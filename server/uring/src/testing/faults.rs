@@ -22,8 +22,8 @@ pub struct Faults {
     pub poll_spurious: f64,
     /// A cancelled operation is found executing: `EALREADY`, and its own `ECANCELED` follows all the same.
     pub cancel_already: f64,
-    /// The completion of a cancel, of what it cancelled, of a shutdown or of a close is held back, so that
-    /// others overtake it. A close's index may have a new connection before the close's completion is seen, and a
+    /// The completion of a cancel, of what it cancelled, of a peer's address, of a shutdown or of a close is held back, so
+    /// that others overtake it. A close's index may have a new connection before the close's completion is seen, and a
     /// shutdown's FIN may be out before sends that were pushed later: else it goes out with its completion.
     pub late_completion: f64,
     /// At a poll the completion queue is found to have overflowed: completions are delayed, accepts and

@@ -6,8 +6,8 @@ use corecast_uring::testing::{Faults, Peer};
 use corecast_uring::{Errno, File, Op, Ring, RingConfig, Send, SendOutcome};
 
 use crate::bench::{
-    ACCEPT, CANCEL, CLOSE, POLL, RECEIVE, SHUTDOWN, arm_accept, arm_receive, config, one, only, pair, poll,
-    ring, ring_with, send, token,
+    ACCEPT, ADDRESS, CANCEL, CLOSE, POLL, RECEIVE, SHUTDOWN, arm_accept, arm_receive, config, one, only,
+    pair, poll, ring, ring_with, send, token,
 };
 
 #[test]
@@ -305,4 +305,21 @@ fn echo_under_all_faults_loses_and_reorders_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn a_peers_address_may_come_after_what_it_has_sent() {
+    let faults = only(|faults| faults.late_completion = 0.5);
+    let orders: BTreeSet<Vec<u8>> = (0..50)
+        .map(|seed| {
+            let mut ring = ring_with(seed, config(), faults);
+            let (file, peer) = pair(&mut ring);
+            ring.peer_send(peer, b"x");
+            ring.push(token(ADDRESS, file), Op::PeerAddress { file });
+            arm_receive(&mut ring, file);
+            let turns = (0..100).flat_map(|_| poll(&mut ring));
+            turns.map(|completion| completion.token.kind()).take(2).collect()
+        })
+        .collect();
+    assert_eq!(orders, BTreeSet::from([vec![RECEIVE, ADDRESS], vec![ADDRESS, RECEIVE]]));
 }
