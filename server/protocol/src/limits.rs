@@ -13,6 +13,9 @@ pub const DEFAULT_MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Header lines of one head by default.
 pub const DEFAULT_MAX_HEADERS: usize = 64;
 
+/// The most header lines that can be allowed. Room for as many is on the stack of whoever parses a head.
+pub const MAX_HEADERS: usize = 1024;
+
 /// Smallest head limit. Anything less refuses ordinary browsers.
 pub const MIN_HEAD_BYTES: usize = 512;
 /// RFC 6455 §5.2: a payload length has 63 bits.
@@ -109,7 +112,7 @@ impl Limits {
 
     /// 8 (the handshake alone needs 5) to 1,024 lines.
     pub fn with_max_headers(self, headers: usize) -> Result<Self, LimitError> {
-        check("max_headers", headers as u64, 8, 1024)?;
+        check("max_headers", headers as u64, 8, MAX_HEADERS as u64)?;
         Ok(Self { max_headers: headers, ..self })
     }
 }

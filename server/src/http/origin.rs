@@ -35,8 +35,8 @@ fn same_authority(scheme: &str, authority: &str, host: &str) -> bool {
         "https" => ":443",
         _ => return false,
     };
-    let bare = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
-    !authority.is_empty() && bare(authority) == bare(host)
+    let [authority, host] = [authority, host].map(|text| text.strip_suffix(default_port).unwrap_or(text));
+    !authority.is_empty() && authority.eq_ignore_ascii_case(host)
 }
 
 #[cfg(test)]

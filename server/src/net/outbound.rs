@@ -55,6 +55,15 @@ impl Outbound {
         &mut self.bytes
     }
 
+    /// Queues a reply that is whole, and most often the first.
+    pub fn queue_reply(&mut self, reply: Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = reply;
+        } else {
+            self.reply().extend_from_slice(&reply);
+        }
+    }
+
     /// A peer that takes its answers gets each pong, before what it is told later.
     pub fn queue_pong(&mut self, payload: &[u8]) {
         if self.pong.is_none() && self.bytes.len() - self.sent < PONG_BYTES_MAX {

@@ -15,7 +15,7 @@ impl Shard {
         let mut response = Vec::new();
         accepted.write_response(&mut response);
         self.table[slot].set(Flag::Echo);
-        self.open_websocket(slot, &response);
+        self.open_websocket(slot, response);
         Ok(())
     }
 

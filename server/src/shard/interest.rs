@@ -109,7 +109,7 @@ impl Shard {
                 // It lags until its 101, and whatever answers are before that, are out.
                 self.hub.hold(MemberId::from(slot));
                 self.table[slot].topic = Some(id);
-                self.open_websocket(slot, &response);
+                self.open_websocket(slot, response);
             }
             Wants::Json { id: request } => {
                 self.hub.subscribe_as(slot, id, variant(Encoding::Json));

@@ -339,7 +339,7 @@ impl Shard {
             connection.set(Flag::PublisherOnly);
             connection.topic = Some(id);
             self.topics[id].publishers += 1;
-            self.open_websocket(slot, &response);
+            self.open_websocket(slot, response);
         } else {
             if role == Role::Subscriber {
                 connection.set(Flag::SubscriberOnly);
@@ -360,7 +360,7 @@ impl Shard {
         if may_publish {
             connection.set(Flag::MayPublish);
         }
-        self.open_websocket(slot, &response);
+        self.open_websocket(slot, response);
         Ok(())
     }
 

@@ -18,12 +18,12 @@ const REQUEST_MAX: usize = 4 << 10;
 
 impl Shard {
     /// The handshake is done, all but its answer.
-    pub(super) fn open_websocket(&mut self, slot: Slot, response: &[u8]) {
+    pub(super) fn open_websocket(&mut self, slot: Slot, response: Vec<u8>) {
         let connection = &mut self.table[slot];
         connection.phase = Phase::Open;
         connection.deadline = self.clock.deadline(self.settings.ping);
         connection.set(Flag::WebSocket);
-        connection.outbound_mut().reply().extend_from_slice(response);
+        connection.outbound_mut().queue_reply(response);
         self.mark(slot);
         self.websockets += 1;
         self.mesh.set_websockets(self.websockets);

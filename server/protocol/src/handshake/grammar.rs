@@ -16,12 +16,24 @@ pub(super) fn is_extension_list(headers: &Headers<'_>, name: &str) -> bool {
 
 /// RFC 9110 §5.6.2. RFC 6455 refers to RFC 2616 §2.2, whose tokens are the same.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN_BYTES[usize::from(byte)])
 }
 
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub(super) const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }
+
+/// Looked up rather than compared with each: a browser's handshake has a hundred of them.
+const TOKEN_BYTES: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        is_token[byte] = is_token_byte(byte as u8);
+        byte += 1;
+    }
+    is_token
+};
 
 /// A parameter of an extension, its value unquoted.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +47,8 @@ pub(super) fn extensions<'h>(
     headers: &'h Headers<'_>,
     name: &'h str,
 ) -> impl Iterator<Item = (&'h [u8], impl Iterator<Item = Option<Parameter<'h>>>)> {
-    elements(headers, name).map(|element| {
+    // Commas in quoted strings need no care: what is quoted must be a token, which has none.
+    headers.elements(name).map(|element| {
         let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
         (parts.next().unwrap_or_default(), parts.map(parameter))
     })
@@ -44,17 +57,8 @@ pub(super) fn extensions<'h>(
 /// `1#element` of RFC 2616 §2.1: null elements are allowed (`a,,b`), but do not count as the one that is
 /// required.
 fn is_list(headers: &Headers<'_>, name: &str, is_element: fn(&[u8]) -> bool) -> bool {
-    let mut elements = elements(headers, name).peekable();
+    let mut elements = headers.elements(name).peekable();
     elements.peek().is_some() && elements.all(is_element)
-}
-
-fn elements<'h>(headers: &'h Headers<'_>, name: &'h str) -> impl Iterator<Item = &'h [u8]> {
-    // Commas in quoted strings need no care: what is quoted must be a token, which has none.
-    headers
-        .values(name)
-        .flat_map(|value| value.split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
 }
 
 /// `extension-token *( ";" extension-param )`

@@ -28,11 +28,7 @@ pub fn body_length(head: &RequestHead<'_>) -> Result<BodyLength, HttpError> {
         return Err(HttpError::TransferEncodingInHttp10);
     }
     // As bytes: what is no text is an unknown coding, and not nothing.
-    let mut codings = head
-        .header("transfer-encoding")
-        .flat_map(|value| value.split(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|coding| !coding.is_empty());
+    let mut codings = headers.elements("transfer-encoding");
     match (codings.next(), codings.next()) {
         (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(BodyLength::Chunked),
         _ => Err(HttpError::UnsupportedTransferCoding),

@@ -58,18 +58,26 @@ impl<'a> Headers<'a> {
     }
 
     /// The elements of a comma-separated list, over all lines of this name, trimmed, empty ones left out
-    /// (RFC 9110 §5.6.1). An element that is not UTF-8 is left out too: it is no token.
+    /// (RFC 9110 §5.6.1). A comma in a quoted string ends an element, too.
+    pub fn elements(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.values(name).flat_map(elements)
+    }
+
+    /// Such a list's elements without those that are not UTF-8: they are no tokens.
     pub fn tokens(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.values(name)
-            .flat_map(|value| value.split(|&byte| byte == b','))
-            .filter_map(|element| std::str::from_utf8(element.trim_ascii()).ok())
-            .filter(|element| !element.is_empty())
+        self.elements(name).filter_map(|element| std::str::from_utf8(element).ok())
     }
 
     /// Whether such a list has this element, without regard to case (`Connection: keep-alive, Upgrade`).
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        self.tokens(name).any(|element| element.eq_ignore_ascii_case(token))
+        // Each value by itself: many times a handshake, `flat_map` is felt.
+        self.values(name)
+            .any(|value| elements(value).any(|element| element.eq_ignore_ascii_case(token.as_bytes())))
     }
+}
+
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 impl<'a> RequestHead<'a> {

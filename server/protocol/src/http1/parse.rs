@@ -3,7 +3,8 @@
 
 use super::uri::is_host;
 use super::{Header, Headers, HttpError, RequestHead, ResponseHead, Version};
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_HEADERS};
+use std::mem::MaybeUninit;
 
 /// A head that may not have arrived whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +20,10 @@ pub enum Parsed<T> {
 /// An HTTP/1.1 head that is complete has exactly one Host, which is a host (RFC 9112 §3.2).
 pub fn parse_request<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<RequestHead<'a>>, HttpError> {
     refuse_other_protocols(bytes)?;
-    let mut lines = vec![httparse::EMPTY_HEADER; limits.max_headers()];
-    let mut request = httparse::Request::new(&mut lines);
-    let length = match request.parse(within_limit(bytes, limits)) {
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let lines = &mut lines[..limits.max_headers()];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(within_limit(bytes, limits), lines) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() < limits.max_head_bytes() => {
             return Ok(Parsed::Incomplete);
@@ -58,9 +60,12 @@ pub fn parse_response<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Parsed<Res
     if let [21 | 22, 3, ..] = bytes {
         return Err(HttpError::TlsAnswer);
     }
-    let mut lines = vec![httparse::EMPTY_HEADER; limits.max_headers()];
-    let mut response = httparse::Response::new(&mut lines);
-    let length = match response.parse(within_limit(bytes, limits)) {
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let lines = &mut lines[..limits.max_headers()];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let bytes_within = within_limit(bytes, limits);
+    let length = match config.parse_response_with_uninit_headers(&mut response, bytes_within, lines) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) if bytes.len() < limits.max_head_bytes() => {
             return Ok(Parsed::Incomplete);

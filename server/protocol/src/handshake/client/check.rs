@@ -66,7 +66,7 @@ fn check_target(target: &str) -> Result<(), HandshakeError> {
     if !target.starts_with('/') {
         return Err(HandshakeError::RelativeTarget { target: target.to_owned() });
     }
-    if !is_percent_encoded(target) {
+    if !is_percent_encoded(target.as_bytes()) {
         return Err(HandshakeError::BrokenPercentEncoding { target: target.to_owned() });
     }
     Ok(())

@@ -15,6 +15,9 @@ use crate::http1::{RequestHead, Target, Version};
 /// Bytes of a header's value that are quoted in the error.
 const QUOTED_BYTES: usize = 64;
 
+/// Room for a response without compression, which is 129 bytes and those of the subprotocol's header.
+const RESPONSE_BYTES: usize = 192;
+
 /// A handshake that is in order. Nothing has been answered yet, so the caller may still refuse: Origin,
 /// limits and permissions are its own business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +153,7 @@ impl Accepted {
 
     /// Appends the 101 response (RFC 6455 §4.2.2). Frames may follow at once.
     pub fn write_response(&self, out: &mut Vec<u8>) {
+        out.reserve(RESPONSE_BYTES);
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\n\
               Upgrade: websocket\r\n\
