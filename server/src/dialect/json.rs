@@ -1,5 +1,6 @@
 //! The JSON dialect, `corecast.json.v1`: every message is text and one JSON object, named by its member `op`.
 
+use super::message::write_offset;
 use super::value::{nested_too_deep, too_deep};
 use crate::ids::{Offset, Published};
 use corecast_protocol::{Opcode, frame::server_header, topic::TopicName};
@@ -262,10 +263,11 @@ pub enum Reply<'a> {
 /// Appends a reply as one whole frame.
 pub fn write_reply(reply: &Reply<'_>, id: Option<&RequestId>, out: &mut Vec<u8>) {
     let start = out.len();
+    // The header comes last, when the length is known: that of most replies has two bytes.
+    out.extend_from_slice(&[0; 2]);
     write_object(reply, id, out).expect("a Vec takes everything");
-    // The header comes last, when the length is known. Replies are short: moving one costs less than a buffer of its own.
-    let header = server_header(Opcode::Text, out.len() - start);
-    out.splice(start..start, header.iter().copied());
+    let header = server_header(Opcode::Text, out.len() - start - 2);
+    out.splice(start..start + 2, header.iter().copied());
 }
 
 /// Appends a reply as the object alone.
@@ -284,7 +286,10 @@ pub(crate) fn write_object(
             )?;
         }
         Reply::Unsubscribed { topic } => write!(out, r#"{{"op":"unsubscribed","topic":{}"#, Quoted(topic))?,
-        Reply::Published { offset } => write!(out, r#"{{"op":"published","offset":{}"#, offset.0)?,
+        Reply::Published { offset } => {
+            out.extend_from_slice(br#"{"op":"published","offset":"#);
+            write_offset(out, *offset);
+        }
         Reply::Pong => write!(out, r#"{{"op":"pong""#)?,
         Reply::Missed { topic, from, to } => {
             write!(out, r#"{{"op":"missed","topic":{},"from":{},"to":{}"#, Quoted(topic), from.0, to.0)?;
@@ -294,7 +299,8 @@ pub(crate) fn write_object(
         }
     }
     if let Some(id) = id {
-        write!(out, r#","id":{id}"#)?;
+        out.extend_from_slice(br#","id":"#);
+        out.extend_from_slice(id.as_ref().as_bytes());
     }
     out.write_all(b"}")
 }

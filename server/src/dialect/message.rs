@@ -4,11 +4,14 @@ use super::json::{Reply, write_object};
 use crate::ids::{Form, Offset};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::io::Write;
 
 /// The `message` object of the JSON dialect. `out` is empty before.
 pub fn write_message(out: &mut Vec<u8>, topic: &str, offset: Offset, form: Form, payload: &[u8]) {
-    write(out, format_args!(r#"{{"op":"message","topic":"{topic}","offset":{}"#, offset.0));
+    // Topic names need no escaping in JSON: their letters are a few of ASCII.
+    for part in [r#"{"op":"message","topic":""#, topic, r#"","offset":"#] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    write_offset(out, offset);
     match form {
         Form::Json => {
             out.extend_from_slice(br#","data":"#);
@@ -34,9 +37,8 @@ pub fn write_missed(out: &mut Vec<u8>, topic: &str, offset: Offset) {
     write_object(&reply, None, out).expect("text is written to memory");
 }
 
-/// Topic names need no escaping in JSON: their letters are a few of ASCII.
-fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("text is written to memory");
+pub(super) fn write_offset(out: &mut Vec<u8>, offset: Offset) {
+    out.extend_from_slice(itoa::Buffer::new().format(offset.0).as_bytes());
 }
 
 fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
