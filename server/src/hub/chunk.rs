@@ -2,6 +2,7 @@
 
 use super::HubLimits;
 use super::frames::FrameMarks;
+use super::spare::Spare;
 use crate::ids::{Now, Offset};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,9 +11,6 @@ use std::fmt;
 /// Sizes of pooled chunks. A log starts small, so that ten thousand quiet topics stay cheap, and grows to chunks that
 /// make one send carry hundreds of messages. A message that fits none of them gets a chunk of its own size.
 const CLASSES: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
-
-/// How many free chunks of each class are kept for the next append instead of going back to the allocator.
-const FREE_PER_CLASS: usize = 4;
 
 /// Longer lists go back to the allocator.
 const LIST_KEPT: usize = 16;
@@ -81,13 +79,14 @@ pub(super) struct ChunkSize {
     pub(super) largest: usize,
 }
 
-/// Gives out chunks up to `log_bytes` in use, and keeps a few free ones.
+/// Gives out chunks up to `log_bytes`, those included that are free and kept: the log of a topic whose subscribers keep up ends
+/// with each pass, and its memory is there for the next. Fetched from the system each time it would cost more than the sends.
 pub(super) struct ChunkPool {
     limit: usize,
     used: usize,
-    free: [Vec<Box<[u8]>>; CLASSES.len()],
-    /// Empty lists of logs that had one chunk or a few: the log of a topic whose subscribers keep up ends with each pass.
-    lists: Vec<VecDeque<Chunk>>,
+    free: [Spare<Box<[u8]>>; CLASSES.len()],
+    /// Empty lists of logs that had one chunk or a few.
+    lists: Spare<VecDeque<Chunk>>,
 }
 
 /// The pool's `log_bytes` are all in use.
@@ -102,7 +101,8 @@ impl fmt::Debug for ChunkPool {
 
 impl ChunkPool {
     pub(super) fn new(limits: &HubLimits) -> Self {
-        Self { limit: limits.log_bytes, used: 0, free: Default::default(), lists: Vec::new() }
+        let free = [const { Spare::new() }; CLASSES.len()];
+        Self { limit: limits.log_bytes, used: 0, free, lists: Spare::new() }
     }
 
     pub(super) fn used(&self) -> usize {
@@ -139,32 +139,49 @@ impl ChunkPool {
         if capacity > room {
             return Err(Exhausted);
         }
+        let bytes = class.and_then(|class| self.free[class].take()).unwrap_or_else(|| {
+            self.make_room_for(capacity);
+            vec![0; capacity].into_boxed_slice()
+        });
         self.used += capacity;
-        let bytes = class
-            .and_then(|class| self.free[class].pop())
-            .unwrap_or_else(|| vec![0; capacity].into_boxed_slice());
         Ok(Chunk { bytes, len: 0, first_offset, first_published: now, cursors: 0, marks: RefCell::default() })
+    }
+
+    /// Lets go of free chunks of other sizes that stand in the way of a new one, the largest first.
+    fn make_room_for(&mut self, capacity: usize) {
+        for class in (0..CLASSES.len()).rev() {
+            while self.used + self.free() + capacity > self.limit && self.free[class].take().is_some() {}
+        }
+    }
+
+    /// Bytes of free chunks. With those in use they are never above the limit.
+    fn free(&self) -> usize {
+        self.free.iter().zip(CLASSES).map(|(free, size)| free.len() * size).sum()
+    }
+
+    /// Gives back to the allocator what was not needed since the last call.
+    pub(super) fn trim(&mut self) {
+        self.free.iter_mut().for_each(Spare::trim);
+        self.lists.trim();
     }
 
     /// An empty list for a log's chunks.
     pub(super) fn take_list(&mut self) -> VecDeque<Chunk> {
-        self.lists.pop().unwrap_or_default()
+        self.lists.take().unwrap_or_default()
     }
 
     pub(super) fn give_back_list(&mut self, list: VecDeque<Chunk>) {
         debug_assert!(list.is_empty(), "chunks are given back one by one");
-        if list.capacity() <= LIST_KEPT && self.lists.len() < FREE_PER_CLASS {
-            self.lists.push(list);
+        if list.capacity() <= LIST_KEPT {
+            self.lists.give_back(list);
         }
     }
 
     pub(super) fn give_back(&mut self, chunk: Chunk) {
         assert_eq!(chunk.cursors, 0, "a chunk left its log while a cursor stood in it");
         self.used -= chunk.capacity();
-        if let Some(class) = CLASSES.iter().position(|&size| size == chunk.capacity())
-            && self.free[class].len() < FREE_PER_CLASS
-        {
-            self.free[class].push(chunk.bytes);
+        if let Some(class) = CLASSES.iter().position(|&size| size == chunk.capacity()) {
+            self.free[class].give_back(chunk.bytes);
         }
     }
 }
@@ -255,6 +272,34 @@ mod tests {
         pool.give_back(second);
         pool.give_back(third);
         assert_eq!(pool.used(), 0);
+    }
+
+    #[test]
+    fn free_chunks_are_kept_within_the_limit_and_given_out_again() {
+        let mut pool = pool(100 << 10);
+        let take = |pool: &mut ChunkPool, need| pool.take(size(need, 0, 65_536), Offset(1), Now(0)).unwrap();
+        let taken: Vec<Chunk> = (0..25).map(|_| take(&mut pool, 100)).collect();
+        taken.into_iter().for_each(|chunk| pool.give_back(chunk));
+        assert_eq!((pool.used(), pool.free()), (0, 100 << 10));
+        let small = take(&mut pool, 100);
+        assert_eq!((pool.used(), pool.free()), (4 << 10, 96 << 10));
+        let large = take(&mut pool, 60_000);
+        assert_eq!((pool.used(), pool.free()), (68 << 10, 32 << 10), "the small ones make room for it");
+        pool.give_back(small);
+        pool.give_back(large);
+        assert_eq!((pool.used(), pool.free()), (0, 100 << 10));
+    }
+
+    #[test]
+    fn free_chunks_that_nobody_needs_go_back_to_the_allocator() {
+        let mut pool = pool(1 << 20);
+        let taken: Vec<Chunk> =
+            (0..100).map(|_| pool.take(size(100, 0, 65_536), Offset(1), Now(0)).unwrap()).collect();
+        taken.into_iter().for_each(|chunk| pool.give_back(chunk));
+        pool.trim();
+        assert_eq!(pool.free(), 400 << 10, "they were needed a moment ago");
+        pool.trim();
+        assert_eq!(pool.free(), 16 << 10);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod log;
 mod members;
 mod memberships;
 mod publish;
+mod spare;
 #[cfg(test)]
 mod tests;
 
@@ -248,6 +249,11 @@ impl Hub {
     /// Pool memory in use by all logs, in bytes.
     pub fn log_bytes_used(&self) -> usize {
         self.pool.used()
+    }
+
+    /// Gives back memory that was not needed since the last call. To be called now and then.
+    pub fn trim(&mut self) {
+        self.pool.trim();
     }
 
     pub fn stats(&self) -> HubStats {

@@ -64,6 +64,7 @@ impl Shard {
             self.publish_metrics(cx.ring);
             self.end_lingering(cx);
             self.scratch.shrink(self.table.occupied());
+            self.hub.trim();
             self.attention.shrink_to(self.table.occupied());
             for _ in 0..self.homes.forget_idle(cx.now) {
                 self.mesh.remove_topic();
