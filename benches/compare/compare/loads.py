@@ -127,11 +127,20 @@ POLLING = "corecast, busy polling"
 
 ONE_TOPIC, MANY_TOPICS = "corecast, one topic", "corecast, 20,000 topics"
 
-# A thousand subscribers with 60 topics each, and publishers that share connections as those of one process would.
-EACH_FOR_THREE = (
-    *("--topics", "20000", "--topics-per-subscriber", "60"),
-    *("--publishers", "20000", "--publisher-connections", "4", "--rate", "6"),
-)
+
+
+def many_topics(deliveries):
+    """As many deliveries a second to a thousand subscribers: of 20,000 topics, of which each has 60, and of one that all have.
+    Publishers share connections as those of one process would."""
+    each_for_three = (
+        *("--topics", "20000", "--topics-per-subscriber", "60"),
+        *("--publishers", "20000", "--publisher-connections", "4", "--rate", str(deliveries // 60_000)),
+    )
+    return (
+        Entrant(MANY_TOPICS, "corecast", ("--max-topics", "30000"), each_for_three, "corecast-json"),
+        Entrant(ONE_TOPIC, "corecast", (), ("--rate", str(deliveries // 1_000)), "corecast-json"),
+    )
+
 
 EVERYBODY = servers("corecast", *PEERS)
 IN_FLIGHT = (1, 4, 16, 64, 256, 1024, 4096)
@@ -170,11 +179,17 @@ LOADS = (
     ),
     Load(
         "topics-many",
-        "JSON dialect, 360,000 deliveries/s, which is what one core can do: 20,000 topics with 3 subscribers each, and one topic",
-        (
-            Entrant(MANY_TOPICS, "corecast", ("--max-topics", "30000"), EACH_FOR_THREE, "corecast-json"),
-            Entrant(ONE_TOPIC, "corecast", (), ("--rate", "360"), "corecast-json"),
-        ),
+        "JSON dialect, 1,200,000 deliveries/s, which fill a core: 20,000 topics with 3 subscribers each, and one topic",
+        many_topics(1_200_000),
+        ("--subscribers", "1000"),
+        1_000,
+        is_open_loop=True,
+    ),
+    # Not judged: a core that one topic leaves idle is one that many make use of, to deliver each message at once.
+    Load(
+        "topics-many-360k",
+        "JSON dialect, 360,000 deliveries/s: 20,000 topics with 3 subscribers each, and one topic",
+        many_topics(360_000),
         ("--subscribers", "1000"),
         1_000,
         is_open_loop=True,
