@@ -1,8 +1,9 @@
 //! Publishing to a home elsewhere when there is no room: nothing is lost, doubled or put in another order, and who dies
 //! while waiting leaves nothing behind.
 
-use super::shards::{NARROW, Shards, WIDE, get, message, post, publish, requests, text};
+use super::shards::{NARROW, Shards, WIDE, get, message, post, publish, requests, subscribe, text};
 use corecast::mesh::Capacity;
+use corecast::shard::Levels;
 use corecast_protocol::Side;
 use corecast_tests::wire::{Seen, TEXT, frame_to};
 
@@ -181,6 +182,28 @@ fn answers_that_a_home_owes_to_one_connection_are_bounded() {
         (1..=200).map(|id| format!(r#"{{"op":"published","offset":{id},"id":{id}}}"#)).collect();
     assert_eq!(answers, expected);
     assert_eq!(shards.levels(1).owed_max, 0);
+}
+
+/// The memory that the logs of many topics took is there for their next messages, and gone when there are none.
+#[test]
+fn memory_of_logs_is_kept_while_it_is_needed() {
+    let mut shards = Shards::start(1, WIDE, |_| ());
+    let client = shards.json(0);
+    let names: Vec<String> = (0..20).map(|number| shards.topic_at(0, number)).collect();
+    for name in &names {
+        shards.send(client, &requests(&[&subscribe(name, 1)]));
+    }
+    shards.turns(5);
+    let publishes: Vec<String> = names.iter().map(|name| publish(name, "0", 1)).collect();
+    let publishes: Vec<&str> = publishes.iter().map(String::as_str).collect();
+    for _ in 0..8 {
+        shards.send(client, &requests(&publishes));
+        shards.turns(5);
+        let Levels { log_bytes, log_bytes_spare, .. } = shards.levels(0);
+        assert_eq!((log_bytes, log_bytes_spare), (0, 20 * 4096));
+    }
+    shards.advance(2);
+    assert_eq!(shards.levels(0).log_bytes_spare, 4 * 4096);
 }
 
 /// What it is owed when it is closed comes to nobody, and does not keep the connection from its end, whether that is at once,

@@ -155,7 +155,7 @@ impl ChunkPool {
     }
 
     /// Bytes of free chunks. With those in use they are never above the limit.
-    fn free(&self) -> usize {
+    pub(super) fn free(&self) -> usize {
         self.free.iter().zip(CLASSES).map(|(free, size)| free.len() * size).sum()
     }
 

@@ -251,6 +251,11 @@ impl Hub {
         self.pool.used()
     }
 
+    /// Memory of logs that is free and kept for the next messages, in bytes.
+    pub fn log_bytes_spare(&self) -> usize {
+        self.pool.free()
+    }
+
     /// Gives back memory that was not needed since the last call. To be called now and then.
     pub fn trim(&mut self) {
         self.pool.trim();

@@ -89,6 +89,8 @@ pub struct Levels {
     pub parked_bytes: usize,
     /// The logs.
     pub log_bytes: usize,
+    /// Free, and kept for the logs.
+    pub log_bytes_spare: usize,
     /// What finishes the frames of lapped or closed subscribers.
     pub tail_bytes: usize,
     /// Input that is not handled yet.
@@ -476,6 +478,7 @@ impl Shard {
             stalled: self.stalled.iter().flatten().count(),
             parked_bytes: self.parked_bytes,
             log_bytes: self.hub.log_bytes_used(),
+            log_bytes_spare: self.hub.log_bytes_spare(),
             tail_bytes: self.tails_used,
             inbound_bytes: self.inbound_used,
             owed_max: owed.max().unwrap_or(0),
