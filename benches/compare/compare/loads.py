@@ -128,7 +128,6 @@ POLLING = "corecast, busy polling"
 ONE_TOPIC, MANY_TOPICS = "corecast, one topic", "corecast, 20,000 topics"
 
 
-
 def many_topics(deliveries):
     """As many deliveries a second to a thousand subscribers: of 20,000 topics, of which each has 60, and of one that all have.
     Publishers share connections as those of one process would."""

@@ -265,9 +265,10 @@ pub fn write_reply(reply: &Reply<'_>, id: Option<&RequestId>, out: &mut Vec<u8>)
     let start = out.len();
     // The header comes last, when the length is known: that of most replies has two bytes.
     out.extend_from_slice(&[0; 2]);
+    let object = out.len();
     write_object(reply, id, out).expect("a Vec takes everything");
-    let header = server_header(Opcode::Text, out.len() - start - 2);
-    out.splice(start..start + 2, header.iter().copied());
+    let header = server_header(Opcode::Text, out.len() - object);
+    out.splice(start..object, header.iter().copied());
 }
 
 /// Appends a reply as the object alone.

@@ -263,6 +263,11 @@ impl Connection {
         }
     }
 
+    /// What comes from it is kept: its reading is paused, or it is not known yet who it is.
+    pub fn is_handled_later(&self) -> bool {
+        self.is(Flag::Paused) || self.has_in_flight(Operation::PeerAddress)
+    }
+
     /// Gives the outbound state back when there is nothing in it.
     pub fn tidy_outbound(&mut self) {
         if self.outbound.as_ref().is_some_and(|outbound| outbound.is_empty()) {

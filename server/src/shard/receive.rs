@@ -84,7 +84,7 @@ impl Shard {
             connection.deadline = self.clock.deadline(self.settings.ping);
         }
         let has_kept = connection.inbound.as_ref().is_some_and(|inbound| !inbound.bytes.is_empty());
-        let waits = connection.is(Flag::Paused) || connection.has_in_flight(Operation::PeerAddress);
+        let waits = connection.is_handled_later();
         if has_kept || waits {
             let kept = &mut connection.inbound_mut().bytes;
             kept.extend_from_slice(bytes);
@@ -247,7 +247,7 @@ impl Shard {
     fn on_end_of_stream<R: Ring>(&mut self, cx: &mut Context<'_, R>, slot: Slot) {
         let connection = &mut self.table[slot];
         connection.set(Flag::PeerFinished);
-        if connection.is(Flag::Paused) || connection.has_in_flight(Operation::PeerAddress) {
+        if connection.is_handled_later() {
             return;
         }
         let has_unsent = connection.outbound.is_some();

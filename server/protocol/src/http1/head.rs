@@ -60,7 +60,10 @@ impl<'a> Headers<'a> {
     /// The elements of a comma-separated list, over all lines of this name, trimmed, empty ones left out
     /// (RFC 9110 §5.6.1). A comma in a quoted string ends an element, too.
     pub fn elements(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.values(name).flat_map(elements)
+        self.values(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|element| !element.is_empty())
     }
 
     /// Such a list's elements without those that are not UTF-8: they are no tokens.
@@ -70,14 +73,8 @@ impl<'a> Headers<'a> {
 
     /// Whether such a list has this element, without regard to case (`Connection: keep-alive, Upgrade`).
     pub fn has_token(&self, name: &str, token: &str) -> bool {
-        // Each value by itself: many times a handshake, `flat_map` is felt.
-        self.values(name)
-            .any(|value| elements(value).any(|element| element.eq_ignore_ascii_case(token.as_bytes())))
+        self.elements(name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
     }
-}
-
-fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 impl<'a> RequestHead<'a> {

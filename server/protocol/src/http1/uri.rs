@@ -7,14 +7,14 @@ use std::net::Ipv6Addr;
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let (is_host, rest) = match value.strip_prefix(b"[") {
         Some(rest) => {
-            let (address, rest) = split_before(rest, |byte| byte == b']');
+            let (address, rest) = split_before(rest, b']');
             // Some clients send the zone, which means nothing beyond their own host.
-            let (address, _zone) = split_before(address, |byte| byte == b'%');
+            let (address, _zone) = split_before(address, b'%');
             let is_address = std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
             (is_address && !rest.is_empty(), rest.get(1..).unwrap_or_default())
         }
         None => {
-            let (name, rest) = split_before(value, |byte| byte == b':');
+            let (name, rest) = split_before(value, b':');
             let is_name = name.iter().all(|&byte| is_name_byte(byte) || byte == b'%');
             (is_name && is_percent_encoded(name), rest)
         }
@@ -22,9 +22,9 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     is_host && (rest.is_empty() || rest[0] == b':' && rest[1..].iter().all(u8::is_ascii_digit))
 }
 
-/// What is before the first such byte, and the rest with it.
-fn split_before(bytes: &[u8], is_end: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
-    bytes.split_at(bytes.iter().position(|&byte| is_end(byte)).unwrap_or(bytes.len()))
+/// What is before the first `end`, and the rest with it.
+fn split_before(bytes: &[u8], end: u8) -> (&[u8], &[u8]) {
+    bytes.split_at(bytes.iter().position(|&byte| byte == end).unwrap_or(bytes.len()))
 }
 
 /// A request's target in its parts.
@@ -49,9 +49,7 @@ impl<'a> Target<'a> {
             }
             None => (None, target),
         };
-        // Three times as fast as `split_once`, and each request comes here several times.
-        let question = resource.bytes().position(|byte| byte == b'?');
-        let (path, query) = question.map_or((resource, ""), |at| (&resource[..at], &resource[at + 1..]));
+        let (path, query) = resource.split_once('?').unwrap_or((resource, ""));
         let path = if absolute.is_some() && path.is_empty() { "/" } else { path };
         Self { absolute, path, query }
     }
